@@ -1,0 +1,3 @@
+"""The rebalancing desk of a leveraged-token platform."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,121 @@
+"""Everything that comes in. An event is a fact or a wish from outside; the engine decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.order import Fill, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTick:
+    """One price of one contract, stamped by its venue."""
+
+    contract: str
+    source: PriceSource
+    price: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PricesObserved:
+    """Prices that became known together; `at_ms` is our time of receipt."""
+
+    at_ms: int
+    ticks: tuple[PriceTick, ...]
+    #: prices of a snapshot or of history need no second opinion
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """Time passed. Carries no meaning: the engine looks up what is due."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReported:
+    """Evidence about one of our orders, from its send or from a query."""
+
+    at_ms: int
+    client_order_id: str
+    outcome: Outcome
+    #: contracts filled in all, where the outcome is `closed`
+    filled_contracts: Decimal | None = None
+    venue_order_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FillReported:
+    """One trade of one of our orders."""
+
+    at_ms: int
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    """The venue settled funding: longs pay `rate` x units x mark, shorts receive it."""
+
+    at_ms: int
+    contract: str
+    rate: Decimal
+    mark: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationReported:
+    """The venue closed part of an account's position by itself; `units` is signed."""
+
+    at_ms: int
+    account: str
+    contract: str
+    trade_id: str
+    units: Decimal
+    price: Decimal
+    fee: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsReported:
+    """What the venue says an account holds, in signed base coins by contract."""
+
+    at_ms: int
+    account: str
+    units: Mapping[str, Decimal]
+
+
+class CommandKind(StrEnum):
+    """What an operator can ask for."""
+
+    REBALANCE = "rebalance"
+    HALT = "halt"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """An operator's command for one fund."""
+
+    at_ms: int
+    kind: CommandKind
+    fund: str
+    reason: str
+
+
+Event = (
+    PricesObserved
+    | Woke
+    | OrderReported
+    | FillReported
+    | FundingPaid
+    | LiquidationReported
+    | PositionsReported
+    | Commanded
+)

@@ -1,0 +1,137 @@
+"""A fund: one leveraged token as its operator describes it. Nothing in here changes while it runs.
+
+What does change (shares, cash, units, the last rebalancing point) is `core/state.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from rebalancer.core.instant import HOUR_MS, SECOND_MS
+from rebalancer.core.methodology import Methodology
+from rebalancer.core.money import ONE, ZERO, number, positive, total
+from rebalancer.errors import ConfigRefused
+
+
+class PriceSource(StrEnum):
+    """Which price of a contract drives the formula NAV and the price rules."""
+
+    MARK = "mark"
+    INDEX = "index"
+    SPOT = "spot"
+    LAST = "last"
+
+
+class NavKind(StrEnum):
+    """One of the two NAVs that are kept side by side."""
+
+    ACCOUNT = "account"
+    FORMULA = "formula"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a run becomes orders."""
+
+    #: largest child order, in base coins and in quote currency; None is unlimited
+    max_child_units: Decimal | None = None
+    max_child_notional: Decimal | None = None
+    #: pause between the child orders of one run
+    interval_ms: int = SECOND_MS
+    #: how far from the mark an order may fill, in basis points
+    collar_bps: Decimal = Decimal(100)
+    #: orders under this are skipped, on top of the venue's own minimum, in quote currency
+    min_notional: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds checked before an order leaves; a breach halts the fund. None is unlimited."""
+
+    max_order_notional: Decimal | None = None
+    max_run_notional: Decimal | None = None
+    max_day_notional: Decimal | None = None
+    max_orders_per_run: int = 500
+    max_runs_per_day: int | None = None
+    #: largest magnitude of leverage that an order may lead to
+    max_leverage: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fund:
+    """One leveraged token: target, basket, rules, execution and limits."""
+
+    name: str
+    account: str
+    #: the promised signed multiple M, never zero
+    target_leverage: Decimal
+    #: weight by contract symbol, each above zero, summing to 1
+    basket: Mapping[str, Decimal]
+    methodology: Methodology = field(default_factory=Methodology)
+    initial_nav: Decimal = Decimal(100)
+    initial_shares: Decimal = Decimal(10_000)
+    price_source: PriceSource = PriceSource.MARK
+    #: oldest price a decision may use; None for history, where a price is what was known
+    max_age_ms: int | None = 10 * SECOND_MS
+    #: the same for fixed runs where it differs (a replay: one interval); None means max_age_ms
+    fixed_max_age_ms: int | None = None
+    #: time of day, in UTC, at which the daily NAV is struck
+    nav_boundary_ms: int = 16 * HOUR_MS
+    size_from: NavKind = NavKind.ACCOUNT
+    formula_base: NavKind = NavKind.FORMULA
+    execution: Execution = field(default_factory=Execution)
+    limits: Limits = field(default_factory=Limits)
+    description: str = ""
+    risk_statement: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"funds.{self.name}"
+        if number(self.target_leverage, f"{where}.target_leverage") == 0:
+            raise ConfigRefused(f"{where}.target_leverage: must not be zero")
+        if not self.basket:
+            raise ConfigRefused(f"{where}.basket: name at least one contract")
+        for symbol, weight in self.basket.items():
+            positive(weight, f'{where}.basket."{symbol}"')
+        weight_sum = total(self.basket.values())
+        if weight_sum != ONE:
+            raise ConfigRefused(f"{where}.basket: the weights sum to {weight_sum}, not to 1")
+        positive(self.initial_nav, f"{where}.initial_nav")
+        positive(self.initial_shares, f"{where}.initial_shares")
+        self.methodology.refuse_impossible(self.name, self.target_leverage)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The contracts of the basket, in the operator's order."""
+        return tuple(self.basket)
+
+    def age_limit_ms(self, *, for_fixed: bool) -> int | None:
+        """Oldest price that a fixed run, or any other decision, may use."""
+        if for_fixed and self.fixed_max_age_ms is not None:
+            return self.fixed_max_age_ms
+        return self.max_age_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One set of venue credentials; several funds may share it."""
+
+    name: str
+    venue: str = "paper"
+    #: whether the venue keeps separate long and short books (XT always does)
+    hedge: bool = False
+    #: whether the venue takes reduce-only orders under its minimum notional
+    waives_min_notional: bool = True
+    #: margin asked for opening and keeping a position, as a share of notional
+    initial_margin: Decimal = Decimal("0.01")
+    maintenance_margin: Decimal = Decimal("0.005")
+
+    def __post_init__(self) -> None:
+        where = f"accounts.{self.name}"
+        if not ZERO < self.maintenance_margin <= self.initial_margin <= ONE:
+            raise ConfigRefused(
+                f"{where}: margins must satisfy 0 < maintenance <= initial <= 1, got "
+                f"{self.maintenance_margin} and {self.initial_margin}"
+            )

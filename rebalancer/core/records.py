@@ -1,0 +1,293 @@
+"""Everything that is kept. Records are facts, appended once; the state is their fold.
+
+Field types are limited to str, int, bool, Decimal, None, tuples, mappings from str, string enums and
+nested dataclasses, so that one codec stores them all. A record whose `key` is not None can exist
+only once in a store: that is what makes "exactly once" true over crashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from rebalancer.core.events import CommandKind
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.core.run import RunPlan, RunStatus
+
+
+class TradingState(StrEnum):
+    """What a fund may do."""
+
+    ACTIVE = "active"
+    HALTED = "halted"  # NAV goes on, nothing is traded
+    WIPED = "wiped"  # the gap rule ended the fund: formula NAV 0, position flattened
+
+
+class Settlement(StrEnum):
+    """What became of a fixed instant."""
+
+    RUN = "run"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A fact; `at_ms` is the time of the event that led to it."""
+
+    at_ms: int
+
+    @property
+    def key(self) -> str | None:
+        """What may exist only once, or None."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOpened(Record):
+    """The first record of every store; `desk_id` seeds the ids of orders."""
+
+    desk_id: str
+    version: str
+
+    @property
+    def key(self) -> str:
+        return "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class DeskStarted(Record):
+    """A process took up the desk, in this mode and with this configuration."""
+
+    mode: str
+    config_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FundLaunched(Record):
+    """A fund received its seed capital; NAV is cash / shares."""
+
+    fund: str
+    account: str
+    shares: Decimal
+    cash: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"launch/{self.fund}"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsAdopted(Record):
+    """A fund took over positions at the given prices, at no cost: the start of a replay."""
+
+    fund: str
+    account: str
+    units: Mapping[str, Decimal]
+    prices: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class PointSet(Record):
+    """A rebalancing point: S_k, P_k and L_k of the formula NAV from now on."""
+
+    fund: str
+    nav: Decimal
+    prices: Mapping[str, Decimal]
+    leverage: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChanged(Record):
+    """The evaluation of a fund came to another answer than before."""
+
+    fund: str
+    trigger: Trigger
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSettled(Record):
+    """What became of one fixed instant of one fund: exactly one of these exists for each."""
+
+    fund: str
+    due_ms: int
+    settlement: Settlement
+    reason: str
+    run_id: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"fixed/{self.fund}/{self.due_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpened(Record):
+    """A rebalance begins; its target is frozen."""
+
+    plan: RunPlan
+
+    @property
+    def key(self) -> str:
+        return f"run/{self.plan.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunMoved(Record):
+    """A run changed its status; nav and leverage are those after the change."""
+
+    fund: str
+    run_id: str
+    status: RunStatus
+    reason: str
+    nav: Decimal
+    leverage: Decimal | None
+    cost: Decimal
+    marks: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed(Record):
+    """Opposite deltas met inside the desk at the mark; signed units by fund sum to zero."""
+
+    account: str
+    contract: str
+    price: Decimal
+    units: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class IntentCreated(Record):
+    """An order is meant to be sent; committed before it is."""
+
+    intent: OrderIntent
+
+    @property
+    def key(self) -> str:
+        return f"order/{self.intent.client_order_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoved(Record):
+    """Evidence changed what is known of an order."""
+
+    client_order_id: str
+    outcome: Outcome
+    filled_contracts: Decimal | None
+    venue_order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traded(Record):
+    """The venue traded for the account; units, fees and slippage by fund sum to the trade's."""
+
+    account: str
+    contract: str
+    fill: Fill
+    #: signed base coins the account received
+    units: Decimal
+    allocations: Mapping[str, Decimal]
+    fees: Mapping[str, Decimal]
+    #: cost against the mark that sized the order, in quote currency
+    slippage: Mapping[str, Decimal]
+    #: the venue did it by itself: a liquidation or auto-deleveraging
+    forced: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"fill/{self.account}/{self.fill.trade_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPosted(Record):
+    """Funding of one contract on one account; paid is what each fund paid (negative = received)."""
+
+    account: str
+    contract: str
+    rate: Decimal
+    mark: Decimal
+    paid: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class FundWiped(Record):
+    """The gap rule fired: the formula NAV is 0 from here on and the fund takes no more runs."""
+
+    fund: str
+    reason: str
+    nav: Decimal
+    prices: Mapping[str, Decimal]
+
+    @property
+    def key(self) -> str:
+        return f"wiped/{self.fund}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShortfallCovered(Record):
+    """The desk's loss account made good what a wiped fund owed."""
+
+    fund: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TradingChanged(Record):
+    """A fund may trade, or may not."""
+
+    fund: str
+    state: TradingState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NavStruck(Record):
+    """The daily NAV of a fund at its boundary; both NAVs unrounded."""
+
+    fund: str
+    boundary_ms: int
+    nav: Decimal
+    formula_nav: Decimal
+    equity: Decimal
+    shares: Decimal
+    marks: Mapping[str, Decimal]
+
+    @property
+    def key(self) -> str:
+        return f"strike/{self.fund}/{self.boundary_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTaken(Record):
+    """An operator's command was taken; kept for the audit."""
+
+    kind: CommandKind
+    fund: str
+    reason: str
+
+
+RECORD_TYPES: tuple[type[Record], ...] = (
+    DeskOpened,
+    DeskStarted,
+    FundLaunched,
+    PositionsAdopted,
+    PointSet,
+    VerdictChanged,
+    FixedSettled,
+    RunOpened,
+    RunMoved,
+    Crossed,
+    IntentCreated,
+    OrderMoved,
+    Traded,
+    FundingPosted,
+    FundWiped,
+    ShortfallCovered,
+    TradingChanged,
+    NavStruck,
+    CommandTaken,
+)

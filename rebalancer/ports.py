@@ -1,0 +1,102 @@
+"""The doors of the core: what a clock, a price feed, a venue, a store and a publisher must do.
+
+Everything that touches the world implements one of these; `bootstrap.py` decides which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from rebalancer.core.events import Event, PricesObserved
+from rebalancer.core.order import OrderIntent
+from rebalancer.core.records import Record
+
+Emit = Callable[[Event], None]
+"""How anything outside tells the desk something: into the inbox, never into the engine."""
+
+
+class Clock(Protocol):
+    """The desk's time; may run faster than the wall's."""
+
+    def now_ms(self) -> int:
+        """Return the present instant."""
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return how many real seconds pass until `at_ms` (0 or less: it is past)."""
+
+
+class PriceFeed(Protocol):
+    """A source of prices. Refuses bad data itself; what it yields is finite and above zero."""
+
+    def prices(self) -> AsyncIterator[PricesObserved]:
+        """Yield prices until there are no more."""
+
+    async def close(self) -> None:
+        """Give up every connection; may be called twice."""
+
+
+class Venue(Protocol):
+    """One account at a place to trade. Whatever it learns it emits; it answers nothing."""
+
+    async def start(self, emit: Emit) -> None:
+        """Connect; from now on reports go to `emit`."""
+
+    async def submit(self, intent: OrderIntent) -> None:
+        """Send the order once and emit the evidence; raises nothing about the outcome."""
+
+    async def query(self, intent: OrderIntent) -> None:
+        """Find out what became of the order and emit the evidence."""
+
+    async def report_positions(self) -> None:
+        """Emit what the account holds."""
+
+    async def close(self) -> None:
+        """Give up every connection; may be called twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavView:
+    """A fund as a reader sees it at one instant; a view, not a record."""
+
+    fund: str
+    at_ms: int
+    #: None while no price is known, or where equity is not above zero
+    nav: Decimal | None
+    formula_nav: Decimal | None
+    leverage: Decimal | None
+    target_leverage: Decimal
+    equity: Decimal | None
+    shares: Decimal
+    #: the age of the oldest price in it
+    price_at_ms: int | None
+    #: whether that price is older than the fund allows
+    stale: bool
+    trading: str
+    run: str
+    next_fixed_ms: int | None
+
+
+class Store(Protocol):
+    """Where records live. Raises StoreUnavailable; a commit that raised may have happened."""
+
+    async def load(self) -> Sequence[Record]:
+        """Return every record, oldest first, after checking the chain."""
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Append all or none, durably; a key that exists raises BrokenInvariant."""
+
+    async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:
+        """Replace what readers see of the funds and prices now; not part of the chain."""
+
+    async def close(self) -> None:
+        """Give up the database and the lock; may be called twice."""
+
+
+class Publisher(Protocol):
+    """Whoever wants to know what happened."""
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Take committed records; must not block and must not raise."""
