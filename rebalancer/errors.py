@@ -65,7 +65,7 @@ class BrokenInvariant(DeskError):
     """A promise of the desk does not hold. Nothing may be traded on this state any more."""
 
 
-def ensure(holds: bool, promise: str, *facts: object) -> None:  # noqa: FBT001
+def ensure(holds: bool, promise: str, *facts: object) -> None:
     """Raise `BrokenInvariant` unless `holds`; stays on under `python -O`, unlike assert."""
     if not holds:
         detail = ", ".join(str(fact) for fact in facts)
