@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.order import Fill, Outcome
+from rebalancer.core.order import Fill, Outcome, PositionSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class FundingPaid:
     """The venue settled funding: longs pay `rate` x units x mark, shorts receive it."""
 
     at_ms: int
+    account: str
     contract: str
     rate: Decimal
     mark: Decimal
@@ -76,6 +77,7 @@ class LiquidationReported:
     at_ms: int
     account: str
     contract: str
+    position_side: PositionSide
     trade_id: str
     units: Decimal
     price: Decimal

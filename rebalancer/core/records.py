@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.run import RunPlan, RunStatus
 
 
@@ -187,6 +187,8 @@ class Traded(Record):
 
     account: str
     contract: str
+    #: the book of the venue that changed
+    position_side: PositionSide
     fill: Fill
     #: signed base coins the account received
     units: Decimal
@@ -219,6 +221,7 @@ class FundWiped(Record):
 
     fund: str
     reason: str
+    #: account NAV when it fired; negative where the fund owes
     nav: Decimal
     prices: Mapping[str, Decimal]
 

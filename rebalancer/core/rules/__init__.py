@@ -1,0 +1,37 @@
+"""The rules, in order of precedence: the first signal that may act names the run."""
+
+from __future__ import annotations
+
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.rules import emergency, fixed, gap, leverage_cap, manual, price_move
+from rebalancer.core.rules.view import FundView, Rule, Signal
+
+RULES: tuple[Rule, ...] = (
+    gap.check,
+    emergency.check,
+    leverage_cap.check,
+    price_move.check,
+    fixed.check,
+    manual.check,
+)
+
+
+def signals(view: FundView) -> tuple[Signal, ...]:
+    """Return what fires, in order of precedence. A forced trigger is preceded by the gap rule."""
+    if view.forced is not None:
+        gap_signal = gap.check(view)
+        if gap_signal is not None:
+            return (gap_signal,)
+        fixed_signal = fixed.check(view)
+        return (
+            Signal(
+                trigger=view.forced,
+                reason=f"forced: {view.forced}",
+                due_ms=fixed_signal.due_ms if fixed_signal else (),
+            ),
+        )
+    fired = (rule(view) for rule in RULES)
+    return tuple(signal for signal in fired if signal is not None)
+
+
+__all__ = ["RULES", "FundView", "Rule", "Signal", "Trigger", "signals"]

@@ -1,0 +1,259 @@
+"""The engine: one pure step from an event to records and actions (architecture: the core).
+
+`step` changes the state it is handed by folding in the records it makes; it reads no clock, does no
+IO and draws no random number, so the same state and event give the same step, bit for bit. A state
+whose step raised must be thrown away: the desk stops and starts again from its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.core.actions import Action, Severity
+from rebalancer.core.deciding import decide, fixed_after_ms, halt
+from rebalancer.core.events import (
+    Commanded,
+    CommandKind,
+    Event,
+    FillReported,
+    FundingPaid,
+    LiquidationReported,
+    OrderReported,
+    PositionsReported,
+    PricesObserved,
+    Woke,
+)
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.market import Key
+from rebalancer.core.methodology import COOLDOWN_MS, Trigger
+from rebalancer.core.money import ZERO
+from rebalancer.core.planner import Skip
+from rebalancer.core.records import (
+    CommandTaken,
+    FundingPosted,
+    Record,
+    TradingChanged,
+    TradingState,
+)
+from rebalancer.core.run import RunStatus
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.trading import (
+    end_run_if_settled,
+    on_fill,
+    on_liquidation,
+    on_order,
+    on_positions,
+    plan_orders,
+)
+from rebalancer.core.triggers import quiet_ranges
+from rebalancer.core.watch import Range
+from rebalancer.core.work import BookKey, Work
+from rebalancer.errors import CommandRefused, ensure
+
+#: rounds of decide, plan and settle in one step; more would mean that a rule fires for ever
+ROUNDS_MAX = 10
+#: a range that every price leaves
+RESTLESS: Range = (Decimal("Infinity"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event led to."""
+
+    records: tuple[Record, ...] = ()
+    actions: tuple[Action, ...] = ()
+    skips: tuple[tuple[BookKey, Skip], ...] = ()
+
+
+QUIET = Step()
+
+
+def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
+    """Take one event; return the records to commit and the actions to carry out after that.
+
+    Raises BrokenInvariant when a promise of the desk does not hold; then `state` is void.
+    """
+    work = Work(state, event.at_ms, forced=forced)
+    if isinstance(event, PricesObserved):
+        _on_prices(work, event)
+    else:
+        _HANDLERS[type(event)](work, event)
+    next_alarm_ms = state.alarms.next_ms()
+    if next_alarm_ms is not None and next_alarm_ms <= event.at_ms:
+        work.due |= state.alarms.due(event.at_ms)
+    if not work.due and not work.books and not work.touched:
+        return QUIET if not work.actions else Step(actions=tuple(work.actions))
+    _settle(work)
+    return Step(tuple(work.records), tuple(work.actions), tuple(work.skips))
+
+
+def begin(state: DeskState) -> None:
+    """Arm a state that came from records: every fund is looked at with its next price."""
+    for fund in state.funds.values():
+        fund.restless = True
+        _arm(state, fund, now_ms=0)
+        state.alarms.set_for(fund.name, 0)
+
+
+def next_wake_ms(state: DeskState) -> int | None:
+    """Return when the engine wants to be woken, whatever the prices do."""
+    return state.alarms.next_ms()
+
+
+def refuse_command(state: DeskState, command: Commanded) -> None:
+    """Raise CommandRefused with the reason when `command` cannot be carried out now."""
+    fund = state.funds.get(command.fund)
+    if fund is None:
+        known = ", ".join(state.funds)
+        raise CommandRefused(f"there is no fund {command.fund}; the desk runs {known}")
+    if fund.trading is TradingState.WIPED:
+        raise CommandRefused(f"{command.fund} was ended by the gap rule")
+    if command.kind is CommandKind.RESUME:
+        if fund.trading is not TradingState.HALTED:
+            raise CommandRefused(f"{command.fund} is not halted")
+    elif command.kind is CommandKind.HALT:
+        if fund.trading is TradingState.HALTED:
+            raise CommandRefused(f"{command.fund} is halted already: {fund.trading_reason}")
+    elif fund.trading is TradingState.HALTED:
+        raise CommandRefused(f"{command.fund} is halted: {fund.trading_reason}; resume it first")
+    elif fund.launched_ms is None:
+        raise CommandRefused(f"{command.fund} is not launched yet: it waits for its first price")
+    elif not fund.fund.methodology.manual:
+        raise CommandRefused(f"funds.{command.fund}.rules.manual is switched off")
+
+
+def _settle(work: Work) -> None:
+    """Decide, plan and end runs until nothing more follows; then set ranges and alarms anew."""
+    state = work.state
+    for _ in range(ROUNDS_MAX):
+        for name in [name for name in state.funds if name in work.due]:
+            decide(work, state.funds[name])
+        work.due.clear()
+        for key in sorted(work.books):
+            plan_orders(work, key)
+        work.books.clear()
+        for name in [name for name in state.funds if name in work.touched]:
+            if end_run_if_settled(work, state.funds[name]) and work.forced is None:
+                work.due.add(name)
+        if not work.due:
+            break
+    ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
+    for name in work.touched:
+        fund = state.funds[name]
+        _arm(state, fund, work.now_ms)
+        state.alarms.set_for(name, _next_alarm_ms(fund, work.now_ms))
+
+
+def _on_prices(work: Work, event: PricesObserved) -> None:
+    market, watch = work.state.market, work.state.watch
+    for tick in event.ticks:
+        problem = market.observe(tick, event.at_ms, trusted=event.confirmed)
+        key = (tick.contract, tick.source)
+        if problem is not None:
+            _refuse_tick(work, key, problem)
+        elif not watch.quiet(key, tick.price):
+            work.due |= watch.crossed(key, tick.price)
+
+
+def _refuse_tick(work: Work, key: Key, problem: str) -> None:
+    refusing = work.state.market.refusing
+    if key not in refusing:
+        work.alert(
+            Severity.WARNING, "price_refused", f"{key[0]} {key[1]}", f"price refused: {problem}"
+        )
+    refusing[key] = problem
+
+
+def _on_woke(work: Work, event: Woke) -> None:
+    """Nothing: what is due is looked up for every event."""
+
+
+def _on_funding(work: Work, event: FundingPaid) -> None:
+    paid = {
+        name: event.rate * units * event.mark
+        for name in work.state.holders.get(event.contract, ())
+        if (fund := work.state.funds[name]).fund.account == event.account
+        and (units := fund.holding.units.get(event.contract, ZERO))
+    }
+    if not paid:
+        return
+    work.record(
+        FundingPosted(work.now_ms, event.account, event.contract, event.rate, event.mark, paid)
+    )
+    work.due |= set(paid)
+
+
+def _on_command(work: Work, event: Commanded) -> None:
+    refuse_command(work.state, event)
+    fund = work.state.funds[event.fund]
+    work.record(CommandTaken(work.now_ms, event.kind, event.fund, event.reason))
+    if event.kind is CommandKind.HALT:
+        halt(work, fund, event.reason)
+    elif event.kind is CommandKind.RESUME:
+        work.record(TradingChanged(work.now_ms, event.fund, TradingState.ACTIVE, event.reason))
+    work.due.add(event.fund)
+
+
+_HANDLERS: dict[type, Callable[[Work, Any], None]] = {
+    Woke: _on_woke,
+    OrderReported: on_order,
+    FillReported: on_fill,
+    FundingPaid: _on_funding,
+    LiquidationReported: on_liquidation,
+    PositionsReported: on_positions,
+    Commanded: _on_command,
+}
+
+
+def _arm(state: DeskState, fund: FundState, now_ms: int) -> None:
+    """Set the ranges in which no rule of the fund can fire."""
+    config = fund.fund
+    keys = {
+        (symbol, source)
+        for symbol in config.symbols
+        for source in (PriceSource.MARK, config.price_source)
+    }
+    if fund.trading is not TradingState.ACTIVE and not _waits_for_price(fund):
+        state.watch.arm(fund.name, {})
+        return
+    worth = None
+    if not fund.restless and fund.launched_ms is not None:
+        worth = Work(state, now_ms).worth(fund)
+    if worth is None or _waits_for_price(fund):
+        state.watch.arm(fund.name, dict.fromkeys(keys, RESTLESS))
+        return
+    state.watch.arm(fund.name, quiet_ranges(config, fund.holding, fund.point, worth))
+
+
+def _waits_for_price(fund: FundState) -> bool:
+    run = fund.run
+    return fund.restless and run is not None and run.status is RunStatus.WORKING
+
+
+def _next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
+    """Return the next time at which something about the fund is due by the clock alone."""
+    if fund.launched_ms is None:
+        return None
+    offset_ms = fund.fund.nav_boundary_ms
+    times = [(now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms + DAY_MS]
+    rules, run = fund.fund.methodology, fund.run
+    if run is not None and run.status is RunStatus.WORKING:
+        times.append(run.next_slice_ms)
+    elif run is not None and fund.last_run_ms is not None:
+        times.append(fund.last_run_ms + COOLDOWN_MS)
+    after_ms = fixed_after_ms(fund)
+    if rules.fixed and after_ms is not None and fund.trading is TradingState.ACTIVE:
+        times.append(rules.fixed.next_due_ms(now_ms))
+        oldest_ms = rules.fixed.next_due_ms(after_ms)
+        if oldest_ms <= now_ms:
+            times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
+    for rule in (rules.price_move, rules.leverage_cap):
+        if rule and fund.last_run_ms is not None:
+            times.append(fund.last_run_ms + rule.cooldown_ms)
+    if rules.emergency and fund.last_emergency_ms is not None:
+        times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
+    return min((at_ms for at_ms in times if at_ms > now_ms), default=None)

@@ -1,0 +1,105 @@
+"""May we: what is checked before an order leaves. A breach halts the fund; nothing is clamped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rebalancer.core.fund import Account, Fund
+from rebalancer.core.nav import Valuation
+from rebalancer.core.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One fund's part of an order about to be made."""
+
+    #: signed base coins, at this mark
+    units: Decimal
+    mark: Decimal
+    #: what the fund holds of the contract before, in signed base coins
+    held: Decimal
+
+    @property
+    def notional(self) -> Decimal:
+        """Size in quote currency at the mark."""
+        return abs(self.units) * self.mark
+
+    @property
+    def reduces(self) -> bool:
+        """Whether it only makes the fund's exposure smaller, without crossing zero."""
+        return self.held * self.units < 0 and abs(self.units) <= abs(self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A limit would be breached; the reason names it and both figures."""
+
+    reason: str
+
+
+def check_run(fund: Fund, runs_today: int, planned_notional: Decimal) -> Refused | None:
+    """Check a run before it is opened; `runs_today` counts the ones opened before it."""
+    limits = fund.limits
+    if limits.max_runs_per_day is not None and runs_today >= limits.max_runs_per_day:
+        return Refused(f"max_runs_per_day: {runs_today} runs were made today")
+    if limits.max_run_notional is not None and planned_notional > limits.max_run_notional:
+        return Refused(
+            f"max_run_notional: the run would trade {planned_notional:.2f}, "
+            f"more than {limits.max_run_notional:f}"
+        )
+    return None
+
+
+def check_part(fund: Fund, run: Run, day_notional: Decimal, part: Part) -> Refused | None:
+    """Check a fund's part of an order against its size limits."""
+    limits, notional = fund.limits, part.notional
+    if run.orders >= limits.max_orders_per_run:
+        return Refused(f"max_orders_per_run: {run.orders} orders were sent for this run")
+    for name, limit, size in (
+        ("max_order_notional", limits.max_order_notional, notional),
+        ("max_run_notional", limits.max_run_notional, run.ordered_notional + notional),
+        ("max_day_notional", limits.max_day_notional, day_notional + notional),
+    ):
+        if limit is not None and size > limit:
+            return Refused(f"{name}: {size:.2f} would be more than {limit:f}")
+    return None
+
+
+def check_exposure(
+    fund: Fund, account: Account, worth: Valuation, gross: Decimal, part: Part
+) -> Refused | None:
+    """Check leverage and margin after the trade; parts that only reduce pass.
+
+    `gross` is the fund's sum of position magnitudes at the marks before the trade.
+    """
+    if part.reduces:
+        return None
+    before = abs(part.held) * part.mark
+    after = abs(part.held + part.units) * part.mark
+    exposure = worth.exposure + part.units * part.mark
+    limit = fund.limits.max_leverage
+    if limit is not None and abs(exposure) > limit * worth.equity:
+        return Refused(
+            f"max_leverage: the trade would lead to {abs(exposure) / worth.equity:.4f}, "
+            f"more than {limit:f}"
+        )
+    margin = (gross - before + after) * account.initial_margin
+    if margin > worth.equity:
+        return Refused(
+            f"margin: the trade would need {margin:.2f} of initial margin, "
+            f"the fund's equity is {worth.equity:.2f}"
+        )
+    return None
+
+
+def check_account(account: Account, margin: tuple[Decimal, Decimal]) -> Refused | None:
+    """Check that the account's (equity, gross notional) covers its initial margin."""
+    equity, gross = margin
+    needed = gross * account.initial_margin
+    if needed > equity:
+        return Refused(
+            f"margin: account {account.name} needs {needed:.2f} of initial margin, "
+            f"its equity is {equity:.2f}"
+        )
+    return None

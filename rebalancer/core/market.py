@@ -1,0 +1,145 @@
+"""The market as the desk knows it: the newest price of each contract, and how far to trust it.
+
+Prices are volatile: they are not recorded, and a desk that starts knows none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rebalancer.core.events import PriceTick
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import SECOND_MS, duration
+
+#: a price from further ahead of our clock than this is refused
+FUTURE_TOLERANCE_MS = SECOND_MS
+#: two opinions on a price agree when they are this near to each other, in time and in value
+AGREEMENT_MS = 10 * SECOND_MS
+AGREEMENT = Decimal("0.01")
+
+Key = tuple[str, PriceSource]
+
+
+@dataclass(slots=True)
+class Quote:
+    """The newest price of one source, and how steadily it came there."""
+
+    price: Decimal
+    at_ms: int
+    #: ticks since the price last jumped by more than the agreement
+    steady_ticks: int = 1
+    #: venue time between this tick and the one before
+    gap_ms: int = 0
+    #: a snapshot or history: beyond doubt
+    trusted: bool = False
+
+
+def near(one: Decimal, other: Decimal) -> bool:
+    """Whether two prices agree within 1 % of the second."""
+    return abs(one - other) <= AGREEMENT * other
+
+
+@dataclass(slots=True)
+class Market:
+    """Quotes by contract and source."""
+
+    contracts: frozenset[str]
+    quotes: dict[Key, Quote] = field(default_factory=dict)
+    #: keys whose last tick was refused, so that an alert is raised once
+    refusing: dict[Key, str] = field(default_factory=dict)
+
+    def observe(self, tick: PriceTick, now_ms: int, *, trusted: bool) -> str | None:
+        """Take a tick; return why it was refused, or None when it is now the newest price."""
+        key = (tick.contract, tick.source)
+        quote = self.quotes.get(key)
+        problem = self._problem(tick, quote, now_ms)
+        if problem is not None:
+            return problem
+        if self.refusing:
+            self.refusing.pop(key, None)
+        price = tick.price
+        if quote is None:
+            self.quotes[key] = Quote(price, tick.at_ms, trusted=trusted)
+            return None
+        quote.steady_ticks = quote.steady_ticks + 1 if near(price, quote.price) else 1
+        quote.gap_ms = tick.at_ms - quote.at_ms
+        quote.price = price
+        quote.at_ms = tick.at_ms
+        quote.trusted = trusted
+        return None
+
+    def _problem(self, tick: PriceTick, quote: Quote | None, now_ms: int) -> str | None:
+        if not tick.price.is_finite() or tick.price <= 0:
+            return f"{tick.price} is not a price"
+        if tick.at_ms > now_ms + FUTURE_TOLERANCE_MS:
+            return f"it is {duration(tick.at_ms - now_ms)} from the future"
+        if quote is None:
+            if tick.contract not in self.contracts:
+                return "no fund holds this contract"
+        elif tick.at_ms < quote.at_ms:
+            return f"it is {duration(quote.at_ms - tick.at_ms)} older than the one before"
+        return None
+
+    def price(self, symbol: str, source: PriceSource) -> Decimal | None:
+        """Return the newest price, however old; None when there was never one."""
+        quote = self.quotes.get((symbol, source))
+        return quote.price if quote else None
+
+    def age_ms(self, symbol: str, source: PriceSource, now_ms: int) -> int | None:
+        """Return how old the newest price is by its venue's stamp."""
+        quote = self.quotes.get((symbol, source))
+        return now_ms - quote.at_ms if quote else None
+
+    def second_source_agrees(self, symbol: str, source: PriceSource) -> bool:
+        """Whether another source says the same within 1 % and 10 s, or the price is trusted."""
+        quote = self.quotes.get((symbol, source))
+        if quote is None:
+            return False
+        if quote.trusted:
+            return True
+        for other in PriceSource:
+            second = self.quotes.get((symbol, other)) if other is not source else None
+            if (
+                second is not None
+                and abs(second.at_ms - quote.at_ms) <= AGREEMENT_MS
+                and near(second.price, quote.price)
+            ):
+                return True
+        return False
+
+    def steady(self, symbol: str, source: PriceSource) -> bool:
+        """Whether the price was confirmed by itself: two near ticks within 10 s, or three."""
+        quote = self.quotes.get((symbol, source))
+        if quote is None:
+            return False
+        if quote.steady_ticks >= 2 and quote.gap_ms <= AGREEMENT_MS:
+            return True
+        return quote.steady_ticks >= 3
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """Ticks in a row beyond one trigger of one fund, until they confirm it (spec section 3)."""
+
+    #: level of the basket, relative to the rebalancing point, at the last counted tick
+    level: Decimal
+    #: venue time of the last counted tick
+    at_ms: int
+    count: int = 1
+    confirmed: bool = False
+
+    def count_tick(self, level: Decimal, at_ms: int, *, falling: bool, ticks_needed: int) -> None:
+        """Count a tick beyond the trigger, if its venue time is later than the last one's.
+
+        The tick that completes `ticks_needed` must come within 10 s and be near the previous one
+        or further beyond the trigger; one tick more confirms in any case.
+        """
+        if self.confirmed or at_ms <= self.at_ms:
+            return
+        in_time = at_ms - self.at_ms <= AGREEMENT_MS
+        further = level < self.level if falling else level > self.level
+        agrees = in_time and (further or near(level, self.level))
+        self.count += 1
+        self.level, self.at_ms = level, at_ms
+        self.confirmed = self.count > ticks_needed or (self.count == ticks_needed and agrees)

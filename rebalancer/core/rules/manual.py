@@ -1,0 +1,13 @@
+"""The manual rebalance: an operator said so."""
+
+from __future__ import annotations
+
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.rules.view import FundView, Signal
+
+
+def check(view: FundView) -> Signal | None:
+    """Fire when a command waits and commands are enabled."""
+    if view.manual is None or not view.fund.methodology.manual:
+        return None
+    return Signal(trigger=Trigger.MANUAL, reason=view.manual)

@@ -1,0 +1,394 @@
+"""How much and into which orders: plans books, books fills, and says when a run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from rebalancer.core.actions import QueryOrder, Severity, SubmitOrder
+from rebalancer.core.deciding import halt
+from rebalancer.core.events import (
+    FillReported,
+    LiquidationReported,
+    OrderReported,
+    PositionsReported,
+)
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.limits import Part, Refused, check_account, check_exposure, check_part
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO, split_pro_rata, total
+from rebalancer.core.order import (
+    Fill,
+    OrderIntent,
+    Outcome,
+    PositionSide,
+    client_order_id,
+)
+from rebalancer.core.planner import Book, BookPlan, Leg, Want, collar_price, plan_book
+from rebalancer.core.records import (
+    Crossed,
+    IntentCreated,
+    OrderMoved,
+    PointSet,
+    ShortfallCovered,
+    Traded,
+    TradingState,
+)
+from rebalancer.core.run import Run, RunStatus
+from rebalancer.core.state import FundState
+from rebalancer.core.work import BookKey, Work
+
+#: rounds without a fill after which a run gives up until its cool-down is over
+FRUITLESS_ROUNDS_MAX = 5
+
+
+def plan_orders(work: Work, key: BookKey) -> None:
+    """Plan one book for all funds whose runs want something of it, and make the intents."""
+    account, symbol = key
+    if work.state.working_on(account, symbol):
+        return
+    mark = work.state.market.price(symbol, PriceSource.MARK)
+    wanting = {
+        name: fund
+        for name in work.state.holders.get(symbol, ())
+        if _may_order(work, fund := work.state.funds[name], account, symbol)
+    }
+    for fund in wanting.values():
+        work.touch(fund)
+    while wanting and mark is not None:
+        book = book_of(work, key, mark)
+        wants = {name: want_of(fund, symbol, mark) for name, fund in wanting.items()}
+        plan = plan_book(book, wants)
+        refused = _refuse(work, wanting, wants, plan, book)
+        if not refused:
+            _carry_out(work, key, plan, mark)
+            return
+        for name, reason in refused.items():
+            halt(work, wanting.pop(name), reason)
+
+
+def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
+    run = fund.run
+    if run is None or run.status is not RunStatus.WORKING or fund.fund.account != account:
+        return False
+    if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
+        return False
+    if fund.trading is TradingState.HALTED:
+        return False
+    limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
+    age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
+    if age_ms is None or (limit_ms is not None and age_ms > limit_ms):
+        fund.restless = True
+        return False
+    if run.fruitless_rounds >= FRUITLESS_ROUNDS_MAX:
+        reason = f"{run.fruitless_rounds} orders in a row brought no fill"
+        work.move_run(fund, RunStatus.INCOMPLETE, reason)
+        work.alert(Severity.WARNING, "run_incomplete", fund.name, reason)
+        return False
+    return True
+
+
+def book_of(work: Work, key: BookKey, mark: Decimal) -> Book:
+    """Return what the planner has to know of one contract on one account."""
+    name, symbol = key
+    state = work.state.accounts[name]
+    return Book(
+        contract=work.state.desk.contracts[symbol],
+        mark=mark,
+        net_units=state.position(symbol),
+        long_units=state.books.get((symbol, PositionSide.LONG), ZERO),
+        short_units=state.books.get((symbol, PositionSide.SHORT), ZERO),
+        hedge=state.account.hedge,
+        waives_min_notional=state.account.waives_min_notional,
+    )
+
+
+def want_of(fund: FundState, symbol: str, mark: Decimal) -> Want:
+    """Return what the fund's run still wants of a contract, and the most one order may carry."""
+    run = fund.run
+    if run is None:
+        return Want(units=ZERO)
+    held = fund.holding.units.get(symbol, ZERO)
+    units = run.plan.target_units[symbol] - held
+    execution, emergency = fund.fund.execution, fund.fund.methodology.emergency
+    child_units, child_notional = execution.max_child_units, execution.max_child_notional
+    if run.plan.trigger is Trigger.EMERGENCY and emergency is not None:
+        child_units = emergency.max_child_units or child_units
+        child_notional = emergency.max_child_notional or child_notional
+    bounds = [child_units, child_notional / mark if child_notional else None]
+    if Part(units=units, mark=mark, held=held).reduces and fund.fund.limits.max_order_notional:
+        bounds.append(fund.fund.limits.max_order_notional / mark)
+    known = [bound for bound in bounds if bound is not None]
+    return Want(
+        units=units,
+        child_units=min(known) if known else None,
+        min_notional=execution.min_notional,
+    )
+
+
+def _refuse(
+    work: Work,
+    wanting: Mapping[str, FundState],
+    wants: Mapping[str, Want],
+    plan: BookPlan,
+    book: Book,
+) -> dict[str, str]:
+    """Return the funds whose part breaks a limit, with the reason."""
+    refused = {}
+    for name, fund in wanting.items():
+        run, worth = fund.run, work.worth(fund)
+        if run is None or worth is None:
+            continue
+        held = fund.holding.units.get(book.contract.symbol, ZERO)
+        whole = Part(units=wants[name].units, mark=book.mark, held=held)
+        part = Part(units=plan.wanted.get(name, ZERO), mark=book.mark, held=held)
+        account = work.state.accounts[fund.fund.account]
+        problem: Refused | None = None
+        if part.units:
+            problem = check_part(fund.fund, run, fund.day_notional, part)
+        elif not plan.crosses.get(name) and plan_alone(book, wants[name], sliced=False).legs:
+            problem = Refused("max_child: one lot is more than an order of this fund may carry")
+        if problem is None and worth.equity > 0 and whole.units:
+            gross = fund.holding.gross(worth.marks)
+            problem = check_exposure(fund.fund, account.account, worth, gross, whole)
+        if problem is None and not whole.reduces:
+            problem = check_account(account.account, account_margin(work, account.account.name))
+        if problem is not None:
+            refused[name] = problem.reason
+    return refused
+
+
+def account_margin(work: Work, account: str) -> tuple[Decimal, Decimal]:
+    """Return (equity, gross notional) of an account over the contracts whose mark is known."""
+    state, market = work.state, work.state.market
+    equity = ZERO
+    for fund in state.funds.values():
+        if fund.fund.account == account and fund.launched_ms is not None:
+            worth = work.worth(fund)
+            equity += worth.equity if worth is not None else ZERO
+    gross = ZERO
+    for symbol in {contract for contract, _ in state.accounts[account].books}:
+        mark = market.price(symbol, PriceSource.MARK) or ZERO
+        gross += abs(state.accounts[account].position(symbol)) * mark
+    return equity, gross
+
+
+def plan_alone(book: Book, want: Want, *, sliced: bool = True) -> BookPlan:
+    """Plan one fund's want as if no other fund were there."""
+    units = want if sliced else Want(units=want.units, min_notional=want.min_notional)
+    return plan_book(book, {"": units})
+
+
+def _carry_out(work: Work, key: BookKey, plan: BookPlan, mark: Decimal) -> None:
+    account, symbol = key
+    if plan.crosses:
+        work.record(Crossed(work.now_ms, account, symbol, mark, plan.crosses))
+    work.skips.extend((key, skip) for skip in plan.skips)
+    wanted = total(plan.wanted.values())
+    for leg in plan.legs:
+        share = leg.units / total(each.units for each in plan.legs)
+        parts = {name: units * share for name, units in plan.wanted.items()} if wanted else {}
+        intent = _intent(work, key, leg, mark, parts)
+        work.record(IntentCreated(work.now_ms, intent))
+        work.actions.append(SubmitOrder(intent))
+
+
+def _intent(
+    work: Work, key: BookKey, leg: Leg, mark: Decimal, wanted: Mapping[str, Decimal]
+) -> OrderIntent:
+    account, symbol = key
+    seq = work.state.accounts[account].order_seq + 1
+    collar_bps = min(_collar_bps(work.state.funds[name]) for name in wanted)
+    return OrderIntent(
+        client_order_id=client_order_id(work.state.desk_id, account, symbol, seq),
+        account=account,
+        contract=symbol,
+        seq=seq,
+        side=leg.side,
+        position_side=leg.position_side,
+        contracts=leg.contracts,
+        units=leg.units,
+        mark=mark,
+        limit_price=collar_price(leg.side, mark, collar_bps),
+        reduce_only=leg.reduce_only,
+        wanted=wanted,
+        created_ms=work.now_ms,
+    )
+
+
+def _collar_bps(fund: FundState) -> Decimal:
+    emergency, run = fund.fund.methodology.emergency, fund.run
+    if emergency is not None and run is not None and run.plan.trigger is Trigger.EMERGENCY:
+        return emergency.collar_bps or fund.fund.execution.collar_bps
+    return fund.fund.execution.collar_bps
+
+
+def end_run_if_settled(work: Work, fund: FundState) -> bool:
+    """End the fund's run when nothing of it can be traded any more; say whether it ended."""
+    run = fund.run
+    if run is None or run.status is not RunStatus.WORKING:
+        return False
+    for symbol in run.plan.target_units:
+        if work.state.working_on(fund.fund.account, symbol):
+            return False
+        mark = work.state.market.price(symbol, PriceSource.MARK)
+        if mark is None:
+            return False
+        book = book_of(work, (fund.fund.account, symbol), mark)
+        if plan_alone(book, want_of(fund, symbol, mark), sliced=False).legs:
+            return False
+    work.move_run(fund, RunStatus.DONE, "at its target within one lot")
+    _set_point(work, fund, run)
+    return True
+
+
+def _set_point(work: Work, fund: FundState, run: Run) -> None:
+    plan = run.plan
+    worth = work.worth(fund)
+    if plan.trigger is Trigger.GAP:
+        if worth is not None and worth.equity < 0:
+            work.record(ShortfallCovered(work.now_ms, fund.name, -worth.equity))
+        return
+    nav = plan.base_nav
+    if fund.fund.formula_base == "account" and worth is not None:
+        nav = worth.nav
+    work.record(PointSet(work.now_ms, fund.name, nav, plan.base_prices, plan.target_leverage))
+
+
+def on_order(work: Work, event: OrderReported) -> None:
+    """Take evidence about one of our orders."""
+    order = work.state.orders.get(event.client_order_id)
+    if order is None:
+        return  # it was over before; nothing can follow from a repeated report
+    intent, before = order.intent, order.status
+    if event.outcome is Outcome.ACCEPTED and before is not before.PREPARED and order.venue_order_id:
+        return
+    work.record(
+        OrderMoved(
+            work.now_ms,
+            event.client_order_id,
+            event.outcome,
+            event.filled_contracts,
+            event.venue_order_id,
+            event.reason,
+        )
+    )
+    if event.outcome is Outcome.UNKNOWN:
+        work.actions.append(QueryOrder(intent))
+        work.alert(
+            Severity.WARNING, "order_unknown", intent.client_order_id, event.reason or "no answer"
+        )
+    elif event.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT, Outcome.ABSENT):
+        work.alert(
+            Severity.WARNING,
+            f"order_{event.outcome}",
+            intent.client_order_id,
+            f"{intent.side} {intent.contracts} {intent.contract}: {event.reason}",
+        )
+    elif event.outcome is Outcome.CLOSED and not order.filled_contracts:
+        work.alert(
+            Severity.WARNING,
+            "collar_missed",
+            intent.client_order_id,
+            f"{intent.side} {intent.contracts} {intent.contract} found nothing "
+            f"within {intent.limit_price.normalize():f}; priced again",
+        )
+    _look_again(work, intent)
+
+
+def on_fill(work: Work, event: FillReported) -> None:
+    """Book a trade of one of our orders to its funds."""
+    fill = event.fill
+    if fill.trade_id in work.state.seen_trades:
+        return
+    order = work.state.orders.get(fill.client_order_id)
+    if order is None:
+        work.alert(
+            Severity.CRITICAL,
+            "foreign_fill",
+            fill.client_order_id,
+            f"trade {fill.trade_id} belongs to no working order of this desk",
+        )
+        return
+    intent = order.intent
+    contract = work.state.desk.contracts[intent.contract]
+    units = contract.units_in(fill.contracts).copy_sign(intent.units)
+    weights = {name: abs(size) for name, size in intent.wanted.items()}
+    allocations = split_pro_rata(units, weights)
+    work.record(
+        Traded(
+            at_ms=work.now_ms,
+            account=intent.account,
+            contract=intent.contract,
+            position_side=intent.position_side,
+            fill=fill,
+            units=units,
+            allocations=allocations,
+            fees=split_pro_rata(fill.fee, weights),
+            slippage={
+                name: (fill.price - intent.mark) * share for name, share in allocations.items()
+            },
+        )
+    )
+    _look_again(work, intent)
+
+
+def _look_again(work: Work, intent: OrderIntent) -> None:
+    work.books.add((intent.account, intent.contract))
+    for name in intent.wanted:
+        fund = work.state.funds[name]
+        work.touch(fund)
+        work.plan_books_of(fund)
+
+
+def on_liquidation(work: Work, event: LiquidationReported) -> None:
+    """Book what the venue closed by itself to the funds on that side, and halt them."""
+    if event.trade_id in work.state.seen_trades:
+        return
+    weights = {
+        name: abs(held)
+        for name in work.state.holders.get(event.contract, ())
+        if (fund := work.state.funds[name]).fund.account == event.account
+        and (held := fund.holding.units.get(event.contract, ZERO)) * event.units < 0
+    }
+    contract = work.state.desk.contracts[event.contract]
+    fill = Fill(
+        trade_id=event.trade_id,
+        client_order_id="",
+        price=event.price,
+        contracts=abs(event.units) / contract.contract_size,
+        fee=event.fee,
+        at_ms=event.at_ms,
+    )
+    work.record(
+        Traded(
+            at_ms=work.now_ms,
+            account=event.account,
+            contract=event.contract,
+            position_side=event.position_side,
+            fill=fill,
+            units=event.units,
+            allocations=split_pro_rata(event.units, weights),
+            fees=split_pro_rata(event.fee, weights),
+            slippage=dict.fromkeys(weights, ZERO),
+            forced=True,
+        )
+    )
+    for name in weights:
+        halt(work, work.state.funds[name], f"the venue liquidated {event.contract}")
+
+
+def on_positions(work: Work, event: PositionsReported) -> None:
+    """Compare what the venue says with what the funds hold; a difference halts the account."""
+    state = work.state.accounts[event.account]
+    symbols = {contract for contract, _ in state.books} | set(event.units)
+    for symbol in sorted(symbols):
+        if work.state.working_on(event.account, symbol):
+            continue
+        told, held = event.units.get(symbol, ZERO), state.position(symbol)
+        if told == held:
+            continue
+        reason = f"the venue holds {told:f} of {symbol}, the records say {held:f}"
+        for fund in work.state.funds.values():
+            if fund.fund.account == event.account and fund.trading is TradingState.ACTIVE:
+                halt(work, fund, reason)

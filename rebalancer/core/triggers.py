@@ -1,0 +1,146 @@
+"""Trigger prices: between which prices none of a fund's rules can fire (field.md b3).
+
+For a single contract the edges are the exact prices at which a rule fires. For a basket they are
+safe instead: with every member inside its range, no rule can fire, whichever way the others move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rebalancer.core.fund import Fund, PriceSource
+from rebalancer.core.market import Key
+from rebalancer.core.methodology import PriceMove, Side, Trigger, losing_move
+from rebalancer.core.money import ONE, ZERO
+from rebalancer.core.nav import Point, Valuation
+from rebalancer.core.position import Holding
+from rebalancer.core.watch import Range
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerPrice:
+    """`trigger` fires when `source` of `contract` is at or beyond `price`."""
+
+    trigger: Trigger
+    contract: str
+    source: PriceSource
+    price: Decimal
+    #: fires at and below the price, else at and above it
+    falling: bool
+
+
+def trigger_prices(fund: Fund, holding: Holding, point: Point | None) -> tuple[TriggerPrice, ...]:
+    """Return every trigger price of a fund on a single contract, unrounded."""
+    (symbol,) = fund.symbols
+    found = [*_formula_triggers(fund, symbol, point), *_leverage_triggers(fund, symbol, holding)]
+    return tuple(item for item in found if item.price > 0)
+
+
+def _formula_triggers(fund: Fund, symbol: str, point: Point | None) -> Iterator[TriggerPrice]:
+    if point is None:
+        return
+    base, source = point.prices[symbol], fund.price_source
+    if point.leverage != 0:
+        price = base * (ONE - ONE / point.leverage)
+        yield TriggerPrice(Trigger.GAP, symbol, source, price, falling=point.leverage > 0)
+    rule = fund.methodology.price_move
+    if rule is None:
+        return
+    moves = [losing_move(point.leverage or fund.target_leverage, rule.threshold)]
+    if rule.side is Side.BOTH:
+        moves.append(-moves[0])
+    elif 0 < fund.target_leverage <= 1:
+        moves = []
+    for move in moves:
+        yield TriggerPrice(
+            Trigger.PRICE_MOVE, symbol, source, base * (ONE + move), falling=move < 0
+        )
+
+
+def _leverage_triggers(fund: Fund, symbol: str, holding: Holding) -> Iterator[TriggerPrice]:
+    units, cash = holding.units.get(symbol, ZERO), holding.cash
+    if not units:
+        return
+    mark, rules = PriceSource.MARK, fund.methodology
+    yield TriggerPrice(Trigger.GAP, symbol, mark, -cash / units, falling=units > 0)
+    levels = []
+    if rules.emergency:
+        levels.append((Trigger.EMERGENCY, rules.emergency.level.value))
+    if rules.leverage_cap:
+        levels.append((Trigger.LEVERAGE_CAP, rules.leverage_cap.upper))
+    for trigger, level in levels:
+        # abs(u) P = level (cash + u P), solved for P; a long at a level of 1 has no such price.
+        scale = (level - ONE) if units > 0 else (level + ONE)
+        if scale:
+            price = -level * cash / units / scale if units > 0 else level * cash / -units / scale
+            falling = units > 0 and scale > 0
+            yield TriggerPrice(trigger, symbol, mark, price, falling=falling)
+
+
+def quiet_ranges(
+    fund: Fund, holding: Holding, point: Point | None, worth: Valuation
+) -> dict[Key, Range]:
+    """Return, by contract and source, the open range in which no price rule of `fund` can fire."""
+    if len(fund.basket) == 1:
+        return _single_ranges(trigger_prices(fund, holding, point))
+    return _basket_ranges(fund, holding, point, worth)
+
+
+def _single_ranges(triggers: tuple[TriggerPrice, ...]) -> dict[Key, Range]:
+    ranges: dict[Key, Range] = {}
+    for item in triggers:
+        key = (item.contract, item.source)
+        low, high = ranges.get(key, (None, None))
+        if item.falling:
+            low = item.price if low is None else max(low, item.price)
+        else:
+            high = item.price if high is None else min(high, item.price)
+        ranges[key] = (low, high)
+    return ranges
+
+
+def _basket_ranges(
+    fund: Fund, holding: Holding, point: Point | None, worth: Valuation
+) -> dict[Key, Range]:
+    slack = _basket_slack(fund, holding, point, worth)
+    ranges: dict[Key, Range] = {}
+    for symbol in fund.symbols:
+        for source, prices in (
+            (PriceSource.MARK, worth.marks),
+            (fund.price_source, worth.prices),
+        ):
+            price = prices[symbol]
+            ranges[symbol, source] = (price * (ONE - slack), price * (ONE + slack))
+    return ranges
+
+
+def _basket_slack(fund: Fund, holding: Holding, point: Point | None, worth: Valuation) -> Decimal:
+    """Return the relative move of every member, in any direction, that no rule can notice."""
+    rules, slacks = fund.methodology, [ONE]
+    if point is not None:
+        level = ONE + worth.move
+        if point.leverage:
+            slacks.append((ONE + point.leverage * worth.move) / (abs(point.leverage) * level))
+        if rules.price_move:
+            spare = rules.price_move.threshold - _towards(rules.price_move, point, worth.move)
+            slacks.append(spare / level)
+    gross = holding.gross(worth.marks)
+    if gross > 0:
+        slacks.append(worth.equity / gross)
+        for bound in (
+            rules.emergency.level.value if rules.emergency else None,
+            rules.leverage_cap.upper if rules.leverage_cap else None,
+        ):
+            if bound is not None:
+                spare = bound * worth.equity - abs(worth.exposure)
+                slacks.append(spare / (gross * (ONE + bound)))
+    return max(ZERO, min(slacks))
+
+
+def _towards(rule: PriceMove, point: Point, move: Decimal) -> Decimal:
+    """Return how far the price has gone in a direction in which `rule` can fire."""
+    if rule.side is Side.BOTH:
+        return abs(move)
+    return -move if point.leverage > 0 else move

@@ -1,0 +1,102 @@
+"""One step under construction: records are folded in as they are made, actions wait for the commit.
+
+Every handler of the engine takes a `Work`, reads the state in it and adds to it; nothing else is
+ever changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rebalancer.core.actions import Action, Alert, Severity
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO
+from rebalancer.core.nav import Valuation, value
+from rebalancer.core.planner import Skip
+from rebalancer.core.records import Record, RunMoved
+from rebalancer.core.run import RunStatus
+from rebalancer.core.state import DeskState, FundState, apply
+from rebalancer.errors import ensure
+
+#: NAV is a quotient of 60 digits: NAV x shares gives the equity back to within its last digits.
+NAV_TOLERANCE = Decimal("1e-55")
+
+BookKey = tuple[str, str]
+"""(account, contract): orders are planned for one of these at a time."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What one event led to so far."""
+
+    state: DeskState
+    now_ms: int
+    records: list[Record] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    #: funds to look at in this step
+    due: set[str] = field(default_factory=set)
+    #: funds whose ranges and alarms must be set anew at the end
+    touched: set[str] = field(default_factory=set)
+    #: books whose orders must be planned
+    books: set[BookKey] = field(default_factory=set)
+    #: what was wanted and not ordered, by account and contract
+    skips: list[tuple[BookKey, Skip]] = field(default_factory=list)
+    #: a snapshot may force a run of this trigger on every fund
+    forced: Trigger | None = None
+
+    def record(self, record: Record) -> None:
+        """Fold a record into the state and keep it for the commit."""
+        apply(self.state, record)
+        self.records.append(record)
+
+    def alert(self, severity: Severity, name: str, subject: str, text: str) -> None:
+        """Tell a person, once the step is committed."""
+        self.actions.append(Alert(self.now_ms, severity, name, subject, text))
+
+    def touch(self, fund: FundState) -> None:
+        """Have the fund's ranges and alarm set anew when the step ends."""
+        self.touched.add(fund.name)
+
+    def plan_books_of(self, fund: FundState) -> None:
+        """Have orders planned for every contract the fund's run is about."""
+        if fund.run is not None:
+            for symbol in fund.run.plan.target_units:
+                self.books.add((fund.fund.account, symbol))
+
+    def worth(self, fund: FundState) -> Valuation | None:
+        """Value a launched fund at the newest prices, however old; None where one is unknown."""
+        market = self.state.market
+        marks, prices = {}, {}
+        source = fund.fund.price_source
+        for symbol in {**fund.fund.basket, **fund.holding.units}:
+            mark = market.price(symbol, PriceSource.MARK)
+            price = mark if source is PriceSource.MARK else market.price(symbol, source)
+            if mark is None or price is None:
+                return None
+            marks[symbol], prices[symbol] = mark, price
+        worth = value(fund.inputs, marks, prices)
+        gap = worth.nav * fund.shares - worth.equity
+        ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
+        return worth
+
+    def move_run(self, fund: FundState, status: RunStatus, reason: str) -> None:
+        """Record that the fund's run changed its status, with the NAV and leverage it left."""
+        run, worth = fund.run, self.worth(fund)
+        ensure(run is not None, f"{fund.name} has no run to move")
+        assert run is not None  # noqa: S101 - for the type checker; ensured above
+        self.record(
+            RunMoved(
+                at_ms=self.now_ms,
+                fund=fund.name,
+                run_id=run.plan.run_id,
+                status=status,
+                reason=reason,
+                nav=worth.nav if worth else ZERO,
+                leverage=worth.leverage if worth else None,
+                cost=run.cost,
+                marks=worth.marks if worth else {},
+            )
+        )
+        self.touch(fund)
