@@ -11,7 +11,7 @@ from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.limits import check_run
 from rebalancer.core.market import Suspicion
 from rebalancer.core.methodology import COOLDOWN_MS, COOLED, Trigger
-from rebalancer.core.money import ONE, ZERO, total
+from rebalancer.core.money import ONE, ZERO, round_to_places, total
 from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import target_units
 from rebalancer.core.records import (
@@ -355,7 +355,11 @@ def _launch(work: Work, fund: FundState) -> None:
         open_run(work, fund, worth, Signal(trigger=Trigger.LAUNCH, reason=reason))
         return
     units = target_units(config.target_leverage, cash, config.basket, worth.marks)
-    work.record(PositionsAdopted(work.now_ms, fund.name, config.account, units, worth.marks))
+    hedge = work.state.accounts[config.account].account.hedge
+    units = {symbol: round_to_places(size) for symbol, size in units.items()}
+    work.record(
+        PositionsAdopted(work.now_ms, fund.name, config.account, units, worth.marks, hedge=hedge)
+    )
     work.record(
         PointSet(work.now_ms, fund.name, config.initial_nav, worth.prices, config.target_leverage)
     )

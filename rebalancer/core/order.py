@@ -26,6 +26,13 @@ class PositionSide(StrEnum):
     LONG = "long"
     SHORT = "short"
 
+    @classmethod
+    def of(cls, units: Decimal, *, hedge: bool) -> PositionSide:
+        """Return the book in which a position of signed `units` stands."""
+        if not hedge:
+            return cls.NET
+        return cls.LONG if units > 0 else cls.SHORT
+
 
 class OrderStatus(StrEnum):
     """Where an order stands, as far as evidence goes."""

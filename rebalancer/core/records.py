@@ -88,6 +88,8 @@ class PositionsAdopted(Record):
     account: str
     units: Mapping[str, Decimal]
     prices: Mapping[str, Decimal]
+    #: whether the account's venue keeps separate long and short books
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ class ShortfallCovered(Record):
     """The desk's loss account made good what a wiped fund owed."""
 
     fund: str
+    account: str
     amount: Decimal
 
 

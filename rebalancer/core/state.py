@@ -208,7 +208,8 @@ def _launched(state: DeskState, record: records.FundLaunched) -> None:
 
 def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
     for symbol, units in record.units.items():
-        _move_book(state, record.account, symbol, PositionSide.NET, units)
+        side = PositionSide.of(units, hedge=record.hedge)
+        _move_book(state, record.account, symbol, side, units)
         check_position(state, record.account, symbol)
 
 

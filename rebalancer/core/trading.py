@@ -24,7 +24,7 @@ from rebalancer.core.order import (
     PositionSide,
     client_order_id,
 )
-from rebalancer.core.planner import Book, BookPlan, Leg, Want, collar_price, plan_book
+from rebalancer.core.planner import Book, BookPlan, Leg, Skip, Want, collar_price, plan_book
 from rebalancer.core.records import (
     Crossed,
     IntentCreated,
@@ -64,6 +64,7 @@ def plan_orders(work: Work, key: BookKey) -> None:
             _carry_out(work, key, plan, mark)
             return
         for name, reason in refused.items():
+            work.skips.append((key, Skip(name, wants[name].units, reason)))
             halt(work, wanting.pop(name), reason)
 
 
@@ -247,7 +248,7 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
     worth = work.worth(fund)
     if plan.trigger is Trigger.GAP:
         if worth is not None and worth.equity < 0:
-            work.record(ShortfallCovered(work.now_ms, fund.name, -worth.equity))
+            work.record(ShortfallCovered(work.now_ms, fund.name, fund.fund.account, -worth.equity))
         return
     nav = plan.base_nav
     if fund.fund.formula_base == "account" and worth is not None:

@@ -6,7 +6,7 @@ drive this one model, so that a rehearsal and a backtest cost the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -20,6 +20,14 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.money import BPS, ONE, ZERO, total, trunc_to_step
 from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, PositionSide
+from rebalancer.core.records import (
+    FundingPosted,
+    FundLaunched,
+    PositionsAdopted,
+    Record,
+    ShortfallCovered,
+    Traded,
+)
 from rebalancer.errors import ensure
 
 
@@ -54,6 +62,29 @@ class PaperBook:
     #: final report of every order ever taken, by client order id: a repeated id is the same order
     _taken: dict[str, OrderReported] = field(default_factory=dict)
     _liquidations: int = 0
+
+    def deposit(self, record: Record) -> None:
+        """Follow capital: what funds pay in, shortfalls the desk covers, positions taken over."""
+        if isinstance(record, FundLaunched) and record.account == self.account:
+            self.cash += record.cash
+        elif isinstance(record, ShortfallCovered) and record.account == self.account:
+            self.cash += record.amount
+        elif isinstance(record, PositionsAdopted) and record.account == self.account:
+            for symbol, units in record.units.items():
+                side = PositionSide.of(units, hedge=record.hedge)
+                self._move(symbol, side, units, record.prices[symbol], ZERO)
+
+    def recover(self, history: Iterable[Record]) -> None:
+        """Become what the records say: a fill that was never recorded never happened here."""
+        for record in history:
+            self.deposit(record)
+            if isinstance(record, Traded) and record.account == self.account:
+                fill = record.fill
+                self._move(
+                    record.contract, record.position_side, record.units, fill.price, fill.fee
+                )
+            elif isinstance(record, FundingPosted) and record.account == self.account:
+                self.cash -= total(record.paid.values())
 
     def observe(self, contract: str, mark: Decimal) -> None:
         """Take a new mark."""

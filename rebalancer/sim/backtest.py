@@ -1,0 +1,137 @@
+"""The backtest document: what a replay of history did to every fund (spec section 8, version 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rebalancer.core.instant import iso
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO, text
+from rebalancer.core.records import FixedSettled, Record, RunMoved, RunOpened
+from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.state import Desk, FundState
+from rebalancer.core.work import Work
+from rebalancer.errors import InputRefused
+from rebalancer.feeds.candles import History, merge
+from rebalancer.sim.replay import Replay, desk_for_history
+from rebalancer.venues.paper import PaperCosts
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Rebalance:
+    """One run of a replay: how it began and how it ended."""
+
+    plan: RunPlan
+    ended: RunMoved | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the run as the backtest document writes it."""
+        plan, ended = self.plan, self.ended
+        return {
+            "at": iso(plan.opened_ms),
+            "trigger": str(plan.trigger),
+            "reason": plan.reason,
+            "prices": {symbol: text(price) for symbol, price in plan.marks.items()},
+            "nav": text(ended.nav if ended else plan.nav),
+            "leverage_before": None if plan.leverage is None else text(plan.leverage),
+            "leverage_after": None
+            if ended is None or ended.leverage is None
+            else text(ended.leverage),
+            "delta_units": {symbol: text(units) for symbol, units in plan.delta_units.items()},
+            "cost": text(ended.cost if ended else ZERO),
+        }
+
+
+@dataclass(slots=True)
+class Book:
+    """The runs and fixed instants of every fund, gathered as records come."""
+
+    rebalances: dict[str, list[Rebalance]]
+    fixed: dict[str, dict[str, int]]
+    _open: dict[str, Rebalance] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, funds: Iterable[str]) -> Book:
+        """Return an empty book for `funds`."""
+        names = tuple(funds)
+        return cls({name: [] for name in names}, {name: {} for name in names})
+
+    def take(self, records: tuple[Record, ...]) -> None:
+        """Follow the records of one step."""
+        for record in records:
+            if isinstance(record, RunOpened):
+                rebalance = Rebalance(record.plan)
+                self._open[record.plan.run_id] = rebalance
+                self.rebalances[record.plan.fund].append(rebalance)
+            elif isinstance(record, RunMoved) and record.status is not RunStatus.WORKING:
+                self._open[record.run_id].ended = record
+            elif isinstance(record, FixedSettled):
+                counts = self.fixed[record.fund]
+                counts[record.settlement] = counts.get(record.settlement, 0) + 1
+
+    def count(self, fund: str, trigger: Trigger) -> int:
+        """Return how many runs of `fund` were named by `trigger`."""
+        return sum(1 for each in self.rebalances[fund] if each.plan.trigger is trigger)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished replay."""
+
+    replay: Replay
+    book: Book
+
+    def document(self) -> dict[str, Any]:
+        """Return the backtest document, version 1."""
+        return {
+            "version": VERSION,
+            "funds": {
+                name: self._fund(fund)
+                for name, fund in self.replay.state.funds.items()
+                if fund.launched_ms is not None
+            },
+            "bars": self.replay.moments,
+        }
+
+    def _fund(self, fund: FundState) -> dict[str, Any]:
+        worth = Work(self.replay.state, 0).worth(fund)
+        costs = fund.costs
+        return {
+            "start_nav": text(fund.fund.initial_nav),
+            "final_nav": text(worth.nav) if worth else None,
+            "final_formula_nav": text(worth.formula_nav) if worth else None,
+            "final_leverage": text(worth.leverage)
+            if worth and worth.leverage is not None
+            else None,
+            "rebalances": [each.document() for each in self.book.rebalances[fund.name]],
+            "costs": {
+                "fees": text(costs.fees),
+                "slippage": text(costs.slippage),
+                "funding": text(costs.funding),
+                "management_fee": text(costs.management_fee),
+            },
+        }
+
+
+def backtest(
+    desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
+) -> Result:
+    """Replay `histories` (by contract) through the desk's own engine.
+
+    Raises InputRefused when a fund's contract has no history.
+    """
+    for fund in desk.funds.values():
+        for symbol in fund.symbols:
+            if symbol not in histories:
+                raise InputRefused(
+                    f'funds.{fund.name} holds {symbol}: give its prices, --prices "{symbol}=FILE"'
+                )
+    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
+    book = Book.of(desk.funds)
+    replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
+    replay.run(merge(histories.values()))
+    return Result(replay, book)
