@@ -1,0 +1,73 @@
+"""Where the desk's time comes from: the wall, the wall made faster, or somebody's hand.
+
+No other file may read the system's time, so a replay cannot be reached by today's date.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.errors import InputRefused
+
+_NS_PER_MS = 1_000_000
+
+
+class WallClock:
+    """The system's clock in UTC."""
+
+    def now_ms(self) -> int:
+        """Return the present instant."""
+        return time.time_ns() // _NS_PER_MS
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return how many seconds pass until `at_ms` (0 or less: it is past)."""
+        return (at_ms - self.now_ms()) / SECOND_MS
+
+
+class FastClock:
+    """A clock that starts at `start_ms` and runs `speed` times as fast as the wall's.
+
+    It counts on the monotonic clock, so a stepped system clock does not move it.
+    """
+
+    def __init__(self, speed: int, start_ms: int) -> None:
+        """Start now; a `speed` below 1 raises InputRefused."""
+        if speed < 1:
+            raise InputRefused(f"clock speed: {speed} must be a whole number of 1 or more")
+        self._speed = speed
+        self._start_ms = start_ms
+        self._began_ns = time.monotonic_ns()
+
+    def now_ms(self) -> int:
+        """Return the present virtual instant."""
+        elapsed_ns = time.monotonic_ns() - self._began_ns
+        return self._start_ms + elapsed_ns * self._speed // _NS_PER_MS
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return how many real seconds pass until the virtual `at_ms`."""
+        return (at_ms - self.now_ms()) / SECOND_MS / self._speed
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved by hand; for replays and tests."""
+
+    def __init__(self, start_ms: int = 0) -> None:
+        """Stand at `start_ms`."""
+        self._now_ms = start_ms
+
+    def now_ms(self) -> int:
+        """Return the instant it was last moved to."""
+        return self._now_ms
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return the distance to `at_ms` in seconds; real time does not shorten it."""
+        return (at_ms - self._now_ms) / SECOND_MS
+
+    def set(self, at_ms: int) -> None:
+        """Move to `at_ms`; backwards is allowed, because real clocks do it too."""
+        self._now_ms = at_ms
+
+    def advance(self, length_ms: int) -> None:
+        """Move on by `length_ms`."""
+        self._now_ms += length_ms

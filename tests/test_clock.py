@@ -1,0 +1,64 @@
+"""The three clocks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rebalancer.clock import FastClock, VirtualClock, WallClock
+from rebalancer.errors import InputRefused
+from rebalancer.ports import Clock
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The system's two clocks in nanoseconds, moved by hand."""
+    now = {"wall": 1_767_225_600_000_999_999, "monotonic": 77}
+    monkeypatch.setattr(time, "time_ns", lambda: now["wall"])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now["monotonic"])
+    return now
+
+
+def test_every_clock_is_a_clock_of_the_desk() -> None:
+    clocks: list[Clock] = [WallClock(), FastClock(2, 0), VirtualClock()]
+    assert all(isinstance(clock.now_ms(), int) for clock in clocks)
+
+
+def test_the_wall_clock_counts_whole_milliseconds_of_utc(frozen: dict[str, int]) -> None:
+    assert WallClock().now_ms() == 1_767_225_600_000
+    assert WallClock().seconds_until(1_767_225_601_500) == 1.5
+    assert WallClock().seconds_until(1_767_225_599_000) == -1.0
+
+
+def test_a_fast_clock_starts_where_it_is_told_and_runs_faster(frozen: dict[str, int]) -> None:
+    clock = FastClock(speed=3600, start_ms=DAY_MS)
+    assert clock.now_ms() == DAY_MS
+    assert clock.seconds_until(2 * DAY_MS) == 24.0
+    frozen["monotonic"] += 1_000_000_000
+    assert clock.now_ms() == DAY_MS + 3_600_000
+    assert clock.seconds_until(2 * DAY_MS) == 23.0
+
+
+def test_a_fast_clock_does_not_notice_that_the_wall_clock_was_stepped(
+    frozen: dict[str, int],
+) -> None:
+    clock = FastClock(speed=10, start_ms=0)
+    frozen["wall"] -= 10**15
+    assert clock.now_ms() == 0
+
+
+def test_a_clock_that_would_stand_still_or_run_backwards_is_refused() -> None:
+    with pytest.raises(InputRefused, match="clock speed: 0 must be"):
+        FastClock(speed=0, start_ms=0)
+
+
+def test_a_virtual_clock_moves_only_by_hand() -> None:
+    clock = VirtualClock(1_000)
+    assert clock.seconds_until(1_500) == 0.5
+    clock.advance(250)
+    assert clock.now_ms() == 1_250
+    clock.set(400)
+    assert (clock.now_ms(), clock.seconds_until(400)) == (400, 0.0)
