@@ -5,6 +5,7 @@ after the other, without a clock, a store or a task.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -50,6 +51,8 @@ class Replay:
     _sources: dict[str, tuple[PriceSource, ...]] = field(init=False)
     _arrivals: list[tuple[int, int, OrderIntent]] = field(default_factory=list)
     _sent: int = 0
+    #: what is still to be stepped: the venue's answers wait until the step before them is done
+    _inbox: deque[Event] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.state = DeskState.fresh(self.desk)
@@ -102,15 +105,18 @@ class Replay:
 
     def take(self, event: Event) -> None:
         """Step the engine and carry out what follows, the venue's answers included."""
-        step = engine.step(self.state, event)
-        if step.records:
-            for record in step.records:
-                for book in self.books.values():
-                    book.deposit(record)
-            if self.on_records is not None:
-                self.on_records(step.records)
-        for action in step.actions:
-            self._carry_out(action, event.at_ms)
+        self._inbox.append(event)
+        while self._inbox:
+            following = self._inbox.popleft()
+            step = engine.step(self.state, following)
+            if step.records:
+                for record in step.records:
+                    for book in self.books.values():
+                        book.deposit(record)
+                if self.on_records is not None:
+                    self.on_records(step.records)
+            for action in step.actions:
+                self._carry_out(action, following.at_ms)
 
     def _carry_out(self, action: Action, now_ms: int) -> None:
         if isinstance(action, Alert):
@@ -122,7 +128,7 @@ class Replay:
                 self._sent += 1
                 heapq.heappush(self._arrivals, (now_ms + latency_ms, self._sent, intent))
             else:
-                self._arrive(intent, now_ms)
+                self._inbox.extend(self.books[intent.account].fill(intent, now_ms))
 
     def _arrive(self, intent: OrderIntent, now_ms: int) -> None:
         for report in self.books[intent.account].fill(intent, now_ms):

@@ -1,0 +1,154 @@
+"""The plan document: what a desk would do at one instant, and why (spec section 8, version 1)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.core import engine
+from rebalancer.core.events import PricesObserved
+from rebalancer.core.instant import iso
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO, split_pro_rata, text
+from rebalancer.core.nav import Valuation
+from rebalancer.core.order import OrderIntent
+from rebalancer.core.records import (
+    Crossed,
+    FundWiped,
+    IntentCreated,
+    RunOpened,
+    VerdictChanged,
+)
+from rebalancer.core.rules.view import percent
+from rebalancer.core.run import RunPlan
+from rebalancer.core.state import FundState
+from rebalancer.core.work import Work
+from rebalancer.errors import InputRefused
+from rebalancer.sim.snapshot import Snapshot
+
+VERSION = 1
+
+
+def plan(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the plan document of `snapshot`: one step of the engine, written down."""
+    state = snapshot.state
+    for tick in snapshot.ticks:
+        state.market.observe(tick, snapshot.as_of_ms, trusted=True)
+    before = {name: _Before.of(snapshot, state.funds[name]) for name in snapshot.funds}
+    engine.begin(state)
+    event = PricesObserved(snapshot.as_of_ms, snapshot.ticks, confirmed=True)
+    step = engine.step(state, event, snapshot.forced)
+    opened: dict[str, RunPlan] = {}
+    verdicts: dict[str, VerdictChanged] = {}
+    wiped = set()
+    for record in step.records:
+        if isinstance(record, RunOpened):
+            opened.setdefault(record.plan.fund, record.plan)
+        elif isinstance(record, VerdictChanged):
+            verdicts.setdefault(record.fund, record)
+        elif isinstance(record, FundWiped):
+            wiped.add(record.fund)
+    funds = {
+        name: each.document(opened.get(name) or each.under_way, verdicts.get(name), name in wiped)
+        for name, each in before.items()
+    }
+    return {
+        "version": VERSION,
+        "as_of": iso(snapshot.as_of_ms),
+        "funds": funds,
+        "orders": [_order(r.intent) for r in step.records if isinstance(r, IntentCreated)],
+        "crosses": [_cross(r) for r in step.records if isinstance(r, Crossed)],
+        "skipped": [
+            {
+                "fund": skip.fund,
+                "account": key[0],
+                "contract": key[1],
+                "units": text(skip.units),
+                "reason": skip.reason,
+            }
+            for key, skip in step.skips
+        ],
+    }
+
+
+class _Before:
+    """A fund as it stood before the step."""
+
+    def __init__(self, fund: FundState, worth: Valuation, as_of_ms: int) -> None:
+        self.fund = fund
+        self.worth = worth
+        self.held = dict(fund.holding.units)
+        self.under_way = fund.run.plan if fund.run else None
+        self.slice_waits = fund.run is not None and fund.run.next_slice_ms > as_of_ms
+        self.slice_ms = fund.run.next_slice_ms if fund.run else 0
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, fund: FundState) -> _Before:
+        worth = Work(snapshot.state, snapshot.as_of_ms).worth(fund)
+        if worth is None:
+            raise InputRefused(f"funds.{fund.name}: a price of its basket is missing")
+        return cls(fund, worth, snapshot.as_of_ms)
+
+    def document(
+        self, run: RunPlan | None, verdict: VerdictChanged | None, wiped: bool
+    ) -> dict[str, Any]:
+        worth, symbols = self.worth, self.fund.fund.symbols
+        targets = {symbol: self.held.get(symbol, ZERO) for symbol in symbols}
+        deltas = dict.fromkeys(symbols, ZERO)
+        trigger, aim = Trigger.NONE, self.fund.fund.target_leverage
+        if run is not None:
+            trigger, aim = run.trigger, run.target_leverage
+            targets |= run.target_units
+            deltas |= run.delta_units
+        return {
+            "nav": text(worth.nav),
+            "formula_nav": "0" if wiped else text(worth.formula_nav),
+            "leverage": None if worth.leverage is None else text(worth.leverage),
+            "trigger": str(trigger),
+            "reason": self._reason(run, verdict),
+            "target_leverage": text(aim),
+            "target_units": _written(targets),
+            "delta_units": _written(deltas),
+            "delta_notional": _written(
+                {symbol: units * worth.marks[symbol] for symbol, units in deltas.items()}
+            ),
+        }
+
+    def _reason(self, run: RunPlan | None, verdict: VerdictChanged | None) -> str:
+        if run is not None:
+            waits = f"; its next slice is due at {iso(self.slice_ms)}" if self.slice_waits else ""
+            return run.reason + waits
+        reason = verdict.reason if verdict else "nothing is due"
+        if self.worth.leverage is None:
+            return reason
+        moved = f"the price moved {percent(self.worth.move)} since the last point"
+        return f"{reason}: {moved}, leverage is {self.worth.leverage:.4f}"
+
+
+def _written(amounts: dict[str, Decimal]) -> dict[str, str]:
+    return {symbol: text(amount) for symbol, amount in amounts.items()}
+
+
+def _order(intent: OrderIntent) -> dict[str, Any]:
+    weights = {name: abs(units) for name, units in intent.wanted.items()}
+    return {
+        "account": intent.account,
+        "seq": intent.seq,
+        "contract": intent.contract,
+        "side": str(intent.side),
+        "position_side": str(intent.position_side),
+        "contracts": text(intent.contracts),
+        "units": text(intent.units),
+        "notional": text(intent.notional),
+        "reduce_only": intent.reduce_only,
+        "allocations": _written(split_pro_rata(intent.units, weights)),
+    }
+
+
+def _cross(record: Crossed) -> dict[str, Any]:
+    return {
+        "account": record.account,
+        "contract": record.contract,
+        "price": text(record.price),
+        "units": _written(dict(record.units)),
+    }

@@ -1,0 +1,321 @@
+"""A snapshot: the state of a desk as a JSON document, read strictly (spec section 8)."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import PriceTick
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import parse
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ONE, ZERO, number, positive, total
+from rebalancer.core.nav import Point
+from rebalancer.core.order import PositionSide
+from rebalancer.core.records import TradingState
+from rebalancer.core.run import Run, RunPlan
+from rebalancer.core.state import Desk, DeskState, FundState
+from rebalancer.errors import InputRefused
+
+_TOP = ("version", "as_of", "trigger", "contracts", "prices", "funds", "accounts")
+_CONTRACT = ("contract_size", "lot", "tick", "min_amount", "min_notional")
+_FUND = (
+    "shares",
+    "cash",
+    "units",
+    "last_rebalance",
+    "last_fixed",
+    "last_run_at",
+    "last_emergency_at",
+    "state",
+    "run",
+)
+_LATER = ("breach_since", "flows", "cash_account")
+_POINT = ("at", "nav", "prices", "leverage")
+_RUN = ("trigger", "target_units", "target_leverage", "started_at", "last_slice_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A desk at one instant, ready for one step of the engine."""
+
+    as_of_ms: int
+    #: a run to force on every fund, or None to let the rules decide
+    forced: Trigger | None
+    state: DeskState
+    ticks: tuple[PriceTick, ...]
+    #: the funds the snapshot describes, in its order
+    funds: tuple[str, ...]
+
+
+def read_snapshot(document: str, desk: Desk, name: str = "snapshot") -> Snapshot:
+    """Read a snapshot document against the configured `desk`.
+
+    Raises InputRefused that names the place and the remedy; nothing is guessed.
+    """
+    data = _load(document, name)
+    _only(data, _TOP, name)
+    if data.get("version", 1) not in (1, "1"):
+        raise InputRefused(f"{name}: version: {data['version']!r} is not known; this reads 1")
+    as_of_ms = parse(_need(data, "as_of", name), f"{name}: as_of")
+    funds = _table(_need(data, "funds", name), f"{name}: funds")
+    described = _desk(desk, _table(data.get("contracts", {}), f"{name}: contracts"), funds, name)
+    state = DeskState.fresh(described)
+    state.desk_id = "snapshot"
+    for fund_name, fields in funds.items():
+        where = f"{name}: funds.{fund_name}"
+        _read_fund(state.funds[fund_name], _table(fields, where), as_of_ms, where)
+    _read_accounts(state, _table(data.get("accounts", {}), f"{name}: accounts"), name)
+    return Snapshot(
+        as_of_ms=as_of_ms,
+        forced=_forced(data.get("trigger", "auto"), name),
+        state=state,
+        ticks=_ticks(state, _table(_need(data, "prices", name), f"{name}: prices"), as_of_ms, name),
+        funds=tuple(funds),
+    )
+
+
+def _load(document: str, name: str) -> dict[str, Any]:
+    def refuse_constant(word: str) -> None:
+        raise InputRefused(f"{name}: {word} is not a number")
+
+    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated = next(key for key in keys if keys.count(key) > 1)
+            raise InputRefused(f"{name}: the key {repeated!r} stands twice")
+        return result
+
+    try:
+        data = json.loads(
+            document,
+            parse_float=Decimal,
+            parse_constant=refuse_constant,
+            object_pairs_hook=refuse_repeats,
+        )
+    except json.JSONDecodeError as error:
+        raise InputRefused(f"{name}:{error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise InputRefused(f"{name}: not a snapshot: nested too deeply") from None
+    return _table(data, name)
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputRefused(f"{where}: expected an object, got {type(value).__name__}")
+    return value
+
+
+def _need(table: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in table:
+        raise InputRefused(f"{where}: the key {key!r} is missing")
+    return table[key]
+
+
+def _only(table: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
+    for key in table:
+        if key in allowed:
+            continue
+        if key in _LATER:
+            raise InputRefused(f"{where}: {key} is not available in this version")
+        near = difflib.get_close_matches(key, allowed, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(allowed)}"
+        raise InputRefused(f"{where}: unknown key {key!r}{hint}")
+
+
+def _forced(value: Any, name: str) -> Trigger | None:
+    if value == "auto":
+        return None
+    if value in (Trigger.FIXED, Trigger.MANUAL):
+        return Trigger(value)
+    raise InputRefused(f"{name}: trigger: {value!r} is not one of auto, fixed, manual")
+
+
+def _desk(desk: Desk, contracts: Mapping[str, Any], funds: Mapping[str, Any], name: str) -> Desk:
+    """Return the desk with only the snapshot's funds, and its contracts over the configured."""
+    for fund in funds:
+        if fund not in desk.funds:
+            near = difflib.get_close_matches(fund, desk.funds, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputRefused(f"{name}: funds.{fund} is not in the configuration{hint}")
+    merged = dict(desk.contracts)
+    for symbol, fields in contracts.items():
+        where = f'{name}: contracts."{symbol}"'
+        table = _table(fields, where)
+        _only(table, _CONTRACT, where)
+        values = {key: number(value, f"{where}.{key}") for key, value in table.items()}
+        merged[symbol] = replace(merged.get(symbol, Contract(symbol)), **values)
+    for fund in funds:
+        for symbol in desk.funds[fund].symbols:
+            merged.setdefault(symbol, Contract(symbol))
+    # Prices of a snapshot are what is known: their age is not measured.
+    kept = {fund: replace(desk.funds[fund], max_age_ms=None) for fund in funds}
+    return replace(desk, funds=kept, contracts=merged)
+
+
+def _ticks(
+    state: DeskState, prices: Mapping[str, Any], as_of_ms: int, name: str
+) -> tuple[PriceTick, ...]:
+    ticks = []
+    for symbol, value in prices.items():
+        where = f'{name}: prices."{symbol}"'
+        if isinstance(value, dict):
+            _only(value, tuple(PriceSource), where)
+            by_source = {PriceSource(key): positive(each, where) for key, each in value.items()}
+        else:
+            by_source = dict.fromkeys(PriceSource, positive(value, where))
+        if symbol in state.holders:
+            ticks += [PriceTick(symbol, src, price, as_of_ms) for src, price in by_source.items()]
+    known = {(tick.contract, tick.source) for tick in ticks}
+    for fund in state.funds.values():
+        for symbol in fund.fund.symbols:
+            for source in (PriceSource.MARK, fund.fund.price_source):
+                if (symbol, source) not in known:
+                    raise InputRefused(
+                        f'{name}: prices."{symbol}": fund {fund.name} needs its {source} price'
+                    )
+    return tuple(ticks)
+
+
+def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: str) -> None:
+    _only(fields, _FUND, where)
+    fund.shares = positive(_need(fields, "shares", where), f"{where}.shares")
+    fund.holding.cash = number(_need(fields, "cash", where), f"{where}.cash")
+    for symbol, units in _table(fields.get("units", {}), f"{where}.units").items():
+        if symbol not in fund.fund.basket:
+            raise InputRefused(f"{where}.units: {symbol} is not in the fund's basket")
+        fund.holding.move(symbol, number(units, f'{where}.units."{symbol}"'))
+    fund.launched_ms = as_of_ms
+    if "last_rebalance" in fields:
+        table = _table(fields["last_rebalance"], f"{where}.last_rebalance")
+        fund.point = _read_point(fund, table, f"{where}.last_rebalance")
+        fund.launched_ms = fund.point.at_ms
+    fund.fixed_settled_ms = _time(fields, "last_fixed", where)
+    fund.last_run_ms = _time(fields, "last_run_at", where)
+    fund.last_emergency_ms = _time(fields, "last_emergency_at", where)
+    if fund.point is None and fund.fixed_settled_ms is None and fund.fund.methodology.fixed:
+        # Never rebalanced: every instant that can still be caught up is open.
+        fund.fixed_settled_ms = as_of_ms - fund.fund.methodology.fixed.catch_up_ms - 1
+    state = fields.get("state", TradingState.ACTIVE)
+    if state not in tuple(TradingState):
+        raise InputRefused(f"{where}.state: {state!r} is not one of {', '.join(TradingState)}")
+    fund.trading = TradingState(state)
+    fund.trading_reason = "by the snapshot"
+    if fields.get("run") is not None:
+        fund.run = _read_run(fund, _table(fields["run"], f"{where}.run"), f"{where}.run")
+
+
+def _time(fields: Mapping[str, Any], key: str, where: str) -> int | None:
+    value = fields.get(key)
+    return None if value is None else parse(value, f"{where}.{key}")
+
+
+def _read_point(fund: FundState, table: dict[str, Any], where: str) -> Point:
+    _only(table, _POINT, where)
+    prices = _table(_need(table, "prices", where), f"{where}.prices")
+    for symbol in fund.fund.symbols:
+        _need(prices, symbol, f"{where}.prices")
+    leverage = number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
+    return Point(
+        at_ms=parse(_need(table, "at", where), f"{where}.at"),
+        nav=positive(_need(table, "nav", where), f"{where}.nav"),
+        prices={
+            symbol: positive(prices[symbol], f'{where}.prices."{symbol}"')
+            for symbol in fund.fund.symbols
+        },
+        leverage=leverage,
+    )
+
+
+def _read_run(fund: FundState, table: dict[str, Any], where: str) -> Run:
+    _only(table, _RUN, where)
+    trigger = _need(table, "trigger", where)
+    if trigger not in tuple(Trigger) or trigger == Trigger.NONE:
+        raise InputRefused(f"{where}.trigger: {trigger!r} is not the name of a rule")
+    targets = {
+        symbol: number(units, f'{where}.target_units."{symbol}"')
+        for symbol, units in _table(
+            _need(table, "target_units", where), f"{where}.target_units"
+        ).items()
+    }
+    for symbol in targets:
+        if symbol not in fund.fund.basket:
+            raise InputRefused(f"{where}.target_units: {symbol} is not in the fund's basket")
+    started_ms = parse(_need(table, "started_at", where), f"{where}.started_at")
+    last_ms = _time(table, "last_slice_at", where)
+    plan = RunPlan(
+        run_id=f"{fund.name}-under-way",
+        fund=fund.name,
+        trigger=Trigger(trigger),
+        reason=f"a {trigger} run is under way",
+        target_leverage=number(
+            table.get("target_leverage", fund.fund.target_leverage), f"{where}.target_leverage"
+        ),
+        target_units=targets,
+        delta_units={
+            symbol: units - fund.holding.units.get(symbol, ZERO)
+            for symbol, units in targets.items()
+        },
+        marks={},
+        base_nav=fund.point.nav if fund.point else fund.fund.initial_nav,
+        base_prices=fund.point.prices if fund.point else dict.fromkeys(fund.fund.symbols, ONE),
+        nav=ZERO,
+        leverage=None,
+        due_ms=(),
+        opened_ms=started_ms,
+    )
+    next_ms = started_ms if last_ms is None else last_ms + fund.fund.execution.interval_ms
+    return Run(plan, next_slice_ms=next_ms)
+
+
+def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> None:
+    for given in accounts:
+        if given not in state.accounts:
+            known = ", ".join(state.accounts)
+            raise InputRefused(f"{name}: accounts.{given} is not configured; known are {known}")
+    for account_name, account in state.accounts.items():
+        where = f"{name}: accounts.{account_name}"
+        table = _table(accounts.get(account_name, {}), where)
+        _only(table, ("positions",), where)
+        told = _table(table.get("positions", {}), f"{where}.positions")
+        held: dict[str, Decimal] = {}
+        for fund in state.funds.values():
+            if fund.fund.account == account_name:
+                for symbol, units in fund.holding.units.items():
+                    held[symbol] = held.get(symbol, ZERO) + units
+        for symbol in {**held, **told}:
+            units = held.get(symbol, ZERO)
+            books = {PositionSide.of(units, hedge=account.account.hedge): units}
+            if symbol in told:
+                books = _read_position(
+                    told[symbol], units, f'{where}.positions."{symbol}"', account.account.hedge
+                )
+            for side, size in books.items():
+                account.books[symbol, side] = size
+
+
+def _read_position(
+    value: Any, held: Decimal, where: str, hedge: bool
+) -> dict[PositionSide, Decimal]:
+    """Return the account's books in signed base coins; they must net to what the funds hold."""
+    if isinstance(value, dict):
+        _only(value, ("long", "short"), where)
+        long_units = abs(number(value.get("long", 0), f"{where}.long"))
+        short_units = abs(number(value.get("short", 0), f"{where}.short"))
+        books = {PositionSide.LONG: long_units, PositionSide.SHORT: -short_units}
+    else:
+        units = number(value, where)
+        books = {PositionSide.of(units, hedge=hedge): units}
+    net = total(books.values())
+    if net != held:
+        raise InputRefused(
+            f"{where}: the account holds {net:f} base coins, its funds hold {held:f}; "
+            "they must be equal before anything is planned"
+        )
+    return books if hedge else {PositionSide.NET: net}
