@@ -1,0 +1,70 @@
+"""A price feed that plays histories at the pace of a clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
+
+from rebalancer.core.events import PricesObserved, PriceTick
+from rebalancer.core.fund import PriceSource
+from rebalancer.errors import InputRefused
+from rebalancer.feeds.candles import History, Moment, merge
+from rebalancer.feeds.pace import FundingDue, FundingSink, sleep_until
+from rebalancer.ports import Clock
+
+
+class ReplayFeed:
+    """Plays `histories`: each price becomes one confirmed tick per source its contract needs.
+
+    `at_ms` of everything it yields is the instant in the history, so what a desk decides does not
+    depend on how fast the clock runs. Funding due at an instant goes to `on_funding` before the
+    prices of that instant are yielded, at the last price known then; before the first price of a
+    contract nobody can hold it and its funding is left out.
+    """
+
+    def __init__(
+        self,
+        histories: Sequence[History],
+        clock: Clock,
+        sources: Mapping[str, tuple[PriceSource, ...]],
+        on_funding: FundingSink | None = None,
+    ) -> None:
+        """Take what to play; a history without sources raises InputRefused."""
+        for history in histories:
+            if not sources.get(history.contract):
+                raise InputRefused(f"{history.contract}: prices are given, but no fund holds it")
+        self._moments = merge(histories)
+        self._clock = clock
+        self._sources = sources
+        self._on_funding = on_funding
+        self._last: dict[str, Decimal] = {}
+        self._closed = False
+
+    async def prices(self) -> AsyncIterator[PricesObserved]:
+        """Yield prices until the histories end or the feed is closed."""
+        for moment in self._moments:
+            await sleep_until(self._clock, moment.at_ms)
+            if self._closed:
+                return
+            self._last.update(moment.prices)
+            self._settle(moment)
+            if moment.prices:
+                yield self._observed(moment)
+
+    async def close(self) -> None:
+        """End the play; may be called twice."""
+        self._closed = True
+
+    def _settle(self, moment: Moment) -> None:
+        for contract, rate in moment.funding:
+            mark = self._last.get(contract)
+            if mark is not None and self._on_funding is not None:
+                self._on_funding(FundingDue(moment.at_ms, contract, rate, mark))
+
+    def _observed(self, moment: Moment) -> PricesObserved:
+        ticks = tuple(
+            PriceTick(contract, source, price, moment.at_ms)
+            for contract, price in moment.prices
+            for source in self._sources[contract]
+        )
+        return PricesObserved(moment.at_ms, ticks, confirmed=True)
