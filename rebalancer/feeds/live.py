@@ -1,0 +1,290 @@
+"""Live public prices and contract details through ccxt, for paper trading on a real market.
+
+Polled, not streamed: a poll that fails is seen at once, a silent socket is not. ccxt is imported
+only when a venue is opened, because that alone takes half a second and 100 MB. Nothing of it gets
+out of here: its exceptions can quote whole requests, so they are told in our own words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import structlog
+import tenacity
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import PricesObserved, PriceTick
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.money import ZERO, number, positive
+from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
+from rebalancer.feeds.pace import sleep_until
+from rebalancer.ports import Clock
+
+#: one reading of prices with its repetitions, and the longest pause between two of those
+_PRICES_WITHIN_S = 15.0
+_MARKETS_WITHIN_S = 60.0
+_LONGEST_PAUSE_S = 2.0
+#: venues whose tickers carry no mark price and which ccxt asks for it apart
+_MARKS_APART = frozenset({"binanceusdm", "okx"})
+_UNIFIED = {
+    PriceSource.MARK: "markPrice",
+    PriceSource.INDEX: "indexPrice",
+    PriceSource.LAST: "last",
+}
+#: raw names of the prices that ccxt leaves in `info`
+_RAW: Mapping[str, Mapping[PriceSource, str]] = {
+    "xt": {PriceSource.MARK: "m", PriceSource.INDEX: "i"},
+    "mexc": {PriceSource.MARK: "fairPrice", PriceSource.INDEX: "indexPrice"},
+    "hyperliquid": {PriceSource.MARK: "markPx", PriceSource.INDEX: "oraclePx"},
+}
+#: what a failure means, by the nearest class of ccxt's tree that stands here
+_IN_OUR_WORDS = {
+    "RateLimitExceeded": "asks for fewer requests",
+    "DDoSProtection": "asks for fewer requests",
+    "OnMaintenance": "is under maintenance",
+    "RequestTimeout": "did not answer in time",
+    "TimeoutError": "did not answer in time",
+    "NetworkError": "could not be reached",
+    "PermissionDenied": "does not let us in",
+    "AuthenticationError": "does not let us in",
+    "BaseError": "refused the question",
+}
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+_log = structlog.get_logger(__name__)
+
+
+class CcxtFeed:
+    """Polls the public prices of a venue: every source that some fund needs, every `interval_ms`.
+
+    A price that is missing or not above zero is dropped with a warning, once until it is back. So
+    is a reading that failed; the feed goes on. A price with the stamp of the one before is no news
+    and is left out, so a venue that stands still grows old. Where a venue stamps nothing, the
+    instant before the question counts.
+    """
+
+    def __init__(
+        self,
+        venue_id: str,
+        sources: Mapping[str, tuple[PriceSource, ...]],
+        clock: Clock,
+        interval_ms: int,
+    ) -> None:
+        """Connect to nothing yet; a source that perpetuals do not have raises ConfigRefused."""
+        for contract, wanted in sources.items():
+            for source in wanted:
+                if source not in _UNIFIED:
+                    raise ConfigRefused(
+                        f"{contract}: live prices of {venue_id} have no source {source}; "
+                        f"choose {', '.join(_UNIFIED)}"
+                    )
+        self._venue_id = venue_id
+        self._sources = sources
+        self._clock = clock
+        self._interval_ms = interval_ms
+        self._exchange: Any = None
+        self._closed = False
+        self._stamps: dict[tuple[str, PriceSource], int] = {}
+        self._dropped: set[tuple[str, PriceSource]] = set()
+
+    async def prices(self) -> AsyncIterator[PricesObserved]:
+        """Yield what each poll found, until the feed is closed.
+
+        An unknown venue or contract raises ConfigRefused; an outage raises nothing.
+        """
+        if self._closed:
+            return
+        self._exchange = _open(self._venue_id)
+        while not self._closed:
+            due_ms = self._clock.now_ms() + self._interval_ms
+            ticks = await self._poll()
+            if ticks and not self._closed:
+                yield PricesObserved(self._clock.now_ms(), ticks)
+            await sleep_until(self._clock, due_ms)
+
+    async def close(self) -> None:
+        """Give up the connection; may be called twice."""
+        self._closed = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.close()
+
+    async def _poll(self) -> tuple[PriceTick, ...]:
+        exchange = self._exchange
+        asked_ms = self._clock.now_ms()
+        ticks: list[PriceTick] = []
+        try:
+            await _load_markets(exchange, self._venue_id, self._sources)
+        except VenueUnavailable as outage:
+            self._warn(outage)
+            return ()
+        for question, sources in self._questions(exchange):
+            symbols = [name for name, wanted in self._sources.items() if sources & {*wanted}]
+            if not symbols:
+                continue
+            try:
+                ask = partial(question, symbols)
+                answer = await _read(ask, self._venue_id, _PRICES_WITHIN_S)
+            except VenueUnavailable as outage:
+                self._warn(outage)
+            else:
+                ticks.extend(self._ticks(answer, sources, asked_ms))
+        return tuple(ticks)
+
+    def _warn(self, outage: VenueUnavailable) -> None:
+        # Closing ends a poll under way with an outage that is our own doing.
+        if not self._closed:
+            _log.warning("prices were not read", venue=self._venue_id, reason=str(outage))
+
+    def _questions(self, exchange: Any) -> list[tuple[Any, set[PriceSource]]]:
+        """Return the calls to make, each with the sources its answer has."""
+        if self._venue_id not in _MARKS_APART:
+            return [(exchange.fetch_tickers, {*_UNIFIED})]
+        return [
+            (exchange.fetch_mark_prices, {PriceSource.MARK, PriceSource.INDEX}),
+            (exchange.fetch_tickers, {PriceSource.LAST}),
+        ]
+
+    def _ticks(
+        self, answer: Mapping[str, Any], sources: Collection[PriceSource], asked_ms: int
+    ) -> list[PriceTick]:
+        ticks = []
+        for contract, wanted in self._sources.items():
+            ticker = answer.get(contract) or {}
+            stamp = ticker.get("timestamp")
+            at_ms = stamp if isinstance(stamp, int) else asked_ms
+            for source in wanted:
+                if source in sources:
+                    price = self._price(ticker, contract, source)
+                    if price is not None and at_ms > self._stamps.get((contract, source), -1):
+                        self._stamps[contract, source] = at_ms
+                        ticks.append(PriceTick(contract, source, price, at_ms))
+        return ticks
+
+    def _price(
+        self, ticker: Mapping[str, Any], contract: str, source: PriceSource
+    ) -> Decimal | None:
+        raw_name = _RAW.get(self._venue_id, {}).get(source, "")
+        value = ticker.get(_UNIFIED[source])
+        if value is None:
+            value = (ticker.get("info") or {}).get(raw_name)
+        try:
+            price = positive(value)
+        except InputRefused:
+            if (contract, source) not in self._dropped:
+                self._dropped.add((contract, source))
+                _log.warning(
+                    "a price was dropped",
+                    venue=self._venue_id,
+                    contract=contract,
+                    source=str(source),
+                    reason="missing" if value is None else "not a number above zero",
+                )
+            return None
+        self._dropped.discard((contract, source))
+        return price
+
+
+async def contracts(venue_id: str, symbols: Sequence[str]) -> dict[str, Contract]:
+    """Return what the venue says about each of `symbols` (unified names, BTC/USDT:USDT).
+
+    Raises ConfigRefused for an unknown venue or contract, or one that is no linear perpetual;
+    VenueUnavailable when the venue does not answer.
+    """
+    exchange = _open(venue_id)
+    try:
+        await _load_markets(exchange, venue_id, symbols)
+        return {symbol: _contract(exchange.markets[symbol], venue_id) for symbol in symbols}
+    finally:
+        await exchange.close()
+
+
+def _open(venue_id: str) -> Any:
+    """Return an exchange object of ccxt without credentials, or raise ConfigRefused."""
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only live prices cost
+
+    if venue_id not in ccxt.exchanges:
+        raise ConfigRefused(f"venue {venue_id!r}: unknown{_nearest(venue_id, ccxt.exchanges)}")
+    exchange = getattr(ccxt, venue_id)()
+    if exchange.precisionMode != ccxt.TICK_SIZE:
+        raise ConfigRefused(f"venue {venue_id!r}: tells no lot and tick sizes through ccxt")
+    # Text keeps every digit. ccxt loses fields when it is given Decimal here.
+    exchange.number = str
+    # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
+    exchange.has["fetchCurrencies"] = False
+    return exchange
+
+
+async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) -> None:
+    """Load the venue's markets once and refuse the symbols that the desk cannot trade there."""
+    if exchange.markets:
+        return
+    await _read(exchange.load_markets, venue_id, _MARKETS_WITHIN_S)
+    for symbol in symbols:
+        market = exchange.markets.get(symbol)
+        if market is None:
+            swaps = [name for name, market in exchange.markets.items() if market.get("swap")]
+            raise ConfigRefused(
+                f"{symbol}: {venue_id} has no such contract" + _nearest(symbol, swaps)
+            )
+        if not (market.get("swap") and market.get("linear")):
+            raise ConfigRefused(
+                f"{symbol}: is no linear perpetual at {venue_id}, and this version trades nothing "
+                "else" + _nearest(f"{symbol}:{market.get('quote')}", exchange.markets)
+            )
+
+
+async def _read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float) -> Any:
+    """Ask a question that changes nothing, again after network failures, for `within_s`.
+
+    Raises VenueUnavailable in our own words.
+    """
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - opened by _open already
+
+    retrying = tenacity.AsyncRetrying(
+        # An allow-list: anything wider would catch cancellation and go on asking.
+        retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
+        stop=tenacity.stop_after_delay(within_s / 2),
+        wait=tenacity.wait_random_exponential(multiplier=0.25, max=_LONGEST_PAUSE_S),
+        reraise=True,
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            return await retrying(ask)
+    except (ccxt.BaseError, TimeoutError, *_UNREADABLE) as error:
+        raise VenueUnavailable(f"{venue_id} {_in_our_words(error)}") from None
+
+
+def _in_our_words(error: BaseException) -> str:
+    for ancestor in type(error).__mro__:
+        if ancestor.__name__ in _IN_OUR_WORDS:
+            return _IN_OUR_WORDS[ancestor.__name__]
+    return "gave an answer that cannot be read"
+
+
+def _contract(market: Mapping[str, Any], venue_id: str) -> Contract:
+    symbol = market["symbol"]
+    steps, limits = market.get("precision") or {}, market.get("limits") or {}
+
+    def limit(name: str) -> Decimal:
+        least = (limits.get(name) or {}).get("min")
+        return ZERO if least is None else number(least, f"{venue_id} {symbol}: least {name}")
+
+    return Contract(
+        symbol=symbol,
+        contract_size=positive(market.get("contractSize"), f"{venue_id} {symbol}: contract size"),
+        lot=positive(steps.get("amount"), f"{venue_id} {symbol}: lot"),
+        tick=positive(steps.get("price"), f"{venue_id} {symbol}: tick"),
+        min_amount=limit("amount"),
+        min_notional=limit("cost"),
+    )
+
+
+def _nearest(name: str, names: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; the nearest is {close[0]}" if close else ""
