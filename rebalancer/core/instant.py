@@ -17,6 +17,7 @@ DAY_MS = 24 * HOUR_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_MILLISECONDS = re.compile(r"-?[0-9]{9,15}")
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
 
@@ -41,7 +42,7 @@ def parse(value: object, what: str = "time") -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str):
-        if value.strip().lstrip("-").isdigit() and len(value.strip()) > len("20260102"):
+        if _MILLISECONDS.fullmatch(value.strip()):
             return int(value)
         try:
             return from_datetime(datetime.fromisoformat(value.strip()))

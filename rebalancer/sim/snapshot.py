@@ -149,7 +149,9 @@ def _desk(desk: Desk, contracts: Mapping[str, Any], funds: Mapping[str, Any], na
         where = f'{name}: contracts."{symbol}"'
         table = _table(fields, where)
         _only(table, _CONTRACT, where)
-        values = {key: number(value, f"{where}.{key}") for key, value in table.items()}
+        values: dict[str, Any] = {
+            key: number(value, f"{where}.{key}") for key, value in table.items()
+        }
         merged[symbol] = replace(merged.get(symbol, Contract(symbol)), **values)
     for fund in funds:
         for symbol in desk.funds[fund].symbols:

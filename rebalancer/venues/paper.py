@@ -23,6 +23,7 @@ from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, Positio
 from rebalancer.core.records import (
     FundingPosted,
     FundLaunched,
+    OrderMoved,
     PositionsAdopted,
     Record,
     ShortfallCovered,
@@ -83,6 +84,9 @@ class PaperBook:
                 self._move(
                     record.contract, record.position_side, record.units, fill.price, fill.fee
                 )
+                self._taken[fill.client_order_id] = _over(record.at_ms, fill.client_order_id)
+            elif isinstance(record, OrderMoved) and record.outcome is Outcome.ACCEPTED:
+                self._taken[record.client_order_id] = _over(record.at_ms, record.client_order_id)
             elif isinstance(record, FundingPosted) and record.account == self.account:
                 self.cash -= total(record.paid.values())
 
@@ -237,3 +241,8 @@ class PaperBook:
                 )
             )
         return tuple(reports)
+
+
+def _over(at_ms: int, client_order_id: str) -> OrderReported:
+    # Without a figure: what was booked is all that was ever filled.
+    return OrderReported(at_ms, client_order_id, Outcome.CLOSED)

@@ -1,0 +1,217 @@
+"""Bootstrap: the only place that picks implementations. A mode is a way of wiring, nothing more."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from rebalancer.clock import FastClock, WallClock
+from rebalancer.core.actions import Alert
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import FundingPaid, PricesObserved
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.records import NavStruck, Record, RunMoved
+from rebalancer.core.state import Desk
+from rebalancer.desk.control import ControlServer
+from rebalancer.desk.daemon import Daemon
+from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.recovery import Recovered, Start, recover
+from rebalancer.desk.watcher import Watcher
+from rebalancer.feeds.candles import read_history
+from rebalancer.feeds.pace import FundingDue
+from rebalancer.feeds.replay import ReplayFeed
+from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
+from rebalancer.ports import Clock, PriceFeed, Publisher, Store, Venue
+from rebalancer.settings import Config, FeedSource, Mode, contract_for
+from rebalancer.venues.dry_run import DryRunVenue
+from rebalancer.venues.paper import PaperBook, PaperCosts
+from rebalancer.venues.paper_venue import PaperVenue
+
+Sources = Mapping[str, tuple[PriceSource, ...]]
+
+
+def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> Desk:
+    """Return the configured desk; `contracts` are the venue's own, under the described ones."""
+    known = dict(contracts or {}) | dict(config.contracts)
+    for fund in config.funds.values():
+        for symbol in fund.symbols:
+            known.setdefault(symbol, contract_for(config, symbol))
+    return Desk(funds=config.funds, accounts=config.accounts, contracts=known)
+
+
+def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
+    """Return what trading on paper costs, by account."""
+    return {name: PaperCosts(**asdict(paper)) for name, paper in config.paper.items()}
+
+
+def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:
+    """Return the prices that a feed has to bring, by contract.
+
+    `second_opinion` adds the index, so that a price can be confirmed at once.
+    """
+    wanted: dict[str, dict[PriceSource, None]] = {}
+    for fund in desk.funds.values():
+        for symbol in fund.symbols:
+            found = wanted.setdefault(symbol, {PriceSource.MARK: None})
+            found[fund.price_source] = None
+            if second_opinion:
+                found[PriceSource.INDEX] = None
+    return {symbol: tuple(found) for symbol, found in wanted.items()}
+
+
+async def open_daemon(
+    config: Config,
+    store: Store,
+    *,
+    publishers: Sequence[Publisher] = (),
+    on_alert: Callable[[Alert], None] = lambda _alert: None,
+    control: bool = True,
+) -> Daemon:
+    """Recover the desk in `store` and wire everything around it; the store is closed on failure."""
+    try:
+        return await _wire(config, store, publishers, on_alert, control=control)
+    except BaseException:
+        await store.close()
+        raise
+
+
+async def _wire(
+    config: Config,
+    store: Store,
+    publishers: Sequence[Publisher],
+    on_alert: Callable[[Alert], None],
+    *,
+    control: bool,
+) -> Daemon:
+    history = await store.load()
+    clock = _clock(config, history)
+    desk = desk_of(config, await _venue_contracts(config))
+    start = Start(
+        at_ms=clock.now_ms(),
+        mode=str(config.mode),
+        config_digest=config.digest,
+        new_desk_id=secrets.token_hex(8),
+    )
+    recovered = await recover(store, history, desk, start)
+    inbox = Inbox()
+    venues = _venues(config, desk, recovered, clock)
+    paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
+
+    def settle(due: FundingDue) -> None:
+        for venue in paper:
+            venue.settle_funding(
+                FundingPaid(due.at_ms, venue.book.account, due.contract, due.rate, due.mark)
+            )
+
+    feed = _feed(config, desk, clock, history, settle)
+    takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
+    return Daemon(
+        state=recovered.state,
+        store=store,
+        clock=clock,
+        inbox=inbox,
+        venues=venues,
+        watcher=Watcher(feed, *takers, inbox.put),
+        open_orders=recovered.open_orders,
+        control=ControlServer(config.desk.control_socket, inbox, clock) if control else None,
+        view_interval_seconds=config.desk.view_interval_ms / 1_000,
+        on_alert=on_alert,
+        publishers=[*paper, *publishers],
+    )
+
+
+def _clock(config: Config, history: Sequence[Record]) -> Clock:
+    """Real prices need real time; a played market may run faster, and never back in time."""
+    if config.feed.source is FeedSource.CCXT:
+        return WallClock()
+    now_ms = WallClock().now_ms()
+    last_ms = history[-1].at_ms if history else 0
+    return FastClock(int(config.feed.speed), max(now_ms, last_ms + 1))
+
+
+async def _venue_contracts(config: Config) -> dict[str, Contract]:
+    """Ask the venue for its contracts where real prices are used; ccxt is imported only then."""
+    if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
+        return {}
+    from rebalancer.feeds import live  # noqa: PLC0415 - half a second, needed on this path only
+
+    symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
+    return await live.contracts(config.feed.venue, sorted(symbols))
+
+
+def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> dict[str, Venue]:
+    if config.mode is Mode.DRY_RUN:
+        return {
+            name: DryRunVenue(
+                name,
+                {
+                    symbol: recovered.state.accounts[name].position(symbol)
+                    for symbol in desk.contracts
+                },
+                clock,
+            )
+            for name in desk.accounts
+        }
+    costs = paper_costs_of(config)
+    venues: dict[str, Venue] = {}
+    for name, account in desk.accounts.items():
+        book = PaperBook(
+            account=name,
+            contracts=desk.contracts,
+            costs=costs.get(name, PaperCosts()),
+            initial_margin=account.initial_margin,
+            maintenance_margin=account.maintenance_margin,
+        )
+        book.recover(recovered.history)
+        venues[name] = PaperVenue(book, clock)
+    return venues
+
+
+def _feed(
+    config: Config,
+    desk: Desk,
+    clock: Clock,
+    history: Sequence[Record],
+    settle: Callable[[FundingDue], None],
+) -> PriceFeed:
+    if config.feed.source is FeedSource.CCXT:
+        from rebalancer.feeds.live import CcxtFeed  # noqa: PLC0415 - as above
+
+        venue = config.feed.venue or ""
+        sources = sources_of(desk, second_opinion=True)
+        return CcxtFeed(venue, sources, clock, config.feed.interval_ms)
+    if config.feed.source is FeedSource.REPLAY:
+        histories = [read_history(symbol, path) for symbol, path in config.feed.files.items()]
+        return ReplayFeed(histories, clock, sources_of(desk, second_opinion=False), settle)
+    return SimulatedFeed(
+        _market(config, desk, clock, last_marks(history)), clock, config.feed.interval_ms, settle
+    )
+
+
+def _market(config: Config, desk: Desk, clock: Clock, marks: Mapping[str, Decimal]) -> Market:
+    symbols = sources_of(desk, second_opinion=True)
+    instruments = [
+        Instrument(
+            contract=desk.contracts[symbol],
+            start_price=marks.get(symbol) or config.feed.prices.get(symbol) or Decimal(100),
+            annual_volatility=config.feed.annual_volatility,
+        )
+        for symbol in symbols
+    ]
+    return Market(
+        config.feed.seed,
+        instruments,
+        start_ms=clock.now_ms(),
+        jumps_per_day=config.feed.jumps_per_day,
+    )
+
+
+def last_marks(history: Sequence[Record]) -> dict[str, Decimal]:
+    """Return the newest mark of each contract that the records know, for a market that resumes."""
+    marks: dict[str, Decimal] = {}
+    for record in history:
+        if isinstance(record, RunMoved | NavStruck):
+            marks.update(record.marks)
+    return marks

@@ -1,0 +1,110 @@
+"""The control socket: operators' commands to a running desk, as lines of JSON on a Unix socket.
+
+A request is {"command": ..., "fund": ..., "reason": ...}; the answer is {"ok": true, ...} or
+{"ok": false, "error": "one sentence"}. File permissions guard it: owner only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rebalancer.core.events import Commanded, CommandKind
+from rebalancer.core.money import text
+from rebalancer.core.records import Record, RunOpened
+from rebalancer.desk.inbox import Inbox
+from rebalancer.errors import CommandRefused, ConfigRefused
+from rebalancer.ports import Clock
+
+_log = structlog.get_logger(__name__)
+LINE_BYTES_MAX = 65_536
+#: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
+PATH_BYTES_MAX = 107
+
+
+class ControlServer:
+    """Answers commands on `path` while the desk runs."""
+
+    def __init__(self, path: Path, inbox: Inbox, clock: Clock) -> None:
+        if len(os.fsencode(path)) > PATH_BYTES_MAX:
+            raise ConfigRefused(
+                f"desk.control_socket: {path} is longer than {PATH_BYTES_MAX} bytes; "
+                "choose a shorter path"
+            )
+        self._path = path
+        self._inbox = inbox
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; a socket left over by a desk that was killed is replaced."""
+        # The store's lock is held by now, so whoever left this file is gone.
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._serve, self._path, limit=LINE_BYTES_MAX
+            )
+        except OSError as error:
+            raise ConfigRefused(
+                f"desk.control_socket: cannot listen on {self._path}: {error.strerror}"
+            ) from None
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Stop listening and take the socket away; may be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(60):
+                answer = await self._answer(await reader.readline())
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, TimeoutError, ValueError) as error:
+            _log.warning("control_connection", reason=type(error).__name__)
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            command = self._read(line)
+            records = await self._inbox.command(command)
+        except CommandRefused as refused:
+            return {"ok": False, "error": str(refused)}
+        return {"ok": True, "at_ms": command.at_ms, **summary(records)}
+
+    def _read(self, line: bytes) -> Commanded:
+        try:
+            fields = json.loads(line)
+            kind, fund = CommandKind(fields["command"]), str(fields["fund"])
+            reason = str(fields.get("reason") or "by an operator")[:500]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            known = ", ".join(CommandKind)
+            raise CommandRefused(
+                f"a command is one line of JSON with command ({known}), fund and reason"
+            ) from None
+        return Commanded(self._clock.now_ms(), kind, fund, reason)
+
+
+def summary(records: Sequence[Record]) -> dict[str, Any]:
+    """Say what a command led to at once: the run it opened, if any."""
+    for record in records:
+        if isinstance(record, RunOpened):
+            plan = record.plan
+            return {
+                "run_id": plan.run_id,
+                "trigger": str(plan.trigger),
+                "delta_units": {name: text(units) for name, units in plan.delta_units.items()},
+            }
+    return {"run_id": None}

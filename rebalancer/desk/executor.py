@@ -1,0 +1,121 @@
+"""The executor: carries committed actions to venues. It answers nobody; outcomes are events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+import structlog
+
+from rebalancer.core.actions import Action, Alert, QueryOrder, Severity, SubmitOrder
+from rebalancer.core.events import OrderReported
+from rebalancer.core.order import OrderIntent, Outcome
+from rebalancer.ports import Clock, Emit, Venue
+
+_log = structlog.get_logger(__name__)
+#: questions about an unknown order wait 1, 2, 4 ... seconds, and this at most
+LONGEST_PAUSE_SECONDS = 60.0
+
+BookKey = tuple[str, str]
+
+
+class Executor:
+    """Sends each order once, orders of one contract in their sequence, contracts side by side."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, Venue],
+        emit: Emit,
+        clock: Clock,
+        tell: Callable[[Alert], None],
+    ) -> None:
+        self._venues = venues
+        self._emit = emit
+        self._clock = clock
+        self._tell = tell
+        self._last: dict[BookKey, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: dict[str, int] = {}
+        self._stopping = False
+
+    def carry_out(self, actions: Sequence[Action]) -> None:
+        """Start every action; returns at once."""
+        for action in actions:
+            if isinstance(action, Alert):
+                self._alert(action)
+            elif isinstance(action, SubmitOrder):
+                self._send(action.intent)
+            elif isinstance(action, QueryOrder):
+                self._start(self._ask(action.intent))
+
+    async def stop(self, within_seconds: float) -> int:
+        """Take no more orders and wait for what is on its way; return how many did not end."""
+        self._stopping = True
+        waiting = {task for task in self._tasks if not task.done()}
+        if not waiting:
+            return 0
+        _, pending = await asyncio.wait(waiting, timeout=within_seconds)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return len(pending)
+
+    def _send(self, intent: OrderIntent) -> None:
+        if self._stopping:
+            # The intent is committed and stays PREPARED: the next start asks what became of it.
+            _log.info("order_held_back", order=intent.client_order_id)
+            return
+        key = (intent.account, intent.contract)
+        self._last[key] = self._start(self._submit(self._last.get(key), intent))
+
+    async def _submit(self, before: asyncio.Task[None] | None, intent: OrderIntent) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        _log.info(
+            "order_sent",
+            order=intent.client_order_id,
+            account=intent.account,
+            side=str(intent.side),
+            contracts=intent.contracts,
+            contract=intent.contract,
+            limit_price=intent.limit_price,
+            reduce_only=intent.reduce_only,
+        )
+        try:
+            await self._venues[intent.account].submit(intent)
+        except asyncio.CancelledError:
+            self._unknown(intent, "the desk stopped while the order was on its way")
+            raise
+        except Exception as error:  # whatever it was, the order may be at the venue
+            self._unknown(intent, f"{type(error).__name__} while sending")
+
+    def _unknown(self, intent: OrderIntent, reason: str) -> None:
+        self._emit(
+            OrderReported(
+                self._clock.now_ms(), intent.client_order_id, Outcome.UNKNOWN, reason=reason
+            )
+        )
+
+    async def _ask(self, intent: OrderIntent) -> None:
+        asked = self._asked.get(intent.client_order_id, 0)
+        self._asked[intent.client_order_id] = asked + 1
+        await asyncio.sleep(min(float(2**asked), LONGEST_PAUSE_SECONDS) if asked else 0.0)
+        try:
+            await self._venues[intent.account].query(intent)
+        except Exception as error:
+            self._unknown(intent, f"{type(error).__name__} while asking")
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _alert(self, alert: Alert) -> None:
+        log = {
+            Severity.INFO: _log.info,
+            Severity.WARNING: _log.warning,
+            Severity.CRITICAL: _log.error,
+        }[alert.severity]
+        log(alert.name, subject=alert.subject, text=alert.text)
+        self._tell(alert)

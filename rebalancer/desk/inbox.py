@@ -1,0 +1,81 @@
+"""The inbox: the one door to the engine. Ticks replace older ticks; nothing else is ever dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from rebalancer.core.events import Commanded, Event, PricesObserved, PriceTick, Woke
+from rebalancer.core.market import Key
+from rebalancer.core.records import Record
+from rebalancer.errors import CommandRefused
+
+#: commands wait behind events; with more than this the desk says so instead of queueing on
+COMMANDS_MAX = 1_000
+
+Reply = asyncio.Future[tuple[Record, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event and, for a command, whoever waits for what came of it."""
+
+    event: Event
+    reply: Reply | None = None
+
+
+class Inbox:
+    """Events in order of arrival; prices are merged into the newest per contract and source."""
+
+    def __init__(self) -> None:
+        self._letters: deque[Letter] = deque()
+        self._ticks: dict[tuple[bool, Key], PriceTick] = {}
+        self._ticks_at_ms = 0
+        self._woke: Woke | None = None
+        self._arrived = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Take an event; never blocks."""
+        if isinstance(event, PricesObserved):
+            for tick in event.ticks:
+                self._ticks[event.confirmed, (tick.contract, tick.source)] = tick
+            self._ticks_at_ms = max(self._ticks_at_ms, event.at_ms)
+        elif isinstance(event, Woke):
+            self._woke = event
+        else:
+            self._letters.append(Letter(event))
+        self._arrived.set()
+
+    def command(self, command: Commanded) -> Reply:
+        """Take an operator's command; return a future of the records it led to."""
+        if len(self._letters) >= COMMANDS_MAX:
+            raise CommandRefused("the desk is too busy to take a command; try again")
+        reply: Reply = asyncio.get_running_loop().create_future()
+        self._letters.append(Letter(command, reply))
+        self._arrived.set()
+        return reply
+
+    async def get(self) -> Letter:
+        """Wait for the next event: facts and commands first, then prices, then the time."""
+        while (letter := self.take_now()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return letter
+
+    def take_now(self) -> Letter | None:
+        """Return the next event, or None where there is none."""
+        if self._letters:
+            return self._letters.popleft()
+        if self._ticks:
+            return Letter(self._take_ticks())
+        if self._woke is not None:
+            woke, self._woke = self._woke, None
+            return Letter(woke)
+        return None
+
+    def _take_ticks(self) -> PricesObserved:
+        confirmed = next(iter(self._ticks))[0]
+        taken = [key for key in self._ticks if key[0] is confirmed]
+        ticks = tuple(self._ticks.pop(key) for key in taken)
+        return PricesObserved(self._ticks_at_ms, ticks, confirmed=confirmed)

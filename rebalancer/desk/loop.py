@@ -1,0 +1,66 @@
+"""The loop: the single writer. One event at a time: step, commit, adopt, hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from rebalancer.core import engine
+from rebalancer.core.actions import Action
+from rebalancer.core.state import DeskState
+from rebalancer.desk.inbox import Inbox, Letter
+from rebalancer.errors import CommandRefused
+from rebalancer.ports import Publisher, Store
+
+_log = structlog.get_logger(__name__)
+
+
+class DeskLoop:
+    """Owns the state. Whatever it raises ends the desk: the state is void then."""
+
+    def __init__(
+        self,
+        state: DeskState,
+        inbox: Inbox,
+        store: Store,
+        *,
+        act: Callable[[Sequence[Action]], None],
+        wake_at: Callable[[int | None], None],
+    ) -> None:
+        self.state = state
+        self.steps = 0
+        self._inbox = inbox
+        self._store = store
+        self._act = act
+        self._wake_at = wake_at
+        self._publishers: list[Publisher] = []
+
+    def subscribe(self, publisher: Publisher) -> None:
+        """Have `publisher` told of every commit from now on."""
+        self._publishers.append(publisher)
+
+    async def run(self) -> None:
+        """Take events for ever; cancel to stop between two of them."""
+        while True:
+            await self.take(await self._inbox.get())
+
+    async def take(self, letter: Letter) -> None:
+        """Step, commit, and only then let anything leave."""
+        try:
+            step = engine.step(self.state, letter.event)
+        except CommandRefused as refused:
+            # A refused command has changed nothing: the check comes before the first record.
+            if letter.reply is not None and not letter.reply.done():
+                letter.reply.set_exception(refused)
+            return
+        if step.records:
+            await self._store.commit(step.records)
+            for publisher in self._publishers:
+                publisher.publish(step.records)
+        if step.actions:
+            self._act(step.actions)
+        self.steps += 1
+        self._wake_at(engine.next_wake_ms(self.state))
+        if letter.reply is not None and not letter.reply.done():
+            letter.reply.set_result(step.records)

@@ -1,0 +1,83 @@
+"""The scheduler: APScheduler wakes the desk. It decides nothing and remembers nothing.
+
+What is due is in the records; a wake-up that is late, lost or repeated changes nothing but the
+moment at which the engine looks. Jobs only enqueue.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    JobEvent,
+)
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from rebalancer.core.events import Woke
+from rebalancer.core.instant import iso
+from rebalancer.desk.inbox import Inbox
+from rebalancer.ports import Clock
+
+_log = structlog.get_logger(__name__)
+#: timers follow the monotonic clock; a suspended machine or a stepped clock is noticed by this
+PULSE_SECONDS = 1
+
+
+class Scheduler:
+    """Puts `Woke` into the inbox when the engine asked for it, and once a second besides."""
+
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._wake_ms: int | None = None
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._scheduler.add_listener(
+            self._report, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
+        )
+
+    def start(self) -> None:
+        """Begin; needs a running event loop."""
+        self._scheduler.add_job(
+            self._pulse, IntervalTrigger(seconds=PULSE_SECONDS, timezone=UTC), id="pulse"
+        )
+        self._scheduler.start()
+
+    def wake_at(self, at_ms: int | None) -> None:
+        """Wake the desk at `at_ms` instead of the time asked for before."""
+        if at_ms == self._wake_ms:
+            return
+        self._wake_ms = at_ms
+        if at_ms is None:
+            if self._scheduler.get_job("wake"):
+                self._scheduler.remove_job("wake")
+            return
+        seconds = max(0.0, self._clock.seconds_until(at_ms))
+        run_date = datetime.now(UTC) + timedelta(seconds=min(seconds, 86_400.0))
+        self._scheduler.add_job(
+            self._wake, DateTrigger(run_date, timezone=UTC), id="wake", replace_existing=True
+        )
+        _log.debug("wake_at", at=iso(at_ms), in_seconds=round(seconds, 3))
+
+    def close(self) -> None:
+        """Stop waking; may be called twice."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def _wake(self) -> None:
+        self._wake_ms = None
+        self._inbox.put(Woke(self._clock.now_ms()))
+
+    async def _pulse(self) -> None:
+        self._inbox.put(Woke(self._clock.now_ms()))
+
+    def _report(self, event: JobEvent) -> None:
+        _log.warning("scheduler_job", job=event.job_id, code=event.code)

@@ -1,0 +1,59 @@
+"""Views: what readers see of the funds now. Derived from the state, never part of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.deciding import fixed_after_ms
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.work import Work
+from rebalancer.ports import NavView
+
+
+def view_funds(state: DeskState, now_ms: int) -> tuple[NavView, ...]:
+    """Return every fund as it stands at `now_ms`."""
+    return tuple(_view(state, fund, now_ms) for fund in state.funds.values())
+
+
+def view_prices(state: DeskState) -> dict[str, Decimal]:
+    """Return the newest mark of every contract that has one."""
+    return {
+        symbol: price
+        for symbol in state.holders
+        if (price := state.market.price(symbol, PriceSource.MARK)) is not None
+    }
+
+
+def _view(state: DeskState, fund: FundState, now_ms: int) -> NavView:
+    worth = Work(state, now_ms).worth(fund) if fund.launched_ms is not None else None
+    price_at_ms = _oldest_price_ms(state, fund)
+    limit_ms = fund.fund.max_age_ms
+    late = price_at_ms is None or (limit_ms is not None and now_ms - price_at_ms > limit_ms)
+    rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
+    return NavView(
+        fund=fund.name,
+        at_ms=now_ms,
+        nav=worth.nav if worth else None,
+        formula_nav=worth.formula_nav if worth else None,
+        leverage=worth.leverage if worth else None,
+        target_leverage=fund.fund.target_leverage,
+        equity=worth.equity if worth else None,
+        shares=fund.shares,
+        price_at_ms=price_at_ms,
+        stale=late,
+        trading=str(fund.trading),
+        run=str(fund.run.plan.trigger) if fund.run else "",
+        next_fixed_ms=rule.next_due_ms(max(after_ms, now_ms)) if rule and after_ms else None,
+    )
+
+
+def _oldest_price_ms(state: DeskState, fund: FundState) -> int | None:
+    stamps = []
+    for symbol in fund.fund.symbols:
+        for source in {PriceSource.MARK, fund.fund.price_source}:
+            quote = state.market.quotes.get((symbol, source))
+            if quote is None:
+                return None
+            stamps.append(quote.at_ms)
+    return min(stamps)

@@ -1,0 +1,82 @@
+"""The dry-run venue: writes down what would have been sent, and sends nothing.
+
+So that later decisions stay those of a desk that trades, every order counts as filled at the mark
+that sized it, at no cost. It holds no credentials and opens no connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import structlog
+
+from rebalancer.core.events import FillReported, OrderReported, PositionsReported
+from rebalancer.core.money import ZERO
+from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.ports import Clock, Emit
+
+_log = structlog.get_logger(__name__)
+
+
+class DryRunVenue:
+    """One account on which nothing happens; `would_send` holds every order of this process."""
+
+    def __init__(self, account: str, held: Mapping[str, Decimal], clock: Clock) -> None:
+        """Take over what the records say the account holds, in signed base coins."""
+        self.would_send: list[OrderIntent] = []
+        self._account = account
+        self._units = dict(held)
+        self._clock = clock
+        self._emit: Emit | None = None
+
+    async def start(self, emit: Emit) -> None:
+        """Send reports to `emit` from now on."""
+        self._emit = emit
+
+    async def submit(self, intent: OrderIntent) -> None:
+        """Write the order down and count it as filled."""
+        self.would_send.append(intent)
+        _log.info(
+            "would_send",
+            order=intent.client_order_id,
+            account=intent.account,
+            side=str(intent.side),
+            contracts=intent.contracts,
+            contract=intent.contract,
+            limit_price=intent.limit_price,
+            reduce_only=intent.reduce_only,
+        )
+        now_ms = self._clock.now_ms()
+        self._units[intent.contract] = self._units.get(intent.contract, ZERO) + intent.units
+        if self._emit is None:
+            return
+        fill = Fill(
+            trade_id=f"dry-{intent.client_order_id}",
+            client_order_id=intent.client_order_id,
+            price=intent.mark,
+            contracts=intent.contracts,
+            fee=ZERO,
+            at_ms=now_ms,
+        )
+        self._emit(FillReported(now_ms, fill))
+        self._emit(
+            OrderReported(
+                now_ms, intent.client_order_id, Outcome.CLOSED, filled_contracts=intent.contracts
+            )
+        )
+
+    async def query(self, intent: OrderIntent) -> None:
+        """Report an order of an earlier process as over: what was not booked never was."""
+        if self._emit is not None:
+            now_ms = self._clock.now_ms()
+            self._emit(OrderReported(now_ms, intent.client_order_id, Outcome.CLOSED))
+
+    async def report_positions(self) -> None:
+        """Report what the records and this process's orders add up to."""
+        if self._emit is not None:
+            held = {symbol: units for symbol, units in self._units.items() if units}
+            self._emit(PositionsReported(self._clock.now_ms(), self._account, held))
+
+    async def close(self) -> None:
+        """Nothing to give up."""

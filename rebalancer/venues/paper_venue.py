@@ -1,0 +1,73 @@
+"""The paper venue: orders are filled from the current price, after the configured latency."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rebalancer.core.events import Event, FundingPaid, PositionsReported, PricesObserved
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.order import OrderIntent
+from rebalancer.core.records import Record
+from rebalancer.ports import Clock, Emit
+from rebalancer.venues.paper import PaperBook
+
+#: clocks that run fast are looked at again at least this often
+LONGEST_NAP_SECONDS = 0.05
+
+
+class PaperVenue:
+    """One paper account behind the venue port; also follows prices, funding and the ledger."""
+
+    def __init__(self, book: PaperBook, clock: Clock) -> None:
+        self.book = book
+        self._clock = clock
+        self._emit: Emit | None = None
+
+    async def start(self, emit: Emit) -> None:
+        """Send reports to `emit` from now on."""
+        self._emit = emit
+
+    async def submit(self, intent: OrderIntent) -> None:
+        """Fill the order from the price at its arrival."""
+        arrives_ms = self._clock.now_ms() + self.book.costs.latency_ms
+        while (delay := self._clock.seconds_until(arrives_ms)) > 0:
+            await asyncio.sleep(min(delay, LONGEST_NAP_SECONDS))
+        for report in self.book.fill(intent, self._clock.now_ms()):
+            self._tell(report)
+
+    async def query(self, intent: OrderIntent) -> None:
+        """Report what became of the order."""
+        self._tell(self.book.query(intent, self._clock.now_ms()))
+
+    async def report_positions(self) -> None:
+        """Report what the account holds."""
+        self._tell(
+            PositionsReported(self._clock.now_ms(), self.book.account, self.book.positions())
+        )
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+    def observe(self, observed: PricesObserved) -> None:
+        """Follow the market; liquidate the account when its maintenance margin is missing."""
+        for tick in observed.ticks:
+            if tick.source is PriceSource.MARK:
+                self.book.observe(tick.contract, tick.price)
+        for report in self.book.liquidate(observed.at_ms):
+            self._tell(report)
+
+    def settle_funding(self, payment: FundingPaid) -> None:
+        """Settle funding; `payment` is for this account."""
+        paid = self.book.fund(payment.contract, payment.rate, payment.mark, payment.at_ms)
+        if paid is not None:
+            self._tell(paid)
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Follow the ledger: capital that is paid in after the start."""
+        for record in records:
+            self.book.deposit(record)
+
+    def _tell(self, report: Event) -> None:
+        if self._emit is not None:
+            self._emit(report)
