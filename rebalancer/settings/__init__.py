@@ -1,0 +1,30 @@
+"""What the operator decided: TOML, environment and systemd credentials, as exact core values."""
+
+from rebalancer.settings.config import (
+    Config,
+    Credentials,
+    DeskSettings,
+    FeedSettings,
+    FeedSource,
+    LogSettings,
+    Mode,
+    PaperSettings,
+    contract_for,
+)
+from rebalancer.settings.loading import load, parse
+from rebalancer.settings.tables import Settings
+
+__all__ = [
+    "Config",
+    "Credentials",
+    "DeskSettings",
+    "FeedSettings",
+    "FeedSource",
+    "LogSettings",
+    "Mode",
+    "PaperSettings",
+    "Settings",
+    "contract_for",
+    "load",
+    "parse",
+]

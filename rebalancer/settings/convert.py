@@ -1,0 +1,175 @@
+"""From validated tables to the Config in force, or every reason why there cannot be one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.fund import Account, Fund
+from rebalancer.errors import OperatorMistake
+from rebalancer.settings.config import (
+    Config,
+    Credentials,
+    DeskSettings,
+    FeedSettings,
+    FeedSource,
+    LogSettings,
+    Mode,
+    PaperSettings,
+)
+from rebalancer.settings.funds import fund_from
+from rebalancer.settings.problems import Places, Problem, refuse
+from rebalancer.settings.shape import dotted
+from rebalancer.settings.tables import AccountTable, PaperTable, Settings
+from rebalancer.settings.values import sqlite_file
+
+#: An account of this venue trades nowhere and has no market data of its own.
+PAPER_VENUE = "paper"
+#: Venues that keep separate books for long and short positions whatever they are asked.
+HEDGE_BOOK_VENUES = frozenset({"xt"})
+
+_T = TypeVar("_T")
+
+
+def to_config(settings: Settings, places: Places) -> Config:
+    """Return the configuration in force; raises ConfigRefused with every problem found."""
+    problems: list[Problem] = []
+
+    def each(table: Mapping[str, Any], make: Callable[[str, Any], _T]) -> dict[str, _T]:
+        made = {}
+        for name, item in table.items():
+            try:
+                made[name] = make(name, item)
+            except OperatorMistake as refused:
+                problems.append(places.about(str(refused)))
+        return made
+
+    if Mode(settings.mode) is Mode.LIVE:
+        problems.append(
+            places.problem(
+                ("mode",),
+                "live trading needs the exchange connector, which this version does not have; "
+                "use paper or dry-run",
+            )
+        )
+    accounts = each(settings.accounts, _account)
+    contracts = {}
+    for symbol, table in settings.contracts.items():
+        try:
+            contracts[symbol] = Contract(symbol, **table.model_dump())
+        except OperatorMistake as refused:
+            problems.append(places.problem(("contracts", symbol), str(refused)))
+    funds = each(
+        settings.funds,
+        lambda name, table: fund_from(name, table.over(settings.defaults), settings.accounts),
+    )
+    problems += _mixed_accounts(funds, places)
+    feed = _feed(settings)
+    problems += _unfed(feed, funds, places)
+    if problems:
+        refuse(problems)
+    return Config(
+        mode=Mode(settings.mode),
+        store_url=str(settings.store.url),
+        accounts=accounts,
+        paper={name: _paper(table.paper) for name, table in settings.accounts.items()},
+        contracts=contracts,
+        funds=funds,
+        feed=feed,
+        log=LogSettings(level=settings.log.level, format=settings.log.format),
+        desk=_desk(settings),
+        secrets={name: _credentials(table) for name, table in settings.accounts.items()},
+    )
+
+
+def _account(name: str, table: AccountTable) -> Account:
+    hedge = table.venue in HEDGE_BOOK_VENUES if table.hedge is None else table.hedge
+    return Account(
+        name=name,
+        venue=table.venue,
+        hedge=hedge,
+        waives_min_notional=table.waives_min_notional,
+        initial_margin=table.initial_margin,
+        maintenance_margin=table.maintenance_margin,
+    )
+
+
+def _paper(table: PaperTable) -> PaperSettings:
+    return PaperSettings(
+        fee_bps=table.fee_bps,
+        slippage_bps=table.slippage_bps,
+        funding=table.funding,
+        latency_ms=table.latency,
+        fill_ratio=table.fill_ratio,
+    )
+
+
+def _credentials(table: AccountTable) -> Credentials:
+    return Credentials(api_key=table.api_key, secret=table.secret, password=table.password)
+
+
+def _feed(settings: Settings) -> FeedSettings:
+    """Take prices from the exchange of the first account that names one, else simulate them."""
+    table = settings.feed
+    venues = [item.venue for item in settings.accounts.values() if item.venue != PAPER_VENUE]
+    venue = table.venue or next(iter(venues), None)
+    source = table.source or (FeedSource.CCXT if venue else FeedSource.SIMULATED)
+    return FeedSettings(
+        source=FeedSource(source),
+        venue=venue,
+        seed=table.seed,
+        speed=table.speed,
+        interval_ms=table.interval,
+        annual_volatility=table.annual_volatility,
+        jumps_per_day=table.jumps_per_day,
+        prices=table.prices,
+        files={symbol: Path(name) for symbol, name in table.files.items()},
+    )
+
+
+def _unfed(feed: FeedSettings, funds: Mapping[str, Fund], places: Places) -> list[Problem]:
+    """Find contracts for which the feed, as configured, can have no price."""
+    if feed.source is FeedSource.CCXT and feed.venue in (None, PAPER_VENUE):
+        return [places.problem(("feed", "venue"), "name the exchange whose prices to read")]
+    if feed.source is not FeedSource.REPLAY:
+        return []
+    symbols = dict.fromkeys(symbol for fund in funds.values() for symbol in fund.symbols)
+    return [
+        places.problem(("feed", "files"), f"no file for {dotted([symbol])}")
+        for symbol in symbols
+        if symbol not in feed.files
+    ]
+
+
+def _desk(settings: Settings) -> DeskSettings:
+    table = settings.desk
+    if table.control_socket:
+        socket = Path(table.control_socket)
+    else:
+        file = sqlite_file(settings.store.url) or Path("rebalancer.db")
+        socket = file.with_suffix(".sock")
+    return DeskSettings(view_interval_ms=table.view_interval, control_socket=socket)
+
+
+def _mixed_accounts(funds: Mapping[str, Fund], places: Places) -> list[Problem]:
+    """Find funds whose account already holds another quote currency."""
+    first: dict[str, Fund] = {}
+    problems = []
+    for fund in funds.values():
+        other = first.setdefault(fund.account, fund)
+        ours, theirs = _quote(fund), _quote(other)
+        if ours != theirs:
+            problems.append(
+                places.problem(
+                    ("funds", fund.name, "account"),
+                    f"{fund.account} already holds {theirs} for {other.name}; a fund quoted in "
+                    f"{ours} needs an account of its own in this version",
+                )
+            )
+    return problems
+
+
+def _quote(fund: Fund) -> str:
+    return Contract(fund.symbols[0]).quote

@@ -1,0 +1,82 @@
+"""Loading: find the file, lay the sources over each other, validate, and hand back a Config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from rebalancer.errors import ConfigRefused
+from rebalancer.settings.config import Config
+from rebalancer.settings.convert import to_config
+from rebalancer.settings.problems import Places, from_validation, refuse
+from rebalancer.settings.sources import (
+    LayerSource,
+    from_credentials,
+    from_environment,
+    from_options,
+    from_toml,
+)
+from rebalancer.settings.tables import Settings
+
+CONFIG_VARIABLE = "REBALANCER_CONFIG"
+DEFAULT_PATH: Final = Path("config.toml")
+NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] = NOTHING
+) -> Config:
+    """Read the file at `path`, else at $REBALANCER_CONFIG, else ./config.toml.
+
+    `overrides` are nested tables (`{"store": {"url": ...}}`) and the strongest source, before
+    `environ` (REBALANCER__SECTION__KEY), the credentials directory and the file. Raises
+    ConfigRefused: one line per problem, each with its place.
+    """
+    file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
+    return parse(_read(file), str(file), environ, overrides)
+
+
+def parse(
+    text: str,
+    name: str = "config.toml",
+    environ: Mapping[str, str] = NOTHING,
+    overrides: Mapping[str, Any] = NOTHING,
+) -> Config:
+    """Do as `load` does with a document that is at hand; `name` stands in its refusals."""
+    file = from_toml(text, name)
+    layers = [
+        from_options(overrides),
+        from_environment(environ, file.data),
+        from_credentials(environ, file.data),
+        file,
+    ]
+    places = Places([layer.places for layer in layers], name)
+    problems = [problem for layer in layers for problem in layer.problems]
+    try:
+        settings = Settings.from_sources([LayerSource(layer) for layer in layers])
+    except ValidationError as error:
+        refuse([*problems, *from_validation(error, places)])
+    if problems:
+        refuse(problems)
+    return to_config(settings, places)
+
+
+def _read(file: Path) -> str:
+    try:
+        # A byte order mark, which some editors write, is not part of the text.
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        remedy = "cp config.example.toml config.toml, or name another with --config"
+        raise ConfigRefused(f"{file}: no such file; {remedy}") from None
+    except IsADirectoryError:
+        raise ConfigRefused(f"{file}: is a directory, not a file") from None
+    except OSError as error:
+        raise ConfigRefused(f"{file}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigRefused(f"{file}:{line}: is not UTF-8 text") from None
+    except ValueError as error:
+        raise ConfigRefused(f"{str(file)!r}: cannot be read: {error}") from None

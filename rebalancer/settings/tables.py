@@ -1,0 +1,310 @@
+"""The shape of the configuration file: one pydantic model per table, one field per key.
+
+Field names are the operator's keys; durations are held in milliseconds, as everywhere inside. Keys
+of the full product that this version does not have yet are listed in `later`, so that they are
+refused for what they are and not taken for misspelt ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, PriceSource
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.methodology import COOLDOWN_MS, Fixed, Side
+from rebalancer.core.money import ONE, ZERO
+from rebalancer.settings.values import (
+    Collar,
+    CostBps,
+    Count,
+    Destination,
+    Flag,
+    Milliseconds,
+    Name,
+    NotNegative,
+    Number,
+    Pair,
+    PathText,
+    Positive,
+    Secret,
+    Seed,
+    Share,
+    SomeMilliseconds,
+    StoreUrl,
+    Symbol,
+    Text,
+    TimeOfDay,
+    UtcOffset,
+    Venue,
+    Volatility,
+)
+
+#: Keys of an account that never stand in the file.
+SECRET_KEYS = ("api_key", "secret", "password")
+
+
+def _default(noun: type, field: str) -> Any:
+    """Return what the core takes for `field` when nobody says anything."""
+    return next(item.default for item in dataclasses.fields(noun) if item.name == field)
+
+
+class Table(BaseModel):
+    """One table of the file; a key that is not a field is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    #: keys of the full product that this version refuses
+    later: ClassVar[frozenset[str]] = frozenset()
+    #: keys of which only one may be in force
+    either: ClassVar[frozenset[str]] = frozenset()
+
+    def over(self, base: Self) -> Self:
+        """Return `base` with everything that is set here put over it, table by table.
+
+        Lists and baskets are values: they replace. Of the keys in `either`, one set here drops
+        the other ones below.
+        """
+        values: dict[str, Any] = {}
+        ours = self.model_fields_set & self.either
+        for key in base.model_fields_set - (self.either if ours else frozenset()):
+            values[key] = getattr(base, key)
+        for key in self.model_fields_set:
+            value = getattr(self, key)
+            below = values.get(key)
+            both = isinstance(value, Table) and isinstance(below, Table)
+            values[key] = value.over(below) if both else value
+        return type(self)().model_copy(update=values)
+
+
+class Rule(Table):
+    """What every rule has besides its own keys."""
+
+    later: ClassVar = frozenset({"speed"})
+
+    enabled: Flag = True
+    to: Destination = "target"
+    cooldown: Milliseconds = COOLDOWN_MS
+    confirm_ticks: Count = 2
+
+
+class FixedTable(Rule):
+    """`rules.fixed`: at fixed times of day."""
+
+    later: ClassVar = frozenset({"speed", "calendar", "roll"})
+
+    times: tuple[TimeOfDay, ...] = _default(Fixed, "times_of_day_ms")
+    utc_offset: UtcOffset = _default(Fixed, "utc_offset_ms")
+    catch_up: SomeMilliseconds = _default(Fixed, "catch_up_ms")
+    skip_below_move: Positive | None = None
+    skip_within: Pair | None = None
+
+
+class PriceMoveTable(Rule):
+    """`rules.price_move`: the price moved `threshold` since the last rebalancing point."""
+
+    threshold: Positive | None = None
+    side: Side = Side.LOSING
+
+
+class LeverageCapTable(Rule):
+    """`rules.leverage_cap`: effective leverage strictly above `upper`."""
+
+    upper: Positive | None = None
+
+
+class EmergencyTable(Rule):
+    """`rules.emergency`: the backstop; its level is a ratio of the target or a leverage."""
+
+    either: ClassVar = frozenset({"ratio", "leverage"})
+
+    ratio: Positive | None = None
+    leverage: Positive | None = None
+    max_child_units: Positive | None = None
+    max_child_notional: Positive | None = None
+    collar_bps: Collar | None = None
+
+
+class ManualTable(Rule):
+    """`rules.manual`: an operator's command."""
+
+
+class FlowTable(Table):
+    """`rules.flow`: this version has no flows yet; a configuration may already turn them off."""
+
+    later: ClassVar = frozenset(
+        {"creation_fee", "redemption_fee", "min", "max", "cutoff", "on_busy"}
+        | {"to", "speed", "cooldown", "confirm_ticks"}
+    )
+
+    enabled: Flag = True
+
+
+class RulesTable(Table):
+    """`rules`: the methodology of a fund."""
+
+    later: ClassVar = frozenset({"leverage_band", "elapsed", "reconstitution"})
+
+    fixed: FixedTable = Field(default_factory=FixedTable)
+    price_move: PriceMoveTable = Field(default_factory=PriceMoveTable)
+    leverage_cap: LeverageCapTable = Field(default_factory=LeverageCapTable)
+    emergency: EmergencyTable = Field(default_factory=EmergencyTable)
+    manual: ManualTable = Field(default_factory=ManualTable)
+    flow: FlowTable = Field(default_factory=FlowTable)
+
+
+class ExecutionTable(Table):
+    """`execution`: how a run becomes orders."""
+
+    max_child_units: Positive | None = None
+    max_child_notional: Positive | None = None
+    interval: Milliseconds = _default(Execution, "interval_ms")
+    collar_bps: Collar = _default(Execution, "collar_bps")
+    min_notional: NotNegative = _default(Execution, "min_notional")
+
+
+class LimitsTable(Table):
+    """`limits`: bounds checked before an order leaves."""
+
+    max_order_notional: Positive | None = None
+    max_run_notional: Positive | None = None
+    max_day_notional: Positive | None = None
+    max_orders_per_run: Count = _default(Limits, "max_orders_per_run")
+    max_runs_per_day: Count | None = None
+    max_leverage: Positive | None = None
+
+
+class FundTable(Table):
+    """`[funds.NAME]`, and `[defaults]` under all of them."""
+
+    later: ClassVar = frozenset({"management_fee", "cash_account", "consolidation", "premium"})
+
+    account: Name | None = None
+    target_leverage: Number | None = None
+    basket: dict[Symbol, Positive] | None = None
+    initial_nav: Positive = _default(Fund, "initial_nav")
+    initial_shares: Positive = _default(Fund, "initial_shares")
+    price_source: PriceSource = PriceSource.MARK
+    max_age: SomeMilliseconds = _default(Fund, "max_age_ms")
+    nav_boundary: TimeOfDay = _default(Fund, "nav_boundary_ms")
+    size_from: NavKind = NavKind.ACCOUNT
+    formula_base: NavKind = NavKind.FORMULA
+    description: Text = ""
+    risk_statement: Text = ""
+    rules: RulesTable = Field(default_factory=RulesTable)
+    execution: ExecutionTable = Field(default_factory=ExecutionTable)
+    limits: LimitsTable = Field(default_factory=LimitsTable)
+
+
+class PaperTable(Table):
+    """`[accounts.X.paper]`: what trading costs where nothing is really traded."""
+
+    fee_bps: CostBps = ZERO
+    slippage_bps: CostBps = ZERO
+    funding: Flag = True
+    latency: Milliseconds = 0
+    fill_ratio: Share = ONE
+
+
+class AccountTable(Table):
+    """`[accounts.X]`: one set of venue credentials."""
+
+    venue: Venue = _default(Account, "venue")
+    api_key: Secret | None = None
+    secret: Secret | None = None
+    password: Secret | None = None
+    hedge: Flag | None = None
+    waives_min_notional: Flag = _default(Account, "waives_min_notional")
+    initial_margin: Share = _default(Account, "initial_margin")
+    maintenance_margin: Share = _default(Account, "maintenance_margin")
+    paper: PaperTable = Field(default_factory=PaperTable)
+
+
+class ContractTable(Table):
+    """`[contracts."SYMBOL"]`: a contract for paper, snapshots and history."""
+
+    contract_size: Positive = _default(Contract, "contract_size")
+    lot: Positive = _default(Contract, "lot")
+    tick: NotNegative = _default(Contract, "tick")
+    min_amount: NotNegative = _default(Contract, "min_amount")
+    min_notional: NotNegative = _default(Contract, "min_notional")
+
+
+class StoreTable(Table):
+    """`[store]`: where records live."""
+
+    url: StoreUrl = "sqlite:///rebalancer.db"
+
+
+class LogTable(Table):
+    """`[log]`: what the program says while it runs."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class FeedTable(Table):
+    """`[feed]`: where prices come from."""
+
+    source: Literal["ccxt", "simulated", "replay"] | None = None
+    venue: Venue | None = None
+    seed: Seed = 1
+    speed: Positive = ONE
+    interval: SomeMilliseconds = SECOND_MS
+    annual_volatility: Volatility = Decimal("0.6")
+    jumps_per_day: NotNegative = Decimal("0.5")
+    prices: dict[Symbol, Positive] = Field(default_factory=dict)
+    files: dict[Symbol, PathText] = Field(default_factory=dict)
+
+
+class DeskTable(Table):
+    """`[desk]`: the running program itself."""
+
+    view_interval: SomeMilliseconds = 5 * SECOND_MS
+    control_socket: PathText | None = None
+
+
+class Settings(BaseSettings):
+    """The whole configuration, validated and not yet merged with `[defaults]`.
+
+    Made by `from_sources` only.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    later: ClassVar[frozenset[str]] = frozenset({"calendars", "rates"})
+
+    mode: Literal["paper", "dry-run", "live"] = "paper"
+    store: StoreTable = Field(default_factory=StoreTable)
+    log: LogTable = Field(default_factory=LogTable)
+    feed: FeedTable = Field(default_factory=FeedTable)
+    desk: DeskTable = Field(default_factory=DeskTable)
+    accounts: dict[Name, AccountTable] = Field(default_factory=dict)
+    contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)
+    defaults: FundTable = Field(default_factory=FundTable)
+    funds: dict[Name, FundTable] = Field(default_factory=dict)
+
+    @classmethod
+    def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource]) -> Self:
+        """Merge the sources, the strongest first, and validate; raises ValidationError."""
+        given: dict[str, Any] = {"sources": sources}
+        return cls(**given)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_built_in: PydanticBaseSettingsSource,
+        **_more: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read only the sources handed in; pydantic's own skip misspelt names silently."""
+        del settings_cls
+        given = cast("dict[str, Any]", vars(init_settings)["init_kwargs"])
+        return tuple(cast("Sequence[PydanticBaseSettingsSource]", given["sources"]))

@@ -1,0 +1,185 @@
+"""Value types of the configuration: what one setting may be, exactly, and how a refusal reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+
+from rebalancer.core.instant import DAY_MS, parse_duration, parse_time_of_day, parse_utc_offset
+from rebalancer.core.money import BPS, number
+from rebalancer.errors import InputRefused
+
+#: More digits than money ever has, few enough that products of two settings stay exact.
+MAX_INTEGER_DIGITS = 24
+MAX_DECIMALS = 30
+MAX_DURATION_MS = 366 * DAY_MS
+_MAX_DURATION_CHARACTERS = 32
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_VENUE = re.compile(r"[a-z0-9_]+")
+_SYMBOL = re.compile(r"[!#-\[\]-~]{1,64}")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_STORE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
+_PASSWORD_OF_USER = re.compile(r"(?<=://)([^:/@]*):[^@]+(?=@)")
+_PASSWORD_PARAMETER = re.compile(r"([?&])password=[^&]+")
+
+
+class Untyped(str):
+    """Text from the environment or a credential, which cannot leave the quotes away."""
+
+    __slots__ = ()
+
+
+def _read(parse: Callable[[Any, str], Any], value: object) -> Any:
+    """Call a parser of the core; its refusal becomes the ValueError that pydantic collects."""
+    try:
+        return parse(value, "value")
+    except InputRefused as refused:
+        raise ValueError(str(refused).removeprefix("value: ")) from None
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"{value} is not a finite number")
+    result: Decimal = _read(number, value)
+    exponent = result.as_tuple().exponent
+    if result.adjusted() >= MAX_INTEGER_DIGITS or int(exponent) < -MAX_DECIMALS:
+        raise ValueError(
+            f"the number has more than {MAX_INTEGER_DIGITS} digits before the point "
+            f"or {MAX_DECIMALS} after it"
+        )
+    return result
+
+
+def _within(
+    low: Decimal | None, high: Decimal | None, *, above: bool = False
+) -> Callable[[Decimal], Decimal]:
+    def check(value: Decimal) -> Decimal:
+        if low is not None and (value <= low if above else value < low):
+            raise ValueError(f"{value} must {'be above' if above else 'not be under'} {low}")
+        if high is not None and value > high:
+            raise ValueError(f"{value} must not be above {high}")
+        return value
+
+    return check
+
+
+def _duration(value: object) -> int:
+    if isinstance(value, str) and len(value) > _MAX_DURATION_CHARACTERS:
+        raise ValueError("is too long for a duration; write 6h, 90s, 1d12h or 250ms")
+    length_ms: int = _read(parse_duration, value)
+    if length_ms > MAX_DURATION_MS:
+        raise ValueError(f"{value!r} is longer than a year")
+    return length_ms
+
+
+def _above_zero_ms(length_ms: int) -> int:
+    if length_ms <= 0:
+        raise ValueError("must be longer than zero")
+    return length_ms
+
+
+def _time_of_day(value: object) -> int:
+    # TOML has times of its own: 10:30:00 without quotes.
+    plain = value.isoformat() if isinstance(value, dt.time) else value
+    return int(_read(parse_time_of_day, plain))
+
+
+def _utc_offset(value: object) -> int:
+    return int(_read(parse_utc_offset, value))
+
+
+def _pair(value: object) -> object:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("must be a list of two numbers, [low, high]")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, Untyped):
+        return {"true": True, "false": False}.get(value.strip().lower(), value)
+    return value
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, Untyped) and _WHOLE.fullmatch(value.strip()):
+        return int(value)
+    return value
+
+
+def _destination(value: object) -> object:
+    if value in ("edge", "recentre"):
+        raise ValueError(f'"{value}" is not available in this version: a run goes to "target"')
+    return value
+
+
+def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} {rule}")
+        return value
+
+    return check
+
+
+def _store_url(value: str) -> str:
+    if not value.startswith(_STORE_SCHEMES):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    named = sqlite_file(value)
+    if named is not None and (named.name in ("", ":memory:") or "?" in value):
+        raise ValueError("must name a file: sqlite:///relative.db or sqlite:////absolute.db")
+    return value
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file that the URL of an SQLite store names; None for a server."""
+    scheme, _, file = url.partition(":///")
+    return Path(file) if scheme == "sqlite" else None
+
+
+def has_password(url: str) -> bool:
+    """Whether the URL of a store carries a password, in front of the host or as a parameter."""
+    return without_password(url) != url
+
+
+def without_password(url: str) -> str:
+    """Return the URL of a store without its password, for showing and for the digest."""
+    return _PASSWORD_PARAMETER.sub(r"\1", _PASSWORD_OF_USER.sub(r"\1", url))
+
+
+Number = Annotated[Decimal, BeforeValidator(_number)]
+"""A finite exact decimal: a TOML number or a number in quotes."""
+Positive = Annotated[Number, AfterValidator(_within(Decimal(0), None, above=True))]
+NotNegative = Annotated[Number, AfterValidator(_within(Decimal(0), None))]
+Share = Annotated[Number, AfterValidator(_within(Decimal(0), Decimal(1), above=True))]
+Collar = Annotated[Number, AfterValidator(_within(Decimal(0), BPS, above=True))]
+CostBps = Annotated[Number, AfterValidator(_within(Decimal(0), BPS))]
+Pair = Annotated[tuple[NotNegative, NotNegative], BeforeValidator(_pair)]
+Volatility = Annotated[Number, AfterValidator(_within(Decimal(0), Decimal(5)))]
+Milliseconds = Annotated[int, BeforeValidator(_duration)]
+"""A duration such as "6h", as milliseconds."""
+SomeMilliseconds = Annotated[Milliseconds, AfterValidator(_above_zero_ms)]
+TimeOfDay = Annotated[int, BeforeValidator(_time_of_day)]
+UtcOffset = Annotated[int, BeforeValidator(_utc_offset)]
+Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole)]
+Destination = Annotated[Literal["target"], BeforeValidator(_destination)]
+Name = Annotated[
+    str, AfterValidator(_matching(_NAME, "is not a name: 1 to 32 of A-Z, a-z, 0-9, _ and -"))
+]
+Venue = Annotated[
+    str, AfterValidator(_matching(_VENUE, "is not a ccxt exchange id, which is in lower case"))
+]
+Symbol = Annotated[
+    str, AfterValidator(_matching(_SYMBOL, "is not a contract; write BTC/USDT:USDT"))
+]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+Text = Annotated[str, Field(max_length=10_000)]
+PathText = Annotated[str, Field(min_length=1, max_length=4_096)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
