@@ -1,0 +1,345 @@
+"""The one way a record becomes text and comes back: canonical JSON, exact and versioned.
+
+Equal records give equal text, whatever the order of their mappings and the trailing zeros of their
+decimals: keys are sorted, decimals are plain text without an exponent. Floats, NaN and infinities
+are refused in both directions. Every text carries the version `v` of its kind; text of an older
+version goes through the upgraders of that kind before it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any, NoReturn
+
+from rebalancer.core.records import RECORD_TYPES, Record
+from rebalancer.errors import BrokenInvariant, StoreUnavailable, ensure
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON object of one version (without `v`) into that of the next."""
+
+#: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
+UPGRADERS: Mapping[str, Sequence[Upgrade]] = {}
+
+#: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.
+MAX_POWER = 1_000
+
+_PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_Convert = Callable[[Any], Any]
+
+
+class _UnfitError(Exception):
+    """A value that has no place in a record; `path` grows on its way up to the record."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.path = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRecord:
+    """A record as the journal keeps it; `body` is one line of ASCII."""
+
+    at_ms: int
+    kind: str
+    key: str | None
+    body: str
+
+
+class Codec:
+    """Encodes and decodes records of the given types; may be used from any thread."""
+
+    def __init__(
+        self,
+        record_types: Iterable[type[Record]] = RECORD_TYPES,
+        upgraders: Mapping[str, Sequence[Upgrade]] = UPGRADERS,
+    ) -> None:
+        self._types = {cls.__name__: cls for cls in record_types}
+        self._upgraders = {kind: tuple(upgraders.get(kind, ())) for kind in self._types}
+        self._encoders: dict[type, _Convert] = {}
+        self._decoders: dict[str, _Convert] = {}
+        for kind, cls in self._types.items():
+            ensure(all(part.name != "v" for part in fields(cls)), f"{kind} has a field named v")
+            hint: Any = cls
+            self._encoders[cls] = _encoder(hint)
+            self._decoders[kind] = _decoder(hint)
+
+    def encode(self, record: Record) -> EncodedRecord:
+        """Return the record as text; a value that no record may hold raises BrokenInvariant."""
+        kind = type(record).__name__
+        encoder = self._encoders.get(type(record))
+        if encoder is None:
+            raise BrokenInvariant(f"{kind} is not a kind of record this store keeps")
+        try:
+            raw = encoder(record)
+        except _UnfitError as unfit:
+            raise BrokenInvariant(f"{kind}{unfit.path}: {unfit}") from None
+        raw["v"] = len(self._upgraders[kind]) + 1
+        key = record.key
+        return EncodedRecord(
+            at_ms=record.at_ms,
+            kind=kind,
+            key=None if key is None else storable(key),
+            body=_TO_JSON(raw),
+        )
+
+    def decode(self, kind: str, body: str) -> Record:
+        """Return the record that `body` was made from.
+
+        Text that is not such a record raises BrokenInvariant; a kind or version that only a newer
+        program can have written raises StoreUnavailable.
+        """
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            raise StoreUnavailable(f"records of kind {kind} were written by a newer program")
+        try:
+            record: Record = decoder(self._upgraded(kind, _FROM_JSON(body)))
+        except _UnfitError as unfit:
+            raise BrokenInvariant(f"{kind}{unfit.path}: {unfit}") from None
+        except ValueError as error:
+            raise BrokenInvariant(f"{kind}: the text is not JSON: {error}") from None
+        return record
+
+    def _upgraded(self, kind: str, raw: object) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise _UnfitError("expected an object")
+        version = raw.pop("v", None)
+        steps = self._upgraders[kind]
+        if type(version) is not int or version < 1:
+            raise _UnfitError(f"version {version!r} is not a whole number from 1")
+        if version > len(steps) + 1:
+            raise StoreUnavailable(
+                f"a {kind} of version {version} was written by a newer program: "
+                f"this one reads up to {len(steps) + 1}"
+            )
+        for upgrade in steps[version - 1 :]:
+            raw = upgrade(raw)
+        return raw
+
+
+def decimal_text(value: Decimal) -> str:
+    """Write a finite decimal exactly, in plain notation, without trailing zeros: 115, -0.285."""
+    try:
+        return _decimal_out(value)
+    except _UnfitError as unfit:
+        raise BrokenInvariant(str(unfit)) from None
+
+
+def mapping_text(value: Mapping[str, Decimal]) -> str:
+    """Write decimals by name as one canonical JSON object."""
+    return _TO_JSON({name: decimal_text(amount) for name, amount in value.items()})
+
+
+def mapping_value(text: str) -> dict[str, Decimal]:
+    """Read what `mapping_text` wrote."""
+    return {name: _decimal_in(amount) for name, amount in _FROM_JSON(text).items()}
+
+
+def storable(text: str) -> str:
+    """Return `text` with what no database column can hold (NUL, lone surrogates) written out."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise _UnfitError(f"{text} is a float: numbers are kept as decimal text")
+
+
+_TO_JSON: Callable[[Any], str] = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+_FROM_JSON: Callable[[str], Any] = json.JSONDecoder(
+    parse_float=_refuse_number, parse_constant=_refuse_number
+).decode
+
+
+def _decimal_out(value: Any) -> str:
+    if not isinstance(value, Decimal):
+        raise _UnfitError(f"{value!r} is not a Decimal")
+    if not value.is_finite():
+        raise _UnfitError(f"{value} is not a finite number")
+    if not value:
+        return "0"
+    if not -MAX_POWER < value.adjusted() < MAX_POWER:
+        raise _UnfitError(f"{value} is out of every range")
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _decimal_in(value: Any) -> Decimal:
+    # The pattern keeps out NaN, infinities, exponents and underscores, which Decimal would take.
+    if type(value) is not str or _PLAIN_DECIMAL.fullmatch(value) is None:
+        raise _UnfitError(f"{value!r} is not a plain decimal in text")
+    return Decimal(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _UnfitError(f"{value!r} is not text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    # A bool is an int to Python, and must not become one here.
+    if type(value) is not int:
+        raise _UnfitError(f"{value!r} is not a whole number")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise _UnfitError(f"{value!r} is neither true nor false")
+    return value
+
+
+_OUT: Mapping[Any, _Convert] = {str: _text, int: _whole, bool: _flag, Decimal: _decimal_out}
+_IN: Mapping[Any, _Convert] = {str: _text, int: _whole, bool: _flag, Decimal: _decimal_in}
+
+
+@cache
+def _encoder(hint: Any) -> _Convert:
+    """Return the function from a value of type `hint` to what JSON can hold."""
+    if hint in _OUT:
+        return _OUT[hint]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _enum_out(hint)
+    if is_dataclass(hint):
+        return _dataclass_out(typing.cast("type", hint))
+    return _container(hint, _encoder, tuple_type=list)
+
+
+@cache
+def _decoder(hint: Any) -> _Convert:
+    """Return the function from what JSON holds to a value of type `hint`."""
+    if hint in _IN:
+        return _IN[hint]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _enum_in(hint)
+    if is_dataclass(hint):
+        return _dataclass_in(typing.cast("type", hint))
+    return _container(hint, _decoder, tuple_type=tuple)
+
+
+def _container(hint: Any, inner: Callable[[Any], _Convert], tuple_type: type) -> _Convert:
+    """Return the function for a mapping from str, a tuple, or a type that may be None."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType) and len(parts) == 2 and types.NoneType in parts:
+        return _optional(inner(next(part for part in parts if part is not types.NoneType)))
+    if origin is tuple and len(parts) == 2 and parts[1] is Ellipsis:
+        return _sequence(inner(parts[0]), tuple_type)
+    if origin is tuple:
+        return _fixed_sequence([inner(part) for part in parts], tuple_type)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and parts[0] is str:
+        return _mapping(inner(parts[1]))
+    raise BrokenInvariant(f"no record may hold a {hint}")
+
+
+def _optional(convert: _Convert) -> _Convert:
+    return lambda value: None if value is None else convert(value)
+
+
+def _sequence(convert: _Convert, tuple_type: type) -> _Convert:
+    def run(value: Any) -> Any:
+        if not isinstance(value, (tuple, list)):
+            raise _UnfitError(f"{value!r} is not a tuple")
+        return tuple_type([convert(item) for item in value])
+
+    return run
+
+
+def _fixed_sequence(converts: list[_Convert], tuple_type: type) -> _Convert:
+    def run(value: Any) -> Any:
+        if not isinstance(value, (tuple, list)) or len(value) != len(converts):
+            raise _UnfitError(f"{value!r} is not a tuple of {len(converts)}")
+        return tuple_type([convert(item) for convert, item in zip(converts, value, strict=True)])
+
+    return run
+
+
+def _mapping(convert: _Convert) -> _Convert:
+    def run(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise _UnfitError(f"{value!r} is not a mapping")
+        result = {}
+        for name, item in value.items():
+            try:
+                result[_text(name)] = convert(item)
+            except _UnfitError as unfit:
+                unfit.path = f"[{name!r}]{unfit.path}"
+                raise
+        return result
+
+    return run
+
+
+def _enum_out(cls: type[StrEnum]) -> _Convert:
+    def run(value: Any) -> str:
+        if not isinstance(value, cls):
+            raise _UnfitError(f"{value!r} is not a {cls.__name__}")
+        return str(value.value)
+
+    return run
+
+
+def _enum_in(cls: type[StrEnum]) -> _Convert:
+    members: dict[Any, StrEnum] = {member.value: member for member in cls}
+
+    def run(value: Any) -> StrEnum:
+        member = members.get(value) if type(value) is str else None
+        if member is None:
+            raise _UnfitError(f"{value!r} is not a {cls.__name__}")
+        return member
+
+    return run
+
+
+def _converters(cls: type, inner: Callable[[Any], _Convert]) -> list[tuple[str, _Convert]]:
+    hints = typing.get_type_hints(cls)
+    return [(part.name, inner(hints[part.name])) for part in fields(cls)]
+
+
+def _dataclass_out(cls: type) -> _Convert:
+    converters = _converters(cls, _encoder)
+
+    def run(value: Any) -> dict[str, Any]:
+        if type(value) is not cls:
+            raise _UnfitError(f"{value!r} is not a {cls.__name__}")
+        return _each(converters, lambda name: getattr(value, name))
+
+    return run
+
+
+def _dataclass_in(cls: type) -> _Convert:
+    converters = _converters(cls, _decoder)
+    names = {name for name, _ in converters}
+
+    def run(value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys() != names:
+            found = sorted(value) if isinstance(value, dict) else value
+            raise _UnfitError(f"expected the fields {sorted(names)}, found {found}")
+        return cls(**_each(converters, value.__getitem__))
+
+    return run
+
+
+def _each(converters: list[tuple[str, _Convert]], value_of: Callable[[str], Any]) -> dict[str, Any]:
+    result = {}
+    for name, convert in converters:
+        try:
+            result[name] = convert(value_of(name))
+        except _UnfitError as unfit:
+            unfit.path = f".{name}{unfit.path}"
+            raise
+    return result
+
+
+#: The codec of everything this program keeps.
+CODEC = Codec()
