@@ -1,0 +1,77 @@
+"""A store that forgets: the reference for what a store does, and the fake for tests and replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from rebalancer.core.records import Record
+from rebalancer.errors import BrokenInvariant, StoreUnavailable
+from rebalancer.ports import NavView
+from rebalancer.store.codec import CODEC
+
+
+class MemoryStore:
+    """Keeps records in a list. Give `records` of one store to the next to start a desk again.
+
+    With `through_codec` every record is written as text and read back, as a database would: what
+    `load` returns then shares nothing with what was committed.
+    """
+
+    def __init__(self, records: Sequence[Record] = (), *, through_codec: bool = False) -> None:
+        self._through_codec = through_codec
+        self._records: list[Record] = []
+        self._keys: set[str] = set()
+        self._closed = False
+        #: what `save_views` was last given
+        self.views: tuple[NavView, ...] = ()
+        self.prices: dict[str, Decimal] = {}
+        self._append(records)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every record committed so far; may be read after `close` too."""
+        return tuple(self._records)
+
+    async def load(self) -> Sequence[Record]:
+        """Return every record, oldest first."""
+        self._refuse_if_closed()
+        return self.records
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Append all or none; a key that exists raises BrokenInvariant."""
+        self._refuse_if_closed()
+        self._append(records)
+
+    async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:
+        """Keep the views and prices in place of the last ones."""
+        self._refuse_if_closed()
+        self.views = tuple(views)
+        self.prices = dict(prices)
+
+    async def close(self) -> None:
+        """Refuse everything from now on; may be called twice."""
+        self._closed = True
+
+    def _append(self, records: Sequence[Record]) -> None:
+        keys: set[str] = set()
+        for record in records:
+            key = record.key
+            if key is None:
+                continue
+            if key in keys or key in self._keys:
+                raise BrokenInvariant(f"the journal already has a record with the key {key}")
+            keys.add(key)
+        kept = [self._kept(record) for record in records]
+        self._keys |= keys
+        self._records += kept
+
+    def _kept(self, record: Record) -> Record:
+        if not self._through_codec:
+            return record
+        encoded = CODEC.encode(record)
+        return CODEC.decode(encoded.kind, encoded.body)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
