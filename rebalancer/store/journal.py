@@ -1,0 +1,120 @@
+"""The journal: records in the order they happened, each row sealed to the one before it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from rebalancer.errors import BrokenInvariant
+from rebalancer.store.codec import CODEC, EncodedRecord
+from rebalancer.store.rows import JournalRow
+from rebalancer.store.tables import JOURNAL
+
+# Made once: building a statement costs a small commit as much as running it.
+_INSERT = insert(JOURNAL)
+_PAGE_ROWS = 10_000
+#: Keys asked for at once; SQLite takes a limited number of variables.
+_KEY_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain: the number and the hash of its last row."""
+
+    seq: int
+    hash: str
+
+
+GENESIS = Head(0, "0" * 64)
+
+
+def seal(head: Head, record: EncodedRecord) -> Head:
+    """Return the head after `record`: the hash covers its number, time, kind, key and body."""
+    # The body is one line and comes last, so no other field can pass for part of it.
+    key = "-" if record.key is None else f"={record.key}"
+    seq = head.seq + 1
+    sealed = f"{head.hash}\n{seq}\n{record.at_ms}\n{record.kind}\n{key}\n{record.body}"
+    return Head(seq, hashlib.sha256(sealed.encode()).hexdigest())
+
+
+def append(connection: Connection, head: Head, records: Iterable[EncodedRecord]) -> Head:
+    """Insert the rows that follow `head` and return the new head."""
+    rows = []
+    for record in records:
+        head = seal(head, record)
+        rows.append(
+            {
+                "seq": head.seq,
+                "at_ms": record.at_ms,
+                "kind": record.kind,
+                "key": record.key,
+                "body": record.body,
+                "hash": head.hash,
+            }
+        )
+    connection.execute(_INSERT, rows)
+    return head
+
+
+def read_head(connection: Connection) -> Head:
+    """Return the end of the chain as the database has it."""
+    columns = select(JOURNAL.c.seq, JOURNAL.c.hash)
+    row = connection.execute(columns.order_by(JOURNAL.c.seq.desc()).limit(1)).first()
+    return GENESIS if row is None else Head(row.seq, row.hash)
+
+
+def existing_key(connection: Connection, keys: Sequence[str]) -> str | None:
+    """Return one of `keys` that the journal has, or None."""
+    for start in range(0, len(keys), _KEY_CHUNK):
+        chunk = keys[start : start + _KEY_CHUNK]
+        found: str | None = connection.execute(
+            select(JOURNAL.c.key).where(JOURNAL.c.key.in_(chunk)).limit(1)
+        ).scalar()
+        if found is not None:
+            return found
+    return None
+
+
+def verified(connection: Connection) -> Iterator[JournalRow]:
+    """Yield every row from the first; a gap or a row that was changed raises BrokenInvariant."""
+    head = GENESIS
+    for row in _pages(connection):
+        encoded = EncodedRecord(at_ms=row.at_ms, kind=row.kind, key=row.key, body=row.body)
+        if row.seq != head.seq + 1:
+            raise BrokenInvariant(
+                f"the journal has a gap: record {head.seq + 1} is missing before {row.seq}"
+            )
+        head = seal(head, encoded)
+        if row.hash != head.hash:
+            raise BrokenInvariant(
+                f"the journal was changed: record {row.seq} does not match its hash"
+            )
+        yield _opened(row)
+
+
+def page(connection: Connection, after_seq: int, limit: int) -> tuple[JournalRow, ...]:
+    """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""
+    return tuple(_opened(row) for row in _rows(connection, after_seq, limit))
+
+
+def _opened(row: Row[Any]) -> JournalRow:
+    try:
+        return JournalRow(row.seq, CODEC.decode(row.kind, row.body), row.hash)
+    except BrokenInvariant as error:
+        raise BrokenInvariant(f"record {row.seq} cannot be read: {error}") from None
+
+
+def _pages(connection: Connection) -> Iterator[Row[Any]]:
+    seq = 0
+    while rows := _rows(connection, seq, _PAGE_ROWS):
+        yield from rows
+        seq = rows[-1].seq
+
+
+def _rows(connection: Connection, after_seq: int, limit: int) -> Sequence[Row[Any]]:
+    query = select(JOURNAL).where(JOURNAL.c.seq > after_seq)
+    return connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()

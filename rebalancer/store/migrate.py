@@ -1,0 +1,35 @@
+"""Brings a database up to the layout of this program; never back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from rebalancer.store.schema import refuse_newer, schema_of
+from rebalancer.store.tables import SCHEMA_HEAD
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Return what Alembic needs to find our migrations and run them on `connection`."""
+    config = Config()
+    # A percent sign in the path would start an interpolation.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def bring_up_to_date(connection: Connection, place: str) -> None:
+    """Run every missing migration in the transaction of `connection`.
+
+    A layout newer than this program raises StoreUnavailable and is left alone.
+    """
+    version = schema_of(connection)
+    refuse_newer(version, place)
+    if version != SCHEMA_HEAD:
+        command.upgrade(configuration(connection), "head")

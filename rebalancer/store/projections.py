@@ -1,0 +1,313 @@
+"""The fold from records to the tables that readers look at, in the transaction of the journal.
+
+Each kind of record has one function that says which rows change. What the tables hold is therefore
+a function of the journal alone: emptying them and folding again gives the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import Executable
+
+from rebalancer.core.money import ZERO
+from rebalancer.core.order import TRANSITIONS, OrderStatus, Outcome
+from rebalancer.core.records import (
+    FixedSettled,
+    FundLaunched,
+    FundWiped,
+    IntentCreated,
+    NavStruck,
+    OrderMoved,
+    PointSet,
+    Record,
+    RunMoved,
+    RunOpened,
+    Traded,
+    TradingChanged,
+    TradingState,
+    VerdictChanged,
+)
+from rebalancer.core.run import ENDED, RunStatus
+from rebalancer.store.codec import storable
+from rebalancer.store.rows import stored
+from rebalancer.store.tables import (
+    FILLS,
+    FIXED,
+    FUNDS,
+    NAVS,
+    ORDERS,
+    PROJECTIONS,
+    RUNS,
+    VERDICTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values for one row: its primary key and the columns that change, see `put`, `amend`."""
+
+    table: Table
+    values: Mapping[str, object]
+    creates: bool
+
+
+Look = Callable[[Table, str], Mapping[str, Any] | None]
+"""Returns the row of a table by its one-column primary key, as the changes so far left it."""
+
+
+def put(table: Table, **values: object) -> Change:
+    """Write these columns of the row with this key, which need not exist yet."""
+    return Change(table, {name: stored(value) for name, value in values.items()}, creates=True)
+
+
+def amend(table: Table, **values: object) -> Change:
+    """Write these columns of the row with this key if it exists."""
+    return Change(table, {name: stored(value) for name, value in values.items()}, creates=False)
+
+
+def _fund_launched(record: FundLaunched, _look: Look) -> Iterator[Change]:
+    yield put(
+        FUNDS,
+        name=record.fund,
+        account=record.account,
+        shares=record.shares,
+        launched_ms=record.at_ms,
+    )
+
+
+def _point_set(record: PointSet, _look: Look) -> Iterator[Change]:
+    yield put(
+        FUNDS,
+        name=record.fund,
+        point_nav=record.nav,
+        point_leverage=record.leverage,
+        point_prices=record.prices,
+        point_ms=record.at_ms,
+    )
+
+
+def _trading_changed(record: TradingChanged, _look: Look) -> Iterator[Change]:
+    yield put(FUNDS, name=record.fund, state=record.state, state_reason=record.reason)
+
+
+def _fund_wiped(record: FundWiped, _look: Look) -> Iterator[Change]:
+    yield put(FUNDS, name=record.fund, state=TradingState.WIPED, state_reason=record.reason)
+
+
+def _verdict_changed(record: VerdictChanged, _look: Look) -> Iterator[Change]:
+    yield put(
+        VERDICTS,
+        fund=record.fund,
+        trigger=record.trigger,
+        reason=record.reason,
+        at_ms=record.at_ms,
+    )
+
+
+def _fixed_settled(record: FixedSettled, _look: Look) -> Iterator[Change]:
+    yield put(
+        FIXED,
+        fund=record.fund,
+        due_ms=record.due_ms,
+        settlement=record.settlement,
+        reason=record.reason,
+        run_id=record.run_id,
+    )
+
+
+def _run_opened(record: RunOpened, _look: Look) -> Iterator[Change]:
+    plan = record.plan
+    yield put(
+        RUNS,
+        run_id=plan.run_id,
+        fund=plan.fund,
+        trigger=plan.trigger,
+        status=RunStatus.WORKING,
+        reason=plan.reason,
+        status_reason="",
+        opened_ms=plan.opened_ms,
+        target_leverage=plan.target_leverage,
+        leverage_before=plan.leverage,
+        nav_before=plan.nav,
+        cost=ZERO,
+        delta_units=plan.delta_units,
+    )
+    yield put(FUNDS, name=plan.fund, last_run_id=plan.run_id)
+
+
+def _run_moved(record: RunMoved, _look: Look) -> Iterator[Change]:
+    yield amend(
+        RUNS,
+        run_id=record.run_id,
+        status=record.status,
+        status_reason=record.reason,
+        ended_ms=record.at_ms if record.status in ENDED else None,
+        leverage_after=record.leverage,
+        nav_after=record.nav,
+        cost=record.cost,
+    )
+
+
+def _intent_created(record: IntentCreated, _look: Look) -> Iterator[Change]:
+    intent = record.intent
+    yield put(
+        ORDERS,
+        client_order_id=intent.client_order_id,
+        account=intent.account,
+        contract=intent.contract,
+        seq=intent.seq,
+        side=intent.side,
+        position_side=intent.position_side,
+        contracts=intent.contracts,
+        limit_price=intent.limit_price,
+        reduce_only=intent.reduce_only,
+        status=OrderStatus.PREPARED,
+        reason="",
+        venue_order_id="",
+        filled_contracts=ZERO,
+        created_ms=intent.created_ms,
+    )
+
+
+def _status_after(order: Mapping[str, Any], outcome: Outcome) -> OrderStatus:
+    # Evidence that changes nothing any more (a fill after the close) leaves the status.
+    status = OrderStatus(order["status"])
+    return TRANSITIONS.get((status, outcome), status)
+
+
+def _order_moved(record: OrderMoved, look: Look) -> Iterator[Change]:
+    order = look(ORDERS, storable(record.client_order_id))
+    if order is None:
+        return
+    closed = order["closed_contracts"]
+    if record.outcome is Outcome.CLOSED:
+        reported = record.filled_contracts
+        closed = order["filled_contracts"] if reported is None else reported
+    yield amend(
+        ORDERS,
+        client_order_id=record.client_order_id,
+        status=_status_after(order, record.outcome),
+        reason=record.reason,
+        venue_order_id=record.venue_order_id or order["venue_order_id"],
+        closed_contracts=closed,
+    )
+
+
+def _traded(record: Traded, look: Look) -> Iterator[Change]:
+    fill = record.fill
+    yield put(
+        FILLS,
+        account=record.account,
+        trade_id=fill.trade_id,
+        client_order_id=fill.client_order_id,
+        contract=record.contract,
+        price=fill.price,
+        contracts=fill.contracts,
+        units=record.units,
+        fee=fill.fee,
+        at_ms=fill.at_ms,
+        forced=record.forced,
+    )
+    order = look(ORDERS, storable(fill.client_order_id))
+    if order is not None:  # a liquidation has no order of ours
+        yield amend(
+            ORDERS,
+            client_order_id=fill.client_order_id,
+            status=_status_after(order, Outcome.FILLED),
+            filled_contracts=Decimal(order["filled_contracts"]) + fill.contracts,
+        )
+
+
+def _nav_struck(record: NavStruck, _look: Look) -> Iterator[Change]:
+    yield put(
+        NAVS,
+        fund=record.fund,
+        boundary_ms=record.boundary_ms,
+        nav=record.nav,
+        formula_nav=record.formula_nav,
+        equity=record.equity,
+        shares=record.shares,
+    )
+
+
+#: Kinds that are not here change nothing that readers see.
+FOLDS: Mapping[type[Record], Callable[[Any, Look], Iterator[Change]]] = {
+    FundLaunched: _fund_launched,
+    PointSet: _point_set,
+    TradingChanged: _trading_changed,
+    FundWiped: _fund_wiped,
+    VerdictChanged: _verdict_changed,
+    FixedSettled: _fixed_settled,
+    RunOpened: _run_opened,
+    RunMoved: _run_moved,
+    IntentCreated: _intent_created,
+    OrderMoved: _order_moved,
+    Traded: _traded,
+    NavStruck: _nav_struck,
+}
+
+
+def project(connection: Connection, records: Iterable[Record]) -> None:
+    """Bring the projections from where they are to where `records` lead."""
+    pending: list[Change] = []
+
+    def look(table: Table, key: str) -> Mapping[str, Any] | None:
+        write(connection, pending)
+        pending.clear()
+        row = connection.execute(_lookup(table), {"the_key": key}).mappings().first()
+        return None if row is None else dict(row)
+
+    for record in records:
+        fold = FOLDS.get(type(record))
+        if fold is not None:
+            pending.extend(fold(record, look))
+    write(connection, pending)
+
+
+def rebuild(connection: Connection, records: Iterable[Record]) -> None:
+    """Empty the projections and fold them again from `records`, the whole journal."""
+    for table in PROJECTIONS:
+        connection.execute(delete(table))
+    project(connection, records)
+
+
+def write(connection: Connection, changes: Iterable[Change]) -> None:
+    """Carry out the changes in order; neighbours of one shape go out as one statement."""
+    for (table, columns, creates), group in groupby(changes, _shape):
+        statement = _statement(connection.dialect.name, table, columns, creates)
+        connection.execute(
+            statement, [{f"new_{name}": c.values[name] for name in columns} for c in group]
+        )
+
+
+def _shape(change: Change) -> tuple[Table, tuple[str, ...], bool]:
+    return change.table, tuple(change.values), change.creates
+
+
+@cache
+def _statement(dialect: str, table: Table, columns: tuple[str, ...], creates: bool) -> Executable:
+    keys = [column.name for column in table.primary_key]
+    values: dict[str, BindParameter[Any]] = {name: bindparam(f"new_{name}") for name in columns}
+    changing = [name for name in columns if name not in keys]
+    if not creates:
+        found = [table.c[name] == values[name] for name in keys]
+        return update(table).where(*found).values({name: values[name] for name in changing})
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).values(values)
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in changing}
+    )
+
+
+@cache
+def _lookup(table: Table) -> Executable:
+    (key,) = table.primary_key
+    return select(table).where(key == bindparam("the_key"))

@@ -1,0 +1,88 @@
+"""The writer's session: one connection, under the desk's lock, for as long as the store is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from rebalancer.store.locks import FileLock, lock_session
+from rebalancer.store.migrate import bring_up_to_date
+from rebalancer.store.target import Target, unavailable, writing_engine
+
+T = TypeVar("T")
+#: How long a new session waits for the server to end our lost one.
+_RECONNECT_SECONDS = 3.0
+
+
+class Session:
+    """The only way to write; used by one thread at a time.
+
+    Once it is open, errors of the database come out as SQLAlchemy raises them; only a lock that
+    another desk took in the meantime is a StoreUnavailable.
+    """
+
+    def __init__(self, place: Target) -> None:
+        """Take the lock and bring the database up to date, or raise StoreUnavailable."""
+        self._place = place
+        self._engine = writing_engine(place)
+        self._connection: Connection | None = None
+        self._lock: FileLock | None = FileLock(place.path) if place.path else None
+        try:
+            self._connect(patience_seconds=0.0)
+            self.run(lambda connection: bring_up_to_date(connection, place.shown))
+        except SQLAlchemyError as error:
+            self.close()
+            raise unavailable(place, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def place(self) -> Target:
+        """Where the database is."""
+        return self._place
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction; whatever it raises undoes it.
+
+        A connection that was lost is made anew at the next call, again under the lock.
+        """
+        connection = self._connection or self._connect(_RECONNECT_SECONDS)
+        try:
+            with connection.begin():
+                return work(connection)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                self._drop()
+            raise
+
+    def close(self) -> None:
+        """Give up the connection and the lock; may be called twice."""
+        self._drop()
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _connect(self, patience_seconds: float) -> Connection:
+        connection = self._engine.connect()
+        try:
+            if self._place.path is None:
+                with connection.begin():
+                    lock_session(connection, self._place.shown, patience_seconds)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            # It may be broken beyond closing; it is given up either way.
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+            self._connection = None

@@ -1,0 +1,122 @@
+"""The store of a desk: records and their projections in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from rebalancer.core.records import Record
+from rebalancer.errors import StoreUnavailable
+from rebalancer.ports import NavView
+from rebalancer.store import journal, projections
+from rebalancer.store.codec import CODEC
+from rebalancer.store.rows import JournalRow
+from rebalancer.store.session import Session
+from rebalancer.store.target import target, unavailable
+from rebalancer.store.views import slices
+from rebalancer.store.writer import Answer, Call, Commit, Show, Stop, Writer
+
+
+class SqlStore:
+    """Implements `ports.Store`; nothing here blocks the event loop, all of it waits on one thread.
+
+    A commit whose waiter is cancelled happens all the same. After a commit that failed, the store
+    makes sure that it did not happen before it takes the next; if it did, `load` comes first.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._writer = Writer(session)
+        self._showing = False
+        self._closed = False
+
+    async def load(self) -> Sequence[Record]:
+        """Return every record, oldest first.
+
+        A gap in the chain or a row that was changed raises BrokenInvariant that names it.
+        """
+        records: list[Record] = await self._call(self._writer.load)
+        return records
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Append all or none, durably, together with what they change in the projections.
+
+        Raises BrokenInvariant for a key that exists and for a value no record may hold, otherwise
+        StoreUnavailable.
+        """
+        self._refuse_if_closed()
+        if not records:
+            return
+        # Written down here and now, so that nobody can change a record while it waits.
+        encoded = [CODEC.encode(record) for record in records]
+        answer = Answer()
+        self._writer.ask(Commit(tuple(records), encoded, answer))
+        await answer.future
+
+    async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:
+        """Replace what readers see now; returns at once while an earlier call is still at it."""
+        self._refuse_if_closed()
+        if self._showing:
+            return
+        self._showing = True
+        try:
+            answer = Answer()
+            self._writer.ask(Show(slices(tuple(views), dict(prices)), answer))
+            await answer.future
+        finally:
+            self._showing = False
+
+    async def journal(self, after_seq: int = 0, limit: int = 1_000) -> tuple[JournalRow, ...]:
+        """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""
+        rows: tuple[JournalRow, ...] = await self._call(
+            lambda: self._writer.run(lambda connection: journal.page(connection, after_seq, limit))
+        )
+        return rows
+
+    async def rebuild(self) -> None:
+        """Empty the projections and fold them again from the journal, which is checked."""
+
+        def work() -> None:
+            records = self._writer.load()
+            self._writer.run(lambda connection: projections.rebuild(connection, records))
+
+        await self._call(work)
+
+    async def close(self) -> None:
+        """Finish what waits, then give up the database and the lock; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        answer = Answer()
+        self._writer.ask(Stop(answer))
+        await answer.future
+        self._writer.join()
+
+    async def _call(self, work: Callable[[], object]) -> Any:
+        self._refuse_if_closed()
+        answer = Answer()
+        self._writer.ask(Call(work, answer))
+        return await answer.future
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+
+def open_store(url: str) -> SqlStore:
+    """Open the store at `url` for the one desk that may write to it, creating what is missing.
+
+    `sqlite:///file.db` or `postgresql://user@host/name` (directly, not through a pooler that hands
+    sessions around). Blocks until the lock is held and the layout is current. A url that no store
+    can have raises InputRefused; another desk, a newer layout or a database that does not answer
+    raises StoreUnavailable.
+    """
+    place = target(url)
+    session = Session(place)
+    try:
+        return SqlStore(session)
+    except SQLAlchemyError as error:
+        session.close()
+        raise unavailable(place, error) from error
