@@ -87,10 +87,12 @@ class BookPlan:
 
 def plan_book(book: Book, wants: Mapping[str, Want]) -> BookPlan:
     """Net the wants of all funds in `book` into crosses and orders."""
-    crosses = cross({name: want.units for name, want in wants.items()})
+    # What lies under the 18th decimal can neither cross nor trade; left in, it would not net.
+    holdable = {name: trunc_to_places(want.units) for name, want in wants.items()}
+    crosses = cross(holdable)
     rest = {
-        name: clamp(want.units - crosses.get(name, ZERO), want.child_units)
-        for name, want in wants.items()
+        name: clamp(units - crosses.get(name, ZERO), wants[name].child_units)
+        for name, units in holdable.items()
     }
     wanted = {name: units for name, units in rest.items() if units}
     if not wanted:
@@ -107,14 +109,12 @@ def plan_book(book: Book, wants: Mapping[str, Want]) -> BookPlan:
 
 
 def cross(deltas: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Return what opposite deltas exchange inside the desk, by fund; sums to zero.
+    """Return what opposite deltas, of 18 decimals, exchange inside the desk; sums to zero.
 
-    The smaller side crosses fully, the larger side in proportion to its deltas, all at 18
-    decimals (spec section 4.2).
+    The smaller side crosses fully, the larger side in proportion to its deltas (spec section 4.2).
     """
-    wanted = {name: trunc_to_places(units) for name, units in deltas.items()}
-    buys = {name: units for name, units in wanted.items() if units > 0}
-    sells = {name: -units for name, units in wanted.items() if units < 0}
+    buys = {name: units for name, units in deltas.items() if units > 0}
+    sells = {name: -units for name, units in deltas.items() if units < 0}
     crossed = min(total(buys.values()), total(sells.values()))
     if crossed == 0:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import Desk, FundState
 from rebalancer.core.work import Work
 from rebalancer.errors import InputRefused
-from rebalancer.feeds.candles import History, merge
+from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.sim.replay import Replay, desk_for_history
 from rebalancer.venues.paper import PaperCosts
 
@@ -117,12 +117,20 @@ class Result:
         }
 
 
+Watch = Callable[[Iterator[Moment], int], Iterator[Moment]]
+"""Gets all moments and about how many there are; gives them back, one by one."""
+
+
 def backtest(
-    desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
+    desk: Desk,
+    histories: Mapping[str, History],
+    costs: Mapping[str, PaperCosts],
+    watch: Watch = lambda moments, _total: moments,
 ) -> Result:
     """Replay `histories` (by contract) through the desk's own engine.
 
-    Raises InputRefused when a fund's contract has no history.
+    `watch` may look on, for a progress bar. Raises InputRefused when a fund's contract has no
+    history.
     """
     for fund in desk.funds.values():
         for symbol in fund.symbols:
@@ -133,5 +141,6 @@ def backtest(
     intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
     book = Book.of(desk.funds)
     replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
-    replay.run(merge(histories.values()))
+    total = max(history.rows for history in histories.values())
+    replay.run(watch(merge(histories.values()), total))
     return Result(replay, book)

@@ -17,9 +17,9 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO, number, positive, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import PositionSide
-from rebalancer.core.records import TradingState
+from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import Run, RunPlan
-from rebalancer.core.state import Desk, DeskState, FundState
+from rebalancer.core.state import Desk, DeskState, FundState, fold
 from rebalancer.errors import InputRefused
 
 _TOP = ("version", "as_of", "trigger", "contracts", "prices", "funds", "accounts")
@@ -78,6 +78,25 @@ def read_snapshot(document: str, desk: Desk, name: str = "snapshot") -> Snapshot
         ticks=_ticks(state, _table(_need(data, "prices", name), f"{name}: prices"), as_of_ms, name),
         funds=tuple(funds),
     )
+
+
+def snapshot_of(
+    desk: Desk, history: Sequence[Record], prices: Mapping[str, Decimal], as_of_ms: int
+) -> Snapshot:
+    """Return the snapshot of a desk that its records and these marks describe."""
+    state = fold(desk, history)
+    ticks = tuple(
+        PriceTick(symbol, source, prices[symbol], as_of_ms)
+        for symbol in state.holders
+        if symbol in prices
+        for source in PriceSource
+    )
+    launched = tuple(
+        name
+        for name, fund in state.funds.items()
+        if fund.launched_ms is not None and all(symbol in prices for symbol in fund.fund.symbols)
+    )
+    return Snapshot(as_of_ms, None, state, ticks, launched)
 
 
 def _load(document: str, name: str) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""`python -m rebalancer` is the command line."""
+
+from rebalancer.cli.app import main
+
+main()

@@ -1,0 +1,56 @@
+"""The command line: every command of the program, none of them heavy to list."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rebalancer import __version__
+from rebalancer.cli import operating, planning, reading
+from rebalancer.cli.exits import told
+from rebalancer.cli.output import print_json
+
+app = typer.Typer(
+    name="rebalancer",
+    help="The rebalancing desk of a leveraged-token platform.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 6 no desk runs, 130 interrupted.",
+)
+config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+
+app.command()(operating.run)
+app.command()(operating.demo)
+app.command()(planning.plan)
+app.command()(operating.rebalance)
+app.command()(operating.halt)
+app.command()(operating.resume)
+app.command()(reading.status)
+app.command()(reading.nav)
+app.command()(reading.history)
+app.command()(planning.backtest)
+app.add_typer(config_app, name="config")
+config_app.command("check")(planning.check)
+
+
+@app.command()
+@told
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        typer.echo(f"rebalancer {__version__}")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

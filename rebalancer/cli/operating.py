@@ -1,0 +1,150 @@
+"""Commands that run a desk, or tell a running one what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from rebalancer.cli.exits import DeskUnreachable, told
+from rebalancer.cli.options import AsJson, ConfigPath, Reason, load_config
+from rebalancer.cli.output import note, print_json
+from rebalancer.core.instant import parse_duration
+from rebalancer.errors import CommandRefused
+
+T = TypeVar("T")
+ANSWER_SECONDS = 60.0
+FundName = Annotated[str, typer.Argument(help="Name of the fund.", show_default=False)]
+
+
+@told
+def run(config: ConfigPath = None) -> None:
+    """Run the desk until it is told to stop (SIGTERM or ctrl-c)."""
+    from rebalancer import logs  # noqa: PLC0415 - as below
+    from rebalancer.bootstrap import open_daemon  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.store.sql import open_store  # noqa: PLC0415 - as above
+
+    settings = load_config(config)
+    logs.configure(level=settings.log.level, style=settings.log.format)
+
+    async def work(stop: asyncio.Event) -> None:
+        daemon = await open_daemon(settings, open_store(settings.store_url))
+        await daemon.run(stop)
+
+    until_stopped(work)
+
+
+@told
+def demo(
+    length: Annotated[
+        str | None, typer.Option("--for", help="End by itself after this time, 60s or 5m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same market.")] = 7,
+    speed: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Simulated seconds per second.")
+    ] = 7_200,
+) -> None:
+    """Watch a paper desk rebalance itself on a simulated market."""
+    from rebalancer.cli.demo import play  # noqa: PLC0415 - not needed to print --help
+
+    seconds = None if length is None else parse_duration(length, "--for") / 1_000
+    until_stopped(lambda stop: play(stop, seconds=seconds, seed=seed, speed=speed))
+
+
+@told
+def rebalance(
+    fund: FundName,
+    reason: Reason = "manual rebalance",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the running desk rebalance a fund to its target now."""
+    answer = ask(config, {"command": "rebalance", "fund": fund, "reason": reason})
+    if as_json:
+        print_json(answer)
+    elif answer["run_id"] is None:
+        typer.echo(f"{fund}: taken; the run opens with the next fresh price")
+    else:
+        deltas = ", ".join(f"{units} {name}" for name, units in answer["delta_units"].items())
+        typer.echo(f"{fund}: run {answer['run_id']} opened, delta {deltas}")
+
+
+@told
+def halt(
+    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk stop trading a fund; its NAV goes on."""
+    answer = ask(config, {"command": "halt", "fund": fund, "reason": reason})
+    print_json(answer) if as_json else typer.echo(f"{fund}: halted")
+
+
+@told
+def resume(
+    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk trade a halted fund again."""
+    answer = ask(config, {"command": "resume", "fund": fund, "reason": reason})
+    print_json(answer) if as_json else typer.echo(f"{fund}: active")
+
+
+def ask(config: Path | None, request: dict[str, str]) -> dict[str, Any]:
+    """Send one command to the running desk and return its answer.
+
+    Raises DeskUnreachable where none runs, CommandRefused with the desk's own sentence.
+    """
+    path = load_config(config).desk.control_socket
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            line = connection.makefile("rb").readline()
+    except TimeoutError:
+        raise DeskUnreachable(f"the desk at {path} did not answer; look at its log") from None
+    except OSError:
+        raise DeskUnreachable(
+            f"no desk answers at {path}; start one with: rebalancer run"
+        ) from None
+    if not line:
+        raise DeskUnreachable(f"the desk at {path} stopped before it answered")
+    answer: dict[str, Any] = json.loads(line)
+    if not answer.pop("ok"):
+        raise CommandRefused(str(answer["error"]))
+    return answer
+
+
+def is_running(path: Path) -> bool:
+    """Whether a desk listens on the control socket at `path`."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
+def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, T]]) -> T:
+    """Run `work` with an event that SIGINT and SIGTERM set; a second SIGINT interrupts."""
+
+    async def guarded() -> T:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def first(name: str) -> None:
+            note(f"{name}: stopping; once more interrupts")
+            loop.remove_signal_handler(signal.SIGINT)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, first, number.name)
+        # A reload is not available in this version; the default would end the desk.
+        loop.add_signal_handler(signal.SIGHUP, note, "SIGHUP: a reload needs a restart")
+        return await work(stop)
+
+    return asyncio.run(guarded())

@@ -1,0 +1,250 @@
+"""Commands that compute without trading: plan, backtest and the check of a configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.output import age, console, money, nav, note, print_json, table, times
+from rebalancer.errors import InputRefused
+
+if TYPE_CHECKING:
+    from rebalancer.feeds.candles import History, Moment
+    from rebalancer.settings import Config
+    from rebalancer.sim.backtest import Result
+
+SnapshotPath = Annotated[
+    Path | None,
+    typer.Option("--snapshot", help="Plan from this JSON document; no desk, no store."),
+]
+Funds = Annotated[list[str] | None, typer.Argument(help="Only these funds.", show_default=False)]
+Prices = Annotated[
+    list[str],
+    typer.Option("--prices", help='"BTC/USDT:USDT=FILE.csv"; once per contract.'),
+]
+Funding = Annotated[
+    list[str] | None,
+    typer.Option("--funding", help='"BTC/USDT:USDT=FILE.csv"; optional.', show_default=False),
+]
+
+
+@told
+def plan(
+    funds: Funds = None,
+    snapshot: SnapshotPath = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the desk would do now, and why: targets, deltas, orders, skips."""
+    settings = load_config(config)
+    document = (
+        _plan_snapshot(settings, snapshot, funds or [])
+        if snapshot is not None
+        else _plan_store(settings, funds or [])
+    )
+    if as_json:
+        print_json(document)
+    else:
+        _print_plan(document)
+
+
+def _plan_snapshot(settings: Config, path: Path, funds: Sequence[str]) -> dict[str, Any]:
+    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - as above
+    from rebalancer.sim.snapshot import read_snapshot  # noqa: PLC0415 - as above
+
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputRefused(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputRefused(f"{path}: is not UTF-8 text") from None
+    return _narrowed(plan_of(read_snapshot(text, desk_of(settings), str(path))), funds)
+
+
+def _plan_store(settings: Config, funds: Sequence[str]) -> dict[str, Any]:
+    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
+    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - as above
+    from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
+    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
+
+    with open_reader(settings.store_url) as reader:
+        records, prices, views = reader.records(), reader.prices(), reader.views()
+    if not views or not prices:
+        raise InputRefused("the store knows no price yet; run the desk first, or use --snapshot")
+    as_of_ms = max(view.at_ms for view in views)
+    note(f"prices are {age(WallClock().now_ms() - as_of_ms)} old: the desk saved them then")
+    taken = snapshot_of(desk_of(settings), records, prices, as_of_ms)
+    return _narrowed(plan_of(taken), funds)
+
+
+def _narrowed(document: dict[str, Any], funds: Sequence[str]) -> dict[str, Any]:
+    for name in funds:
+        if name not in document["funds"]:
+            known = ", ".join(document["funds"])
+            raise InputRefused(f"there is no fund {name} in the plan; known are {known}")
+    if funds:
+        document["funds"] = {name: document["funds"][name] for name in funds}
+    return document
+
+
+def _print_plan(document: Mapping[str, Any]) -> None:
+    out = console()
+    rows = [
+        [
+            name,
+            nav(Decimal(fund["nav"])),
+            times(None if fund["leverage"] is None else Decimal(fund["leverage"])),
+            times(Decimal(fund["target_leverage"])),
+            fund["trigger"],
+            ", ".join(f"{units} {symbol}" for symbol, units in fund["delta_units"].items()),
+            fund["reason"],
+        ]
+        for name, fund in document["funds"].items()
+    ]
+    columns = ("fund", ">NAV", ">leverage", ">target", "trigger", "delta", "why")
+    out.print(table(f"Plan as of {document['as_of']}", columns, rows))
+    for order in document["orders"]:
+        shared = ", ".join(f"{name} {units}" for name, units in order["allocations"].items())
+        reduce = ", reduce-only" if order["reduce_only"] else ""
+        out.print(
+            f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
+            f"{order['contract']} ({order['notional']}{reduce}) for {shared}"
+        )
+    for cross in document["crosses"]:
+        shared = ", ".join(f"{name} {units}" for name, units in cross["units"].items())
+        out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shared}")
+    for skip in document["skipped"]:
+        out.print(f"skip {skip['fund']}: {skip['units']} {skip['contract']}: {skip['reason']}")
+    if not document["orders"]:
+        out.print("no orders")
+
+
+@told
+def backtest(
+    prices: Prices,
+    funding: Funding = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay price histories through the desk's own engine."""
+    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - as above
+    from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
+
+    settings = load_config(config)
+    funding_files = _files(funding or [], "--funding")
+    price_files = _files(prices, "--prices")
+    for symbol in funding_files:
+        if symbol not in price_files:
+            raise InputRefused(f"--funding {symbol}: its prices are missing, give --prices too")
+    held = {symbol for fund in settings.funds.values() for symbol in fund.symbols}
+    for symbol in price_files:
+        if symbol not in held:
+            note(f"--prices {symbol}: no fund holds it, so it is left out")
+    histories = {
+        symbol: read_history(symbol, path, funding_files.get(symbol))
+        for symbol, path in price_files.items()
+        if symbol in held
+    }
+    result = replay(desk_of(settings), histories, paper_costs_of(settings), watch=_progress)
+    for symbol, history in histories.items():
+        if history.gaps:
+            note(f"{symbol}: {history.gaps} gaps in {history.rows} rows")
+    if as_json:
+        print_json(result.document())
+    else:
+        _print_backtest(result, histories)
+
+
+def _files(options: Iterable[str], name: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for option in options:
+        symbol, equals, path = option.partition("=")
+        if not equals or not symbol or not path:
+            raise InputRefused(f'{name} {option!r}: write "BTC/USDT:USDT=FILE.csv"')
+        if symbol in files:
+            raise InputRefused(f"{name} {symbol}: given twice")
+        files[symbol] = Path(path)
+    return files
+
+
+def _progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
+    if not sys.stderr.isatty():
+        return moments
+    from rich.console import Console  # noqa: PLC0415 - needed on a terminal only
+    from rich.progress import track  # noqa: PLC0415 - as above
+
+    bar = track(moments, "replaying", total=total, console=Console(stderr=True), transient=True)
+    return iter(bar)
+
+
+def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
+    from rebalancer.core.methodology import Trigger  # noqa: PLC0415 - as above
+
+    document, book = result.document(), result.book
+    rows = []
+    for name, fund in document["funds"].items():
+        counts = {
+            trigger: book.count(name, trigger)
+            for trigger in Trigger
+            if trigger is not Trigger.FIXED and book.count(name, trigger)
+        }
+        costs = {key: Decimal(value) for key, value in fund["costs"].items()}
+        rows.append(
+            [
+                name,
+                nav(Decimal(fund["start_nav"])),
+                nav(Decimal(fund["final_nav"])),
+                nav(Decimal(fund["final_formula_nav"])),
+                times(None if fund["final_leverage"] is None else Decimal(fund["final_leverage"])),
+                str(book.count(name, Trigger.FIXED)),
+                ", ".join(f"{count} {trigger}" for trigger, count in counts.items()) or "none",
+                str(book.fixed[name].get("missed", 0)),
+                money(costs["fees"]),
+                money(costs["slippage"]),
+                money(costs["funding"]),
+            ]
+        )
+    columns = (
+        "fund",
+        ">start",
+        ">NAV",
+        ">formula NAV",
+        ">leverage",
+        ">fixed",
+        "temporary",
+        ">missed",
+        ">fees",
+        ">slippage",
+        ">funding",
+    )
+    bars = ", ".join(f"{name} {history.rows} rows" for name, history in histories.items())
+    console().print(table(f"Replay of {bars}", columns, rows))
+
+
+@told
+def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Read the configuration and say whether a desk could run with it."""
+    settings = load_config(config)
+    if as_json:
+        print_json(
+            {
+                "ok": True,
+                "mode": str(settings.mode),
+                "digest": settings.digest,
+                "funds": list(settings.funds),
+            }
+        )
+        return
+    names = ", ".join(settings.funds)
+    typer.echo(f"good: mode {settings.mode}, {len(settings.funds)} funds ({names})")
+    typer.echo(f"digest {settings.digest}")

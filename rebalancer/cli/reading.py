@@ -1,0 +1,218 @@
+"""Commands that read the store: they work while a desk runs and while none does, and say which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.operating import is_running
+from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.output import (
+    NONE,
+    age,
+    console,
+    money,
+    nav as nav_text,
+    note,
+    print_json,
+    table,
+    times,
+    when,
+)
+from rebalancer.core.money import text
+from rebalancer.errors import InputRefused
+from rebalancer.ports import NavView
+
+if TYPE_CHECKING:
+    from rebalancer.settings import Config
+    from rebalancer.store.reader import SqlReader
+    from rebalancer.store.rows import RunRow
+
+FundFilter = Annotated[str | None, typer.Argument(help="Name of a fund. Default: all.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")]
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
+    """Give the configuration and a reader of its store."""
+    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed to print --help
+
+    config = load_config(path)
+    with open_reader(config.store_url) as reader:
+        yield config, reader
+
+
+@told
+def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show every fund: NAV, leverage, state, verdict and next fixed time."""
+    with opened(config) as (settings, reader):
+        running = is_running(settings.desk.control_socket)
+        views, verdicts = reader.views(), {row.fund: row for row in reader.verdicts()}
+        orders = [order for order in reader.orders(20) if order.status in ("prepared", "unknown")]
+    if as_json:
+        print_json(
+            {
+                "running": running,
+                "mode": str(settings.mode),
+                "funds": {
+                    view.fund: _view_document(view)
+                    | {"verdict": verdicts[view.fund].reason if view.fund in verdicts else None}
+                    for view in views
+                },
+                "unresolved_orders": [order.client_order_id for order in orders],
+            }
+        )
+        return
+    _say_running(settings, views, running=running)
+    rows = [
+        [
+            view.fund,
+            nav_text(view.nav),
+            times(view.leverage),
+            times(view.target_leverage),
+            money(view.equity),
+            view.run or view.trading,
+            when(view.next_fixed_ms),
+            verdicts[view.fund].reason if view.fund in verdicts else NONE,
+        ]
+        for view in views
+    ]
+    columns = ("fund", ">NAV", ">leverage", ">target", ">equity", "state", "next fixed", "verdict")
+    console().print(table("", columns, rows))
+    for order in orders:
+        note(f"order {order.client_order_id} on {order.contract} is {order.status}")
+
+
+@told
+def nav(fund: FundFilter = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show both NAVs of every fund and how old their price is."""
+    with opened(config) as (settings, reader):
+        running = is_running(settings.desk.control_socket)
+        views = _only(reader.views(), fund)
+    if as_json:
+        print_json({view.fund: _view_document(view) for view in views})
+        return
+    _say_running(settings, views, running=running)
+    rows = [
+        [
+            view.fund,
+            nav_text(view.nav),
+            nav_text(view.formula_nav),
+            money(_gap_bps(view)),
+            times(view.leverage),
+            money(view.shares),
+            when(view.price_at_ms),
+            "stale" if view.stale or not running else "live",
+        ]
+        for view in views
+    ]
+    columns = (
+        "fund",
+        ">account NAV",
+        ">formula NAV",
+        ">gap bp",
+        ">leverage",
+        ">shares",
+        "price of",
+        "",
+    )
+    console().print(table("", columns, rows))
+
+
+@told
+def history(
+    fund: FundFilter = None, limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Show the latest rebalances, newest first."""
+    with opened(config) as (_, reader):
+        if fund is not None:
+            _only(reader.views(), fund)
+        runs = reader.runs(fund, limit)
+    if as_json:
+        print_json([_run_document(run) for run in runs])
+        return
+    rows = [
+        [
+            when(run.opened_ms),
+            run.fund,
+            str(run.trigger),
+            str(run.status),
+            f"{times(run.leverage_before)} -> {times(run.leverage_after)}",
+            nav_text(run.nav_after or run.nav_before),
+            money(run.cost),
+            run.reason,
+        ]
+        for run in runs
+    ]
+    columns = ("at", "fund", "trigger", "status", "leverage", ">NAV", ">cost", "reason")
+    console().print(table("", columns, rows))
+
+
+def _only(views: tuple[NavView, ...], fund: str | None) -> tuple[NavView, ...]:
+    if fund is None:
+        return views
+    found = tuple(view for view in views if view.fund == fund)
+    if not found:
+        known = ", ".join(view.fund for view in views) or "none yet"
+        raise InputRefused(f"the store knows no fund {fund}; known are {known}")
+    return found
+
+
+def _say_running(config: Config, views: tuple[NavView, ...], *, running: bool) -> None:
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+
+    saved_ms = max((view.at_ms for view in views), default=None)
+    if running:
+        note(f"the desk runs ({config.mode}); views of {when(saved_ms)}")
+    else:
+        since = age(WallClock().now_ms() - saved_ms) if saved_ms is not None else NONE
+        note(f"no desk runs; this is what the store holds, views {since} old")
+
+
+def _gap_bps(view: NavView) -> Any:
+    if view.nav is None or not view.formula_nav:
+        return None
+    return (view.nav / view.formula_nav - 1) * 10_000
+
+
+def _view_document(view: NavView) -> dict[str, Any]:
+    return {
+        "at": when(view.at_ms),
+        "nav": _text(view.nav),
+        "formula_nav": _text(view.formula_nav),
+        "leverage": _text(view.leverage),
+        "target_leverage": _text(view.target_leverage),
+        "equity": _text(view.equity),
+        "shares": _text(view.shares),
+        "price_at": None if view.price_at_ms is None else when(view.price_at_ms),
+        "stale": view.stale,
+        "state": view.trading,
+        "run": view.run or None,
+        "next_fixed": None if view.next_fixed_ms is None else when(view.next_fixed_ms),
+    }
+
+
+def _run_document(run: RunRow) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "at": when(run.opened_ms),
+        "ended_at": None if run.ended_ms is None else when(run.ended_ms),
+        "fund": run.fund,
+        "trigger": str(run.trigger),
+        "reason": run.reason,
+        "status": str(run.status),
+        "nav": _text(run.nav_after),
+        "leverage_before": _text(run.leverage_before),
+        "leverage_after": _text(run.leverage_after),
+        "delta_units": {symbol: text(units) for symbol, units in run.delta_units.items()},
+        "cost": text(run.cost),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else text(value)
