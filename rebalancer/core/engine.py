@@ -130,22 +130,21 @@ def _settle(work: Work) -> None:
     """Decide, plan and end runs until nothing more follows; then set ranges and alarms anew."""
     state = work.state
     for _ in range(ROUNDS_MAX):
-        for name in [name for name in state.funds if name in work.due]:
-            decide(work, state.funds[name])
-        work.due.clear()
+        due, work.due = state.in_order(work.due), set()
+        for fund in due:
+            decide(work, fund)
         for key in sorted(work.books):
             plan_orders(work, key)
         work.books.clear()
-        for name in [name for name in state.funds if name in work.touched]:
-            if end_run_if_settled(work, state.funds[name]) and work.forced is None:
-                work.due.add(name)
+        for fund in state.in_order(work.touched):
+            if end_run_if_settled(work, fund) and work.forced is None:
+                work.due.add(fund.name)
         if not work.due:
             break
     ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
-    for name in work.touched:
-        fund = state.funds[name]
+    for fund in state.in_order(work.touched):
         _arm(state, fund, work.now_ms)
-        state.alarms.set_for(name, _next_alarm_ms(fund, work.now_ms))
+        state.alarms.set_for(fund.name, _next_alarm_ms(fund, work.now_ms))
 
 
 def _on_prices(work: Work, event: PricesObserved) -> None:

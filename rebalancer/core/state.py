@@ -105,6 +105,10 @@ class AccountState:
     account: Account
     #: signed base coins by contract and book of the venue
     books: dict[tuple[str, PositionSide], Decimal] = field(default_factory=dict)
+    #: cash of the account's funds together, in quote currency
+    cash: Decimal = ZERO
+    #: what the account's funds hold together, in signed base coins by contract
+    held: dict[str, Decimal] = field(default_factory=dict)
     #: number of the last order
     order_seq: int = 0
 
@@ -123,6 +127,8 @@ class DeskState:
     market: Market
     watch: WatchIndex = field(default_factory=WatchIndex)
     alarms: AlarmClock = field(default_factory=AlarmClock)
+    #: place of each fund in the operator's order, in which funds are decided
+    rank: dict[str, int] = field(default_factory=dict)
     #: funds by contract of their basket
     holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     desk_id: str = ""
@@ -145,8 +151,13 @@ class DeskState:
             funds={name: FundState(fund) for name, fund in desk.funds.items()},
             accounts={name: AccountState(account) for name, account in desk.accounts.items()},
             market=Market(frozenset(holders)),
+            rank={name: place for place, name in enumerate(desk.funds)},
             holders={symbol: tuple(names) for symbol, names in holders.items()},
         )
+
+    def in_order(self, names: Iterable[str]) -> list[FundState]:
+        """Return the named funds in the operator's order."""
+        return [self.funds[name] for name in sorted(names, key=self.rank.__getitem__)]
 
     def working_on(self, account: str, contract: str) -> bool:
         """Whether an order on this contract may still trade; then it takes no new one."""
@@ -179,11 +190,15 @@ def apply(state: DeskState, record: Record) -> None:
 def _post(state: DeskState, posting: ledger.Posting) -> None:
     kind, _, name = posting.book.partition("/")
     if kind == "fund":
-        holding = _fund(state, name).holding
+        fund = _fund(state, name)
+        account = state.accounts[fund.fund.account]
         if posting.asset == ledger.CASH:
-            holding.cash += posting.amount
+            fund.holding.cash += posting.amount
+            account.cash += posting.amount
         else:
-            holding.move(posting.asset, posting.amount)
+            fund.holding.move(posting.asset, posting.amount)
+            held = account.held.get(posting.asset, ZERO)
+            account.held[posting.asset] = held + posting.amount
     elif kind == ledger.DESK and posting.asset == ledger.CASH:
         state.desk_cash += posting.amount
 
@@ -346,11 +361,7 @@ def _move_book(
 
 def check_position(state: DeskState, account: str, contract: str) -> None:
     """Raise BrokenInvariant unless the funds' units sum to the account's position, exactly."""
-    held = total(
-        state.funds[name].holding.units.get(contract, ZERO)
-        for name in state.holders.get(contract, ())
-        if state.funds[name].fund.account == account
-    )
+    held = state.accounts[account].held.get(contract, ZERO)
     position = state.accounts[account].position(contract)
     ensure(
         held == position,

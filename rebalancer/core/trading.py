@@ -136,6 +136,8 @@ def _refuse(
 ) -> dict[str, str]:
     """Return the funds whose part breaks a limit, with the reason."""
     refused = {}
+    account = work.state.accounts[next(iter(wanting.values())).fund.account]
+    margin = account_margin(work, account.account.name)
     for name, fund in wanting.items():
         run, worth = fund.run, work.worth(fund)
         if run is None or worth is None:
@@ -143,7 +145,6 @@ def _refuse(
         held = fund.holding.units.get(book.contract.symbol, ZERO)
         whole = Part(units=wants[name].units, mark=book.mark, held=held)
         part = Part(units=plan.wanted.get(name, ZERO), mark=book.mark, held=held)
-        account = work.state.accounts[fund.fund.account]
         problem: Refused | None = None
         if part.units:
             problem = check_part(fund.fund, run, fund.day_notional, part)
@@ -153,24 +154,20 @@ def _refuse(
             gross = fund.holding.gross(worth.marks)
             problem = check_exposure(fund.fund, account.account, worth, gross, whole)
         if problem is None and not whole.reduces:
-            problem = check_account(account.account, account_margin(work, account.account.name))
+            problem = check_account(account.account, margin)
         if problem is not None:
             refused[name] = problem.reason
     return refused
 
 
-def account_margin(work: Work, account: str) -> tuple[Decimal, Decimal]:
-    """Return (equity, gross notional) of an account over the contracts whose mark is known."""
-    state, market = work.state, work.state.market
-    equity = ZERO
-    for fund in state.funds.values():
-        if fund.fund.account == account and fund.launched_ms is not None:
-            worth = work.worth(fund)
-            equity += worth.equity if worth is not None else ZERO
-    gross = ZERO
-    for symbol in {contract for contract, _ in state.accounts[account].books}:
+def account_margin(work: Work, name: str) -> tuple[Decimal, Decimal]:
+    """Return (equity, gross notional) of an account at the marks that are known."""
+    account, market = work.state.accounts[name], work.state.market
+    equity, gross = account.cash, ZERO
+    for symbol, units in account.held.items():
         mark = market.price(symbol, PriceSource.MARK) or ZERO
-        gross += abs(state.accounts[account].position(symbol)) * mark
+        equity += units * mark
+        gross += abs(units) * mark
     return equity, gross
 
 

@@ -100,6 +100,11 @@ class _Before:
             trigger, aim = run.trigger, run.target_leverage
             targets |= run.target_units
             deltas |= run.delta_units
+            if run is self.under_way:
+                deltas |= {
+                    symbol: units - self.held.get(symbol, ZERO)
+                    for symbol, units in run.target_units.items()
+                }
         return {
             "nav": text(worth.nav),
             "formula_nav": "0" if wiped else text(worth.formula_nav),

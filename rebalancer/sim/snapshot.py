@@ -308,6 +308,7 @@ def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> 
         held: dict[str, Decimal] = {}
         for fund in state.funds.values():
             if fund.fund.account == account_name:
+                account.cash += fund.holding.cash
                 for symbol, units in fund.holding.units.items():
                     held[symbol] = held.get(symbol, ZERO) + units
         for symbol in {**held, **told}:
@@ -317,6 +318,7 @@ def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> 
                 books = _read_position(
                     told[symbol], units, f'{where}.positions."{symbol}"', account.account.hedge
                 )
+            account.held[symbol] = units
             for side, size in books.items():
                 account.books[symbol, side] = size
 
