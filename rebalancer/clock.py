@@ -5,10 +5,12 @@ No other file may read the system's time, so a replay cannot be reached by today
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.errors import InputRefused
+from rebalancer.ports import Clock
 
 _NS_PER_MS = 1_000_000
 
@@ -71,3 +73,14 @@ class VirtualClock:
     def advance(self, length_ms: int) -> None:
         """Move on by `length_ms`."""
         self._now_ms += length_ms
+
+
+#: Clocks can be stepped, suspended or moved by hand: ask again at least this often.
+LONGEST_NAP_S = 0.05
+
+
+async def sleep_until(clock: Clock, at_ms: int) -> None:
+    """Sleep until `clock` shows `at_ms` or later; lets other tasks run even where it is past."""
+    await asyncio.sleep(0)
+    while (delay_s := clock.seconds_until(at_ms)) > 0:  # noqa: ASYNC110 - a clock has no event to wait for
+        await asyncio.sleep(min(delay_s, LONGEST_NAP_S))

@@ -8,9 +8,9 @@
      +-- Unavailable            somebody else must recover first; reads may be tried again
      |    +-- StoreUnavailable  the database did not answer, or another desk holds it
      |    +-- VenueUnavailable  the venue did not answer a question
-     +-- BrokenInvariant        a promise of the desk does not hold: stop, start again from the records
+     +-- BrokenInvariant        a promise of the desk does not hold: stop, start again from records
 
-What a *send* led to (accepted, rejected, unknown, never sent) is never an exception: it is an event.
+What a *send* led to (accepted, rejected, unknown, never sent) is no exception but an event.
 """
 
 from __future__ import annotations

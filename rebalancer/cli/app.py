@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 6 no desk runs, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 6 no desk, 130 interrupted.",
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 

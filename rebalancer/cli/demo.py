@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from collections.abc import Sequence
 from decimal import Decimal
@@ -38,7 +37,8 @@ from rebalancer.store.memory import MemoryStore
 
 LINES = 14
 FRAMES_PER_SECOND = 8
-#: the leverage gauge reaches from zero to twice the target
+#: the leverage gauge reaches this far to both sides of the target, as a share of it
+GAUGE_REACH = Decimal("0.4")
 GAUGE_CELLS = 20
 
 
@@ -156,10 +156,9 @@ class Screen:
         if not out.is_terminal:
             await asyncio.Event().wait()
         with Live(console=out, auto_refresh=False, transient=True) as live:
-            with contextlib.suppress(asyncio.CancelledError):
-                while True:
-                    live.update(self.frame(), refresh=True)
-                    await asyncio.sleep(1 / FRAMES_PER_SECOND)
+            while True:
+                live.update(self.frame(), refresh=True)
+                await asyncio.sleep(1 / FRAMES_PER_SECOND)
 
     def frame(self) -> Group:
         """Return one picture of the desk."""
@@ -241,16 +240,14 @@ class Screen:
 
 
 def gauge(leverage: Decimal | None, target: Decimal) -> Text:
-    """Draw leverage between zero and twice the target, with the target in the middle."""
+    """Draw leverage between 40 % under and 40 % over the target, which is in the middle."""
     cells = ["·"] * (GAUGE_CELLS + 1)
     cells[GAUGE_CELLS // 2] = "|"
     style = "dim"
     if leverage is not None:
-        share = leverage / (2 * target)
-        at = min(GAUGE_CELLS, max(0, int(share * GAUGE_CELLS + Decimal("0.5"))))
-        cells[at] = "●"
-        drift = abs(leverage / target - 1)
-        style = (
-            "green" if drift < Decimal("0.03") else "yellow" if drift < Decimal("0.2") else "red"
-        )
+        drift = leverage / target - 1
+        place = (drift / GAUGE_REACH + 1) * GAUGE_CELLS / 2
+        cells[min(GAUGE_CELLS, max(0, int(place + Decimal("0.5"))))] = "●"
+        far = abs(drift)
+        style = "green" if far < Decimal("0.03") else "yellow" if far < Decimal("0.2") else "red"
     return Text("".join(cells), style=style)

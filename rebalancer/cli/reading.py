@@ -17,12 +17,14 @@ from rebalancer.cli.output import (
     age,
     console,
     money,
-    nav as nav_text,
     note,
     print_json,
     table,
     times,
     when,
+)
+from rebalancer.cli.output import (
+    nav as nav_text,
 )
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused

@@ -45,11 +45,11 @@ class Contract:
         return self.symbol.partition(":")[0].partition("/")[2] or "USDT"
 
     def contracts_in(self, units: Decimal) -> Decimal:
-        """Whole lots of contracts in `units` (base coins, signed), rounded toward zero."""
+        """Return the whole lots in `units` (base coins, signed), rounded toward zero."""
         return trunc_to_step(units / self.contract_size, self.lot)
 
     def units_in(self, contracts: Decimal) -> Decimal:
-        """Base coins in `contracts` (signed), exactly."""
+        """Return the base coins in `contracts` (signed), exactly."""
         return contracts * self.contract_size
 
     def too_small(self, contracts: Decimal, price: Decimal, *, waive_notional: bool) -> str | None:

@@ -28,6 +28,7 @@ from rebalancer.core.records import (
     VerdictChanged,
 )
 from rebalancer.core.rules.fixed import missed_instants
+from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import FundState
@@ -63,7 +64,9 @@ def decide(work: Work, fund: FundState) -> None:
 
 def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
     """Carry out the first signal that may act; else resume what is incomplete, or say why not."""
-    fired = rules.signals(view_of(work, fund, worth))
+    view = view_of(work, fund, worth)
+    _warn_of_drift(work, fund, view)
+    fired = rules.signals(view)
     firing = {signal.trigger for signal in fired}
     fund.suspicions = {name: seen for name, seen in fund.suspicions.items() if name in firing}
     waiting = None
@@ -76,6 +79,14 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
             waiting = problem
     if not resume(work, fund):
         say_none(work, fund, waiting or NOTHING_DUE)
+
+
+def _warn_of_drift(work: Work, fund: FundState, view: FundView) -> None:
+    """Tell the operator once per rebalancing point that a winner lost its leverage."""
+    text = None if fund.drift_told else winner_drifts(view)
+    if text is not None:
+        fund.drift_told = True
+        work.alert(Severity.WARNING, "winner_drifts", fund.name, text)
 
 
 def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
@@ -113,20 +124,27 @@ def say_none(work: Work, fund: FundState, reason: str) -> None:
 
 def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     """Say what the signal waits for; None when it may act."""
-    run = fund.run
-    if run is not None and signal.trigger is not Trigger.GAP:
-        if run.status is RunStatus.WORKING:
+    if fund.run is not None and signal.trigger is not Trigger.GAP:
+        if fund.run.status is RunStatus.WORKING:
             return "a run is under way"
         if signal.trigger in COOLED:
             return "an incomplete run is resumed first"
     if work.forced is not None:
         return None
+    return _price_not_good(work, fund, worth, signal) or _cooling(work, signal)
+
+
+def _price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     if not _fresh(work, fund, for_fixed=signal.trigger is Trigger.FIXED):
         fund.restless = True
         return f"{signal.trigger} waits for a fresh price"
     if signal.trigger is not Trigger.MANUAL and not _confirmed(work, fund, worth, signal):
         fund.restless = True
         return f"{signal.trigger} waits for a second opinion on the price"
+    return None
+
+
+def _cooling(work: Work, signal: Signal) -> str | None:
     if work.now_ms < signal.not_before_ms:
         return f"{signal.trigger} cools down until {iso(signal.not_before_ms)}"
     return None

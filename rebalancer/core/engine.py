@@ -49,7 +49,7 @@ from rebalancer.core.trading import (
     on_positions,
     plan_orders,
 )
-from rebalancer.core.triggers import quiet_ranges
+from rebalancer.core.triggers import Standing, quiet_ranges
 from rebalancer.core.watch import Range
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import CommandRefused, ensure
@@ -225,7 +225,8 @@ def _arm(state: DeskState, fund: FundState, now_ms: int) -> None:
     if worth is None or _waits_for_price(fund):
         state.watch.arm(fund.name, dict.fromkeys(keys, RESTLESS))
         return
-    state.watch.arm(fund.name, quiet_ranges(config, fund.holding, fund.point, worth))
+    standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)
+    state.watch.arm(fund.name, quiet_ranges(standing))
 
 
 def _waits_for_price(fund: FundState) -> bool:
@@ -250,9 +251,9 @@ def _next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
         oldest_ms = rules.fixed.next_due_ms(after_ms)
         if oldest_ms <= now_ms:
             times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
-    for rule in (rules.price_move, rules.leverage_cap):
-        if rule and fund.last_run_ms is not None:
-            times.append(fund.last_run_ms + rule.cooldown_ms)
+    if fund.last_run_ms is not None:
+        cooled = (rules.price_move, rules.leverage_cap)
+        times += [fund.last_run_ms + rule.cooldown_ms for rule in cooled if rule]
     if rules.emergency and fund.last_emergency_ms is not None:
         times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
     return min((at_ms for at_ms in times if at_ms > now_ms), default=None)

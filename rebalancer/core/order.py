@@ -1,4 +1,4 @@
-"""An order: the intent we commit before anything is sent, and the table of what can become of it."""
+"""An order: the intent that is committed before it is sent, and the table of its lifecycle."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Everything that is kept. Records are facts, appended once; the state is their fold.
 
-Field types are limited to str, int, bool, Decimal, None, tuples, mappings from str, string enums and
-nested dataclasses, so that one codec stores them all. A record whose `key` is not None can exist
-only once in a store: that is what makes "exactly once" true over crashes.
+Field types are limited to str, int, bool, Decimal, None, tuples, mappings from str, string enums
+and nested dataclasses, so that one codec stores them all. A record whose `key` is not None can
+exist only once in a store: that is what makes "exactly once" true over crashes.
 """
 
 from __future__ import annotations

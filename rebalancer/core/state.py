@@ -77,6 +77,8 @@ class FundState:
     day_notional: Decimal = ZERO
     #: volatile: ticks beyond a trigger that wait for confirmation
     suspicions: dict[Trigger, Suspicion] = field(default_factory=dict)
+    #: volatile: the operator was told that a winner drifts under its target
+    drift_told: bool = False
     #: volatile: the next tick of any member must be looked at
     restless: bool = True
 
@@ -229,9 +231,9 @@ def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
 
 
 def _point_set(state: DeskState, record: records.PointSet) -> None:
-    _fund(state, record.fund).point = Point(
-        record.at_ms, record.nav, record.prices, record.leverage
-    )
+    fund = _fund(state, record.fund)
+    fund.point = Point(record.at_ms, record.nav, record.prices, record.leverage)
+    fund.drift_told = False
 
 
 def _verdict(state: DeskState, record: records.VerdictChanged) -> None:

@@ -79,13 +79,32 @@ def _leverage_triggers(fund: Fund, symbol: str, holding: Holding) -> Iterator[Tr
             yield TriggerPrice(trigger, symbol, mark, price, falling=falling)
 
 
-def quiet_ranges(
-    fund: Fund, holding: Holding, point: Point | None, worth: Valuation
-) -> dict[Key, Range]:
-    """Return, by contract and source, the open range in which no price rule of `fund` can fire."""
-    if len(fund.basket) == 1:
-        return _single_ranges(trigger_prices(fund, holding, point))
-    return _basket_ranges(fund, holding, point, worth)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a fund stands: what its quiet ranges follow from."""
+
+    fund: Fund
+    holding: Holding
+    point: Point | None
+    worth: Valuation
+    #: whether a move in the fund's favour must be noticed too, to warn of it
+    watch_winner: bool = False
+
+
+def quiet_ranges(standing: Standing) -> dict[Key, Range]:
+    """Return, by contract and source, the open range in which no price rule can fire."""
+    fund, point = standing.fund, standing.point
+    if len(fund.basket) > 1:
+        return _basket_ranges(standing)
+    triggers = trigger_prices(fund, standing.holding, point)
+    rule = fund.methodology.price_move
+    if standing.watch_winner and rule is not None and point is not None:
+        (symbol,) = fund.symbols
+        move = -losing_move(point.leverage or fund.target_leverage, rule.threshold)
+        price = point.prices[symbol] * (ONE + move)
+        winner = TriggerPrice(Trigger.NONE, symbol, fund.price_source, price, falling=move < 0)
+        triggers = (*triggers, winner)
+    return _single_ranges(triggers)
 
 
 def _single_ranges(triggers: tuple[TriggerPrice, ...]) -> dict[Key, Range]:
@@ -101,10 +120,9 @@ def _single_ranges(triggers: tuple[TriggerPrice, ...]) -> dict[Key, Range]:
     return ranges
 
 
-def _basket_ranges(
-    fund: Fund, holding: Holding, point: Point | None, worth: Valuation
-) -> dict[Key, Range]:
-    slack = _basket_slack(fund, holding, point, worth)
+def _basket_ranges(standing: Standing) -> dict[Key, Range]:
+    fund, worth = standing.fund, standing.worth
+    slack = _basket_slack(standing)
     ranges: dict[Key, Range] = {}
     for symbol in fund.symbols:
         for source, prices in (
@@ -116,17 +134,18 @@ def _basket_ranges(
     return ranges
 
 
-def _basket_slack(fund: Fund, holding: Holding, point: Point | None, worth: Valuation) -> Decimal:
+def _basket_slack(standing: Standing) -> Decimal:
     """Return the relative move of every member, in any direction, that no rule can notice."""
-    rules, slacks = fund.methodology, [ONE]
+    point, worth, rules = standing.point, standing.worth, standing.fund.methodology
+    slacks = [ONE]
     if point is not None:
         level = ONE + worth.move
         if point.leverage:
             slacks.append((ONE + point.leverage * worth.move) / (abs(point.leverage) * level))
         if rules.price_move:
-            spare = rules.price_move.threshold - _towards(rules.price_move, point, worth.move)
+            spare = rules.price_move.threshold - _towards(standing, rules.price_move, point)
             slacks.append(spare / level)
-    gross = holding.gross(worth.marks)
+    gross = standing.holding.gross(worth.marks)
     if gross > 0:
         slacks.append(worth.equity / gross)
         for bound in (
@@ -139,8 +158,9 @@ def _basket_slack(fund: Fund, holding: Holding, point: Point | None, worth: Valu
     return max(ZERO, min(slacks))
 
 
-def _towards(rule: PriceMove, point: Point, move: Decimal) -> Decimal:
-    """Return how far the price has gone in a direction in which `rule` can fire."""
-    if rule.side is Side.BOTH:
+def _towards(standing: Standing, rule: PriceMove, point: Point) -> Decimal:
+    """Return how far the price has gone in a direction in which it will be noticed."""
+    move = standing.worth.move
+    if rule.side is Side.BOTH or standing.watch_winner:
         return abs(move)
     return -move if point.leverage > 0 else move

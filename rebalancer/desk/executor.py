@@ -86,7 +86,7 @@ class Executor:
         except asyncio.CancelledError:
             self._unknown(intent, "the desk stopped while the order was on its way")
             raise
-        except Exception as error:  # whatever it was, the order may be at the venue
+        except Exception as error:  # noqa: BLE001 - whatever it was, the venue may have the order
             self._unknown(intent, f"{type(error).__name__} while sending")
 
     def _unknown(self, intent: OrderIntent, reason: str) -> None:
@@ -102,7 +102,7 @@ class Executor:
         await asyncio.sleep(min(float(2**asked), LONGEST_PAUSE_SECONDS) if asked else 0.0)
         try:
             await self._venues[intent.account].query(intent)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a question that failed answers nothing
             self._unknown(intent, f"{type(error).__name__} while asking")
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

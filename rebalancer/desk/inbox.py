@@ -1,4 +1,4 @@
-"""The inbox: the one door to the engine. Ticks replace older ticks; nothing else is ever dropped."""
+"""The inbox: the one door to the engine. Ticks replace older ticks; nothing else is dropped."""
 
 from __future__ import annotations
 

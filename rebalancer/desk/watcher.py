@@ -1,4 +1,4 @@
-"""The watcher: carries prices from a feed into the inbox, and starts the feed again when it fails."""
+"""The watcher: carries prices from a feed into the inbox, and waits out its outages."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from typing import Any
 import structlog
 import tenacity
 
+from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.money import ZERO, number, positive
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
-from rebalancer.feeds.pace import sleep_until
 from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and the longest pause between two of those

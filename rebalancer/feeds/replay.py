@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 
+from rebalancer.clock import sleep_until
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
-from rebalancer.feeds.pace import FundingDue, FundingSink, sleep_until
+from rebalancer.feeds.pace import FundingDue, FundingSink
 from rebalancer.ports import Clock
 
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.money import number, positive
 from rebalancer.errors import InputRefused
-from rebalancer.feeds.pace import FundingDue, FundingSink, sleep_until
+from rebalancer.feeds.pace import FundingDue, FundingSink
 from rebalancer.ports import Clock
 
 FUNDING_INTERVAL_MS = 8 * HOUR_MS

@@ -1,5 +1,6 @@
-"""A replay: the daemon's engine, ledger and paper venue driven by recorded prices, one moment
-after the other, without a clock, a store or a task.
+"""A replay: the daemon's engine, ledger and paper venue, driven by recorded prices.
+
+One moment after the other, without a clock, a store or a task.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ DESK_ID = "replay"
 
 
 def desk_for_history(desk: Desk, interval_ms: Mapping[str, int]) -> Desk:
-    """Return `desk` as a replay runs it: no maximum age but one interval for fixed runs, funds
-    that start fully exposed at the first price, at no cost (spec section 8).
+    """Return `desk` as a replay runs it (spec section 8).
+
+    No maximum age, but one interval for fixed runs; funds that start fully exposed at the first
+    price, at no cost.
     """
 
     def unhurried(fund: Fund) -> Fund:

@@ -14,7 +14,7 @@ from rebalancer.core.events import PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import parse
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ONE, ZERO, number, positive, total
+from rebalancer.core.money import ZERO, number, positive, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import PositionSide
 from rebalancer.core.records import Record, TradingState
@@ -67,15 +67,17 @@ def read_snapshot(document: str, desk: Desk, name: str = "snapshot") -> Snapshot
     described = _desk(desk, _table(data.get("contracts", {}), f"{name}: contracts"), funds, name)
     state = DeskState.fresh(described)
     state.desk_id = "snapshot"
+    ticks = _ticks(state, _table(_need(data, "prices", name), f"{name}: prices"), as_of_ms, name)
     for fund_name, fields in funds.items():
         where = f"{name}: funds.{fund_name}"
         _read_fund(state.funds[fund_name], _table(fields, where), as_of_ms, where)
+        _rebase_run(state.funds[fund_name], ticks)
     _read_accounts(state, _table(data.get("accounts", {}), f"{name}: accounts"), name)
     return Snapshot(
         as_of_ms=as_of_ms,
         forced=_forced(data.get("trigger", "auto"), name),
         state=state,
-        ticks=_ticks(state, _table(_need(data, "prices", name), f"{name}: prices"), as_of_ms, name),
+        ticks=ticks,
         funds=tuple(funds),
     )
 
@@ -285,7 +287,7 @@ def _read_run(fund: FundState, table: dict[str, Any], where: str) -> Run:
         },
         marks={},
         base_nav=fund.point.nav if fund.point else fund.fund.initial_nav,
-        base_prices=fund.point.prices if fund.point else dict.fromkeys(fund.fund.symbols, ONE),
+        base_prices={},
         nav=ZERO,
         leverage=None,
         due_ms=(),
@@ -293,6 +295,19 @@ def _read_run(fund: FundState, table: dict[str, Any], where: str) -> Run:
     )
     next_ms = started_ms if last_ms is None else last_ms + fund.fund.execution.interval_ms
     return Run(plan, next_slice_ms=next_ms)
+
+
+def _rebase_run(fund: FundState, ticks: tuple[PriceTick, ...]) -> None:
+    """Give a run under way the snapshot's prices as its base: those that sized it are unknown."""
+    if fund.run is None:
+        return
+    source = fund.fund.price_source
+    prices = {
+        tick.contract: tick.price
+        for tick in ticks
+        if tick.source is source and tick.contract in fund.fund.basket
+    }
+    fund.run = replace(fund.run, plan=replace(fund.run.plan, base_prices=prices))
 
 
 def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
+from rebalancer.clock import sleep_until
 from rebalancer.core.events import Event, FundingPaid, PositionsReported, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import Record
 from rebalancer.ports import Clock, Emit
 from rebalancer.venues.paper import PaperBook
-
-#: clocks that run fast are looked at again at least this often
-LONGEST_NAP_SECONDS = 0.05
 
 
 class PaperVenue:
@@ -31,8 +28,7 @@ class PaperVenue:
     async def submit(self, intent: OrderIntent) -> None:
         """Fill the order from the price at its arrival."""
         arrives_ms = self._clock.now_ms() + self.book.costs.latency_ms
-        while (delay := self._clock.seconds_until(arrives_ms)) > 0:
-            await asyncio.sleep(min(delay, LONGEST_NAP_SECONDS))
+        await sleep_until(self._clock, arrives_ms)
         for report in self.book.fill(intent, self._clock.now_ms()):
             self._tell(report)
 

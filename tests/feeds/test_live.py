@@ -11,12 +11,13 @@ import ccxt.async_support as ccxt
 import pytest
 from structlog.testing import capture_logs
 
+from rebalancer import clock
 from rebalancer.clock import VirtualClock
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.errors import ConfigRefused, VenueUnavailable
-from rebalancer.feeds import live, pace
+from rebalancer.feeds import live
 from rebalancer.feeds.live import CcxtFeed, contracts
 from rebalancer.ports import PriceFeed
 
@@ -92,7 +93,7 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> Venue:
     monkeypatch.setattr(ccxt.binanceusdm, "fetch", staticmethod(stub.fetch))
     monkeypatch.setattr(ccxt.binanceusdm, "close", closing)
     monkeypatch.setattr(live, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(pace, "LONGEST_NAP_S", 0.001)
+    monkeypatch.setattr(clock, "LONGEST_NAP_S", 0.001)
     return stub
 
 

@@ -27,6 +27,22 @@ def check(view: FundView) -> Signal | None:
     )
 
 
+def winner_drifts(view: FundView) -> str | None:
+    """Say that a winner is far under its target, where a losing-side rule will not act on it."""
+    rule, point = view.fund.methodology.price_move, view.point
+    if rule is None or point is None or rule.side is Side.BOTH:
+        return None
+    move, leverage = view.worth.move, view.worth.leverage
+    if abs(move) < rule.threshold or point.leverage * move <= 0 or leverage is None:
+        return None
+    if abs(leverage) >= abs(view.fund.target_leverage):
+        return None
+    return (
+        f"the price moved {percent(move)} in the fund's favour: leverage is down to "
+        f'{leverage:.4f} until the next fixed run (side = "both" would act on it)'
+    )
+
+
 def _may_lower(view: FundView, gain: Decimal) -> bool:
     # A losing-side run only ever lowers leverage; with 0 < M <= 1 a loss lowers it by itself.
     if gain >= 0 or 0 < view.fund.target_leverage <= 1:
