@@ -20,7 +20,7 @@ NONE = "-"
 def console() -> Console:
     """Return a console on standard output; wide enough for whole tables where it is no terminal."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=140)
+    return out if out.is_terminal else Console(highlight=False, width=120)
 
 
 def print_json(document: Any) -> None:
@@ -74,3 +74,8 @@ def when(at_ms: int | None) -> str:
 def age(length_ms: int | None) -> str:
     """Write how old something is, or a dash."""
     return NONE if length_ms is None else duration(max(0, length_ms))
+
+
+def base_of(symbol: str) -> str:
+    """Return the base coin of a contract: BTC of BTC/USDT:USDT."""
+    return symbol.partition("/")[0]

@@ -12,7 +12,17 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
-from rebalancer.cli.output import age, console, money, nav, note, print_json, table, times
+from rebalancer.cli.output import (
+    age,
+    base_of,
+    console,
+    money,
+    nav,
+    note,
+    print_json,
+    table,
+    times,
+)
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -105,7 +115,7 @@ def _print_plan(document: Mapping[str, Any]) -> None:
             times(None if fund["leverage"] is None else Decimal(fund["leverage"])),
             times(Decimal(fund["target_leverage"])),
             fund["trigger"],
-            ", ".join(f"{units} {symbol}" for symbol, units in fund["delta_units"].items()),
+            ", ".join(f"{_short(units)} {base_of(symbol)}" for symbol, units in _deltas(fund)),
             fund["reason"],
         ]
         for name, fund in document["funds"].items()
@@ -113,19 +123,33 @@ def _print_plan(document: Mapping[str, Any]) -> None:
     columns = ("fund", ">NAV", ">leverage", ">target", "trigger", "delta", "why")
     out.print(table(f"Plan as of {document['as_of']}", columns, rows))
     for order in document["orders"]:
-        shared = ", ".join(f"{name} {units}" for name, units in order["allocations"].items())
+        shared = _shares(order["allocations"])
         reduce = ", reduce-only" if order["reduce_only"] else ""
         out.print(
             f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
             f"{order['contract']} ({order['notional']}{reduce}) for {shared}"
         )
     for cross in document["crosses"]:
-        shared = ", ".join(f"{name} {units}" for name, units in cross["units"].items())
+        shared = _shares(cross["units"])
         out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shared}")
     for skip in document["skipped"]:
-        out.print(f"skip {skip['fund']}: {skip['units']} {skip['contract']}: {skip['reason']}")
+        units = _short(skip["units"])
+        out.print(f"skip {skip['fund']}: {units} {skip['contract']}: {skip['reason']}")
     if not document["orders"]:
         out.print("no orders")
+
+
+def _deltas(fund: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(symbol, units) for symbol, units in fund["delta_units"].items() if units != "0"]
+
+
+def _short(units: str) -> str:
+    # Six decimals are enough for a person; --json has every digit.
+    return f"{Decimal(units):+.6f}"
+
+
+def _shares(units: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {_short(size)}" for name, size in units.items())
 
 
 @told
