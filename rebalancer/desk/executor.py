@@ -13,8 +13,10 @@ from rebalancer.core.order import OrderIntent, Outcome
 from rebalancer.ports import Clock, Emit, Venue
 
 _log = structlog.get_logger(__name__)
-#: questions about an unknown order wait 1, 2, 4 ... seconds, and this at most
+#: the first question about an unknown order is asked at once, the next after 2, 4, 8 ... seconds,
+#: and never later than this
 LONGEST_PAUSE_SECONDS = 60.0
+_DOUBLINGS_MAX = 6
 
 BookKey = tuple[str, str]
 
@@ -37,6 +39,11 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, int] = {}
         self._stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way to a venue."""
+        return bool(self._tasks)
 
     def carry_out(self, actions: Sequence[Action]) -> None:
         """Start every action; returns at once."""
@@ -61,16 +68,22 @@ class Executor:
         return len(pending)
 
     def _send(self, intent: OrderIntent) -> None:
-        if self._stopping:
-            # The intent is committed and stays PREPARED: the next start asks what became of it.
-            _log.info("order_held_back", order=intent.client_order_id)
+        if self._held_back(intent):
             return
         key = (intent.account, intent.contract)
         self._last[key] = self._start(self._submit(self._last.get(key), intent))
 
+    def _held_back(self, intent: OrderIntent) -> bool:
+        if self._stopping:
+            # The intent is committed and stays PREPARED: the next start asks what became of it.
+            _log.info("order_held_back", order=intent.client_order_id)
+        return self._stopping
+
     async def _submit(self, before: asyncio.Task[None] | None, intent: OrderIntent) -> None:
         if before is not None:
             await asyncio.wait({before})
+        if self._held_back(intent):
+            return
         _log.info(
             "order_sent",
             order=intent.client_order_id,
@@ -99,7 +112,8 @@ class Executor:
     async def _ask(self, intent: OrderIntent) -> None:
         asked = self._asked.get(intent.client_order_id, 0)
         self._asked[intent.client_order_id] = asked + 1
-        await asyncio.sleep(min(float(2**asked), LONGEST_PAUSE_SECONDS) if asked else 0.0)
+        pause = min(2.0 ** min(asked, _DOUBLINGS_MAX), LONGEST_PAUSE_SECONDS) if asked else 0.0
+        await asyncio.sleep(pause)
         try:
             await self._venues[intent.account].query(intent)
         except Exception as error:  # noqa: BLE001 - a question that failed answers nothing

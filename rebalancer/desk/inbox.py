@@ -39,7 +39,10 @@ class Inbox:
         """Take an event; never blocks."""
         if isinstance(event, PricesObserved):
             for tick in event.ticks:
-                self._ticks[event.confirmed, (tick.contract, tick.source)] = tick
+                key = (event.confirmed, (tick.contract, tick.source))
+                waiting = self._ticks.get(key)
+                if waiting is None or tick.at_ms >= waiting.at_ms:
+                    self._ticks[key] = tick
             self._ticks_at_ms = max(self._ticks_at_ms, event.at_ms)
         elif isinstance(event, Woke):
             self._woke = event
@@ -55,6 +58,11 @@ class Inbox:
         self._letters.append(Letter(command, reply))
         self._arrived.set()
         return reply
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._letters and not self._ticks and self._woke is None
 
     async def get(self) -> Letter:
         """Wait for the next event: facts and commands first, then prices, then the time."""
@@ -78,4 +86,7 @@ class Inbox:
         confirmed = next(iter(self._ticks))[0]
         taken = [key for key in self._ticks if key[0] is confirmed]
         ticks = tuple(self._ticks.pop(key) for key in taken)
-        return PricesObserved(self._ticks_at_ms, ticks, confirmed=confirmed)
+        at_ms = self._ticks_at_ms
+        if not self._ticks:
+            self._ticks_at_ms = 0  # a clock that was set back must not wait for its old time
+        return PricesObserved(at_ms, ticks, confirmed=confirmed)

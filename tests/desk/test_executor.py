@@ -1,0 +1,265 @@
+"""Orders leave once, in sequence per contract, and what is not known is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from rebalancer.clock import VirtualClock
+from rebalancer.core.actions import Alert, QueryOrder, Severity, SubmitOrder
+from rebalancer.core.events import OrderReported
+from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide
+from rebalancer.desk import executor as module
+from rebalancer.desk.executor import Executor
+from rebalancer.errors import VenueUnavailable
+from rebalancer.ports import Emit
+from tests.desk.rig import Recorder, until
+from tests.factories import BTC, ETH
+
+
+def intent(name: str, contract: str = BTC, account: str = "main") -> OrderIntent:
+    one = Decimal(1)
+    return OrderIntent(
+        client_order_id=name,
+        account=account,
+        contract=contract,
+        seq=1,
+        side=OrderSide.BUY,
+        position_side=PositionSide.NET,
+        contracts=one,
+        units=one,
+        mark=one,
+        limit_price=one,
+        reduce_only=False,
+        wanted={"BTC3L": one},
+        created_ms=0,
+    )
+
+
+class SlowVenue:
+    """A venue whose every send waits until the test lets it through."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.open = asyncio.Event()
+        self.fails: BaseException | None = None
+
+    async def start(self, emit: Emit) -> None:
+        """Nothing to connect to."""
+
+    async def submit(self, order: OrderIntent) -> None:
+        """Send."""
+        self.log.append(f"sending {order.client_order_id}")
+        await self.open.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.log.append(f"sent {order.client_order_id}")
+
+    async def query(self, order: OrderIntent) -> None:
+        """Ask."""
+        self.log.append(f"asked {order.client_order_id}")
+        if self.fails is not None:
+            raise self.fails
+
+    async def report_positions(self) -> None:
+        """Nothing is held."""
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.venue = SlowVenue()
+        self.events = Recorder()
+        self.told: list[Alert] = []
+        self.executor = Executor(
+            {"main": self.venue}, self.events, VirtualClock(7), self.told.append
+        )
+
+    def send(self, *names: str, contract: str = BTC) -> None:
+        self.executor.carry_out([SubmitOrder(intent(name, contract)) for name in names])
+
+    async def settled(self) -> None:
+        for _ in range(1_000):
+            if not self.executor.busy:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("the executor does not come to rest")
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_an_order_is_sent_exactly_once(bench: Bench) -> None:
+    bench.venue.open.set()
+    bench.send("r1")
+    await bench.settled()
+    assert bench.venue.log == ["sending r1", "sent r1"]
+    assert bench.events.events == []
+
+
+async def test_the_close_ends_before_the_open_of_the_same_contract_begins(bench: Bench) -> None:
+    bench.send("close", "open")
+    bench.send("later")
+    await until(lambda: bench.venue.log, "the first order leaves")
+    await asyncio.sleep(0.01)
+    assert bench.venue.log == ["sending close"]
+    bench.venue.open.set()
+    await bench.settled()
+    names = ["close", "open", "later"]
+    assert bench.venue.log == [f"{verb} {name}" for name in names for verb in ("sending", "sent")]
+
+
+async def test_contracts_do_not_wait_for_each_other(bench: Bench) -> None:
+    bench.send("r1")
+    bench.send("r2", contract=ETH)
+    await until(lambda: len(bench.venue.log) == 2, "both orders leave")
+    assert bench.venue.log == ["sending r1", "sending r2"]
+    bench.venue.open.set()
+    await bench.settled()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [VenueUnavailable("no answer"), ConnectionResetError(), KeyError("x"), TimeoutError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_is_raised_while_sending_makes_the_order_unknown(
+    bench: Bench, error: Exception
+) -> None:
+    bench.venue.fails = error
+    bench.venue.open.set()
+    bench.send("r1")
+    await bench.settled()
+    reason = f"{type(error).__name__} while sending"
+    assert bench.events.events == [OrderReported(7, "r1", Outcome.UNKNOWN, reason=reason)]
+    assert bench.venue.log == ["sending r1"]
+
+
+async def test_after_a_failed_send_the_next_order_of_the_contract_still_leaves(
+    bench: Bench,
+) -> None:
+    bench.venue.fails = OSError()
+    bench.venue.open.set()
+    bench.send("r1", "r2")
+    await bench.settled()
+    assert bench.venue.log == ["sending r1", "sending r2"]
+
+
+async def test_an_order_for_an_account_without_a_venue_is_unknown(bench: Bench) -> None:
+    bench.executor.carry_out([SubmitOrder(intent("r1", account="elsewhere"))])
+    await bench.settled()
+    assert [event.outcome for event in reports(bench)] == [Outcome.UNKNOWN]
+
+
+async def test_a_send_that_outlives_the_stop_is_unknown(bench: Bench) -> None:
+    bench.send("r1")
+    await until(lambda: bench.venue.log, "the order leaves")
+    assert await bench.executor.stop(0.01) == 1
+    assert [event.outcome for event in reports(bench)] == [Outcome.UNKNOWN]
+    assert bench.venue.log == ["sending r1"]
+
+
+async def test_a_stop_waits_for_what_is_on_its_way(bench: Bench) -> None:
+    bench.send("r1")
+    await until(lambda: bench.venue.log, "the order leaves")
+    stopping = asyncio.create_task(bench.executor.stop(5.0))
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    bench.venue.open.set()
+    assert await stopping == 0
+    assert bench.events.events == []
+
+
+async def test_a_stop_holds_back_orders_that_come_later(bench: Bench) -> None:
+    await bench.executor.stop(0.0)
+    bench.send("r1")
+    assert not bench.executor.busy
+    assert bench.venue.log == []
+
+
+async def test_a_stop_holds_back_orders_that_still_queue_behind_another(bench: Bench) -> None:
+    bench.send("close", "open")
+    await until(lambda: bench.venue.log, "the first order leaves")
+    stopping = asyncio.create_task(bench.executor.stop(5.0))
+    await asyncio.sleep(0)
+    bench.venue.open.set()
+    assert await stopping == 0
+    assert bench.venue.log == ["sending close", "sent close"]
+    assert bench.events.events == []
+
+
+async def test_the_first_question_is_asked_at_once_and_repeats_come_ever_slower(
+    bench: Bench, pauses: list[float]
+) -> None:
+    for _ in range(9):
+        bench.executor.carry_out([QueryOrder(intent("r1"))])
+        await bench.settled()
+    assert pauses == [0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert bench.venue.log == ["asked r1"] * 9
+
+
+async def test_an_order_unknown_for_days_is_still_asked_for(
+    bench: Bench, pauses: list[float]
+) -> None:
+    for _ in range(1_100):
+        bench.executor.carry_out([QueryOrder(intent("r1"))])
+        await bench.settled()
+    assert len(bench.venue.log) == 1_100
+
+
+async def test_a_question_without_an_answer_leaves_the_order_unknown(bench: Bench) -> None:
+    bench.venue.fails = VenueUnavailable("maintenance")
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await bench.settled()
+    (event,) = reports(bench)
+    assert (event.outcome, event.reason) == (
+        Outcome.UNKNOWN,
+        "VenueUnavailable while asking",
+    )
+
+
+async def test_the_reason_of_an_unknown_order_quotes_nothing_of_the_error(bench: Bench) -> None:
+    bench.venue.fails = VenueUnavailable("GET https://venue/?apiKey=abc")
+    bench.venue.open.set()
+    bench.send("r1")
+    await bench.settled()
+    (event,) = reports(bench)
+    assert "abc" not in event.reason
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+async def test_an_alert_of_any_severity_is_told(bench: Bench, severity: Severity) -> None:
+    alert = Alert(1, severity, "price_refused", "BTC", "no good")
+    bench.executor.carry_out([alert])
+    assert bench.told == [alert]
+
+
+def reports(bench: Bench) -> list[OrderReported]:
+    return [event for event in bench.events.events if isinstance(event, OrderReported)]
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let no question wait; return how long each would have."""
+    asked: list[float] = []
+    sleep: Callable[..., object] = asyncio.sleep
+
+    class Hurried:
+        """asyncio, in a hurry."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(asyncio, name)
+
+        async def sleep(self, seconds: float) -> None:
+            asked.append(seconds)
+            await sleep(0)  # type: ignore[misc]
+
+    monkeypatch.setattr(module, "asyncio", Hurried())
+    return asked
