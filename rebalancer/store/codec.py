@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 from rebalancer.core.records import RECORD_TYPES, Record
 from rebalancer.errors import BrokenInvariant, StoreUnavailable, ensure
@@ -149,16 +149,11 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _refuse_number(text: str) -> NoReturn:
-    raise _UnfitError(f"{text} is a float: numbers are kept as decimal text")
-
-
 _TO_JSON: Callable[[Any], str] = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), allow_nan=False
 ).encode
-_FROM_JSON: Callable[[str], Any] = json.JSONDecoder(
-    parse_float=_refuse_number, parse_constant=_refuse_number
-).decode
+# A float in the text finds no type of field that takes it.
+_FROM_JSON: Callable[[str], Any] = json.JSONDecoder().decode
 
 
 def _decimal_out(value: Any) -> str:

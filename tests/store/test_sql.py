@@ -193,6 +193,25 @@ async def test_a_bad_commit_in_a_group_fails_alone(
     await store.close()
 
 
+async def test_a_waiter_that_left_keeps_no_other_of_its_group_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(url_in(tmp_path))
+    opened, sizes = gate(monkeypatch)
+    first = asyncio.create_task(store.commit([verdict(0)]))
+    await asyncio.sleep(0.05)
+    leaving, staying = (asyncio.create_task(store.commit([verdict(n)])) for n in (1, 2))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    opened.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(first, staying)
+    assert sizes == [1, 2]
+    assert await reasons_in(store) == ["no. 0", "no. 1", "no. 2"]
+    await store.close()
+
+
 async def test_a_mistake_in_the_store_reaches_the_waiter_and_the_store_lives_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
