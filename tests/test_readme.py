@@ -26,7 +26,7 @@ def shown_commands() -> list[tuple[str, str]]:
 def test_the_output_of_each_shown_command_is_the_real_one(monkeypatch):
     monkeypatch.chdir(ROOT)
     shown = shown_commands()
-    assert len(shown) == 1
+    assert len(shown) == 2
     for command, expected in shown:
         result = CliRunner().invoke(app, shlex.split(command))
         assert result.exit_code == 0

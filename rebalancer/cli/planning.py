@@ -112,7 +112,7 @@ def _print_plan(document: Mapping[str, Any]) -> None:
         [
             name,
             nav(Decimal(fund["nav"])),
-            times(None if fund["leverage"] is None else Decimal(fund["leverage"])),
+            _leverage(fund["leverage"]),
             times(Decimal(fund["target_leverage"])),
             fund["trigger"],
             ", ".join(f"{_short(units)} {base_of(symbol)}" for symbol, units in _deltas(fund)),
@@ -156,6 +156,7 @@ def _shares(units: Mapping[str, str]) -> str:
 def backtest(
     prices: Prices,
     funding: Funding = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Show every rebalance.")] = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -185,8 +186,10 @@ def backtest(
             note(f"{symbol}: {history.gaps} gaps in {history.rows} rows")
     if as_json:
         print_json(result.document())
-    else:
-        _print_backtest(result, histories)
+        return
+    if runs:
+        _print_runs(result)
+    _print_backtest(result, histories)
 
 
 def _files(options: Iterable[str], name: str) -> dict[str, Path]:
@@ -211,6 +214,36 @@ def _progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
     return iter(bar)
 
 
+def _print_runs(result: Result) -> None:
+    made = [
+        (each["at"], name, each)
+        for name, fund in result.document()["funds"].items()
+        for each in fund["rebalances"]
+    ]
+    rows = [
+        [
+            at,
+            name,
+            each["trigger"],
+            ", ".join(
+                f"{base_of(symbol)} {money(Decimal(price))}"
+                for symbol, price in each["prices"].items()
+            ),
+            f"{_leverage(each['leverage_before'])} -> {_leverage(each['leverage_after'])}",
+            ", ".join(f"{_short(units)} {base_of(symbol)}" for symbol, units in _deltas(each)),
+            nav(Decimal(each["nav"])),
+            money(Decimal(each["cost"])),
+        ]
+        for at, name, each in sorted(made, key=lambda run: run[0])
+    ]
+    columns = ("at", "fund", "trigger", ">price", ">leverage", ">delta", ">NAV", ">cost")
+    console().print(table("Rebalances", columns, rows))
+
+
+def _leverage(value: str | None) -> str:
+    return times(None if value is None else Decimal(value))
+
+
 def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
     from rebalancer.core.methodology import Trigger  # noqa: PLC0415 - as above
 
@@ -229,7 +262,7 @@ def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
                 nav(Decimal(fund["start_nav"])),
                 nav(Decimal(fund["final_nav"])),
                 nav(Decimal(fund["final_formula_nav"])),
-                times(None if fund["final_leverage"] is None else Decimal(fund["final_leverage"])),
+                _leverage(fund["final_leverage"]),
                 str(book.count(name, Trigger.FIXED)),
                 ", ".join(f"{count} {trigger}" for trigger, count in counts.items()) or "none",
                 str(book.fixed[name].get("missed", 0)),
