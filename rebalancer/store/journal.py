@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from rebalancer.errors import BrokenInvariant
+from rebalancer.store import prepared
 from rebalancer.store.codec import CODEC, EncodedRecord
 from rebalancer.store.rows import JournalRow
 from rebalancer.store.tables import JOURNAL
 
-# Made once: building a statement costs a small commit as much as running it.
 _INSERT = insert(JOURNAL)
 _PAGE_ROWS = 10_000
 #: Keys asked for at once; SQLite takes a limited number of variables.
@@ -56,7 +56,7 @@ def append(connection: Connection, head: Head, records: Iterable[EncodedRecord])
                 "hash": head.hash,
             }
         )
-    connection.execute(_INSERT, rows)
+    prepared.run(connection, _INSERT, rows)
     return head
 
 

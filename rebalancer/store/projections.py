@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
+from sqlalchemy.sql.dml import UpdateBase
 
 from rebalancer.core.money import ZERO
 from rebalancer.core.order import TRANSITIONS, OrderStatus, Outcome
@@ -36,6 +37,7 @@ from rebalancer.core.records import (
     VerdictChanged,
 )
 from rebalancer.core.run import ENDED, RunStatus
+from rebalancer.store import prepared
 from rebalancer.store.codec import storable
 from rebalancer.store.rows import stored
 from rebalancer.store.tables import (
@@ -283,8 +285,10 @@ def write(connection: Connection, changes: Iterable[Change]) -> None:
     """Carry out the changes in order; neighbours of one shape go out as one statement."""
     for (table, columns, creates), group in groupby(changes, _shape):
         statement = _statement(connection.dialect.name, table, columns, creates)
-        connection.execute(
-            statement, [{f"new_{name}": c.values[name] for name in columns} for c in group]
+        prepared.run(
+            connection,
+            statement,
+            [{f"new_{name}": c.values[name] for name in columns} for c in group],
         )
 
 
@@ -293,7 +297,7 @@ def _shape(change: Change) -> tuple[Table, tuple[str, ...], bool]:
 
 
 @cache
-def _statement(dialect: str, table: Table, columns: tuple[str, ...], creates: bool) -> Executable:
+def _statement(dialect: str, table: Table, columns: tuple[str, ...], creates: bool) -> UpdateBase:
     keys = [column.name for column in table.primary_key]
     values: dict[str, BindParameter[Any]] = {name: bindparam(f"new_{name}") for name in columns}
     changing = [name for name in columns if name not in keys]
