@@ -22,6 +22,7 @@ from rebalancer.core.events import (
     PriceTick,
     Woke,
 )
+from rebalancer.core.folding import apply
 from rebalancer.core.fund import Account, Fund, PriceSource
 from rebalancer.core.instant import SECOND_MS, parse
 from rebalancer.core.methodology import (
@@ -35,7 +36,7 @@ from rebalancer.core.methodology import (
 )
 from rebalancer.core.order import Fill, OrderIntent, Outcome
 from rebalancer.core.records import DeskOpened, Record
-from rebalancer.core.state import Desk, DeskState, FundState, apply
+from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.feeds.candles import FundingPoint, History, PricePoint
 from rebalancer.sim.backtest import Result, backtest
 from rebalancer.sim.plan import plan

@@ -31,6 +31,7 @@ from rebalancer.core.instant import DAY_MS
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import COOLDOWN_MS, Trigger
 from rebalancer.core.money import ZERO
+from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import (
     CommandTaken,
@@ -41,14 +42,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
-from rebalancer.core.trading import (
-    end_run_if_settled,
-    on_fill,
-    on_liquidation,
-    on_order,
-    on_positions,
-    plan_orders,
-)
+from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.triggers import Standing, quiet_ranges
 from rebalancer.core.watch import Range
 from rebalancer.core.work import BookKey, Work

@@ -17,6 +17,9 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.run import RunPlan, RunStatus
 
+TradeKey = tuple[str, str]
+"""(client order id, or ACCOUNT/CONTRACT where no order was ours; trade id)."""
+
 
 class TradingState(StrEnum):
     """What a fund may do."""
@@ -202,8 +205,14 @@ class Traded(Record):
     forced: bool = False
 
     @property
+    def trade(self) -> TradeKey:
+        """What makes the trade unique: venues number trades per market only."""
+        ours = self.fill.client_order_id
+        return (ours or f"{self.account}/{self.contract}", self.fill.trade_id)
+
+    @property
     def key(self) -> str:
-        return f"fill/{self.account}/{self.fill.trade_id}"
+        return f"fill/{self.account}/{self.contract}/{self.fill.trade_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.actions import Action, Alert, Severity
+from rebalancer.core.folding import apply
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
@@ -17,7 +18,7 @@ from rebalancer.core.nav import Valuation, value
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import Record, RunMoved
 from rebalancer.core.run import RunStatus
-from rebalancer.core.state import DeskState, FundState, apply
+from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import ensure
 
 #: NAV is a quotient of 60 digits: NAV x shares gives the equity back to within its last digits.

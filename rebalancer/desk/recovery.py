@@ -9,9 +9,10 @@ import structlog
 
 from rebalancer import __version__
 from rebalancer.core import engine
+from rebalancer.core.folding import apply, fold
 from rebalancer.core.order import OrderIntent, OrderStatus
 from rebalancer.core.records import DeskOpened, DeskStarted, FundLaunched, Record
-from rebalancer.core.state import Desk, DeskState, apply, fold
+from rebalancer.core.state import Desk, DeskState
 from rebalancer.errors import ConfigRefused
 from rebalancer.ports import Store
 

@@ -14,10 +14,11 @@ from decimal import Decimal
 from rebalancer.core import engine
 from rebalancer.core.actions import Action, Alert, SubmitOrder
 from rebalancer.core.events import Event, PricesObserved, PriceTick, Woke
+from rebalancer.core.folding import apply
 from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import DeskOpened, Record
-from rebalancer.core.state import Desk, DeskState, apply
+from rebalancer.core.state import Desk, DeskState
 from rebalancer.feeds.candles import Moment
 from rebalancer.venues.paper import PaperBook, PaperCosts
 

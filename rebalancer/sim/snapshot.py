@@ -11,6 +11,7 @@ from typing import Any
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PriceTick
+from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import parse
 from rebalancer.core.methodology import Trigger
@@ -19,7 +20,7 @@ from rebalancer.core.nav import Point
 from rebalancer.core.order import PositionSide
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import Run, RunPlan
-from rebalancer.core.state import Desk, DeskState, FundState, fold
+from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
 
 _TOP = ("version", "as_of", "trigger", "contracts", "prices", "funds", "accounts")

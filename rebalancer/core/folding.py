@@ -1,0 +1,273 @@
+"""The fold: how each record changes the state of the desk.
+
+`apply` is the only way in for anything durable; it is the same live, in a replay and at recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.core import ledger, records
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO, total
+from rebalancer.core.nav import Point
+from rebalancer.core.order import WORKING, Order, Outcome, PositionSide, next_status
+from rebalancer.core.records import Record, TradingState
+from rebalancer.core.run import ENDED, Run, RunStatus
+from rebalancer.core.state import Desk, DeskState, FundState
+from rebalancer.errors import ensure
+
+
+def fold(desk: Desk, history: Iterable[Record]) -> DeskState:
+    """Return the state after `history`, oldest first."""
+    state = DeskState.fresh(desk)
+    for record in history:
+        apply(state, record)
+    return state
+
+
+def apply(state: DeskState, record: Record) -> None:
+    """Fold one record into `state`; raises BrokenInvariant when it cannot follow what was before.
+
+    A state whose apply raised must be thrown away.
+    """
+    for posting in ledger.postings(record):
+        _post(state, posting)
+    handle = _HANDLERS.get(type(record))
+    if handle is not None:
+        handle(state, record)
+
+
+def _post(state: DeskState, posting: ledger.Posting) -> None:
+    kind, _, name = posting.book.partition("/")
+    if kind == "fund":
+        fund = _fund(state, name)
+        account = state.accounts[fund.fund.account]
+        if posting.asset == ledger.CASH:
+            fund.holding.cash += posting.amount
+            account.cash += posting.amount
+        else:
+            fund.holding.move(posting.asset, posting.amount)
+            held = account.held.get(posting.asset, ZERO)
+            account.held[posting.asset] = held + posting.amount
+    elif kind == ledger.DESK and posting.asset == ledger.CASH:
+        state.desk_cash += posting.amount
+
+
+def _fund(state: DeskState, name: str) -> FundState:
+    found = state.funds.get(name)
+    ensure(found is not None, f"a record names the fund {name}, which is not configured")
+    assert found is not None  # noqa: S101 - for the type checker; ensured above
+    return found
+
+
+def _desk_opened(state: DeskState, record: records.DeskOpened) -> None:
+    state.desk_id = record.desk_id
+
+
+def _launched(state: DeskState, record: records.FundLaunched) -> None:
+    fund = _fund(state, record.fund)
+    ensure(fund.launched_ms is None, f"fund {record.fund} is launched twice")
+    fund.launched_ms = record.at_ms
+    fund.shares = record.shares
+
+
+def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
+    for symbol, units in record.units.items():
+        side = PositionSide.of(units, hedge=record.hedge)
+        _move_book(state, record.account, symbol, side, units)
+        check_position(state, record.account, symbol)
+
+
+def _point_set(state: DeskState, record: records.PointSet) -> None:
+    fund = _fund(state, record.fund)
+    fund.point = Point(record.at_ms, record.nav, record.prices, record.leverage)
+    fund.drift_told = False
+
+
+def _verdict(state: DeskState, record: records.VerdictChanged) -> None:
+    _fund(state, record.fund).verdict = (record.trigger, record.reason)
+
+
+def _fixed_settled(state: DeskState, record: records.FixedSettled) -> None:
+    fund = _fund(state, record.fund)
+    settled_ms = fund.fixed_settled_ms
+    ensure(
+        settled_ms is None or record.due_ms > settled_ms,
+        f"the fixed instant {record.due_ms} of {record.fund} is settled twice",
+    )
+    fund.fixed_settled_ms = record.due_ms
+
+
+def _run_opened(state: DeskState, record: records.RunOpened) -> None:
+    fund = _fund(state, record.plan.fund)
+    ensure(fund.run is None, f"fund {fund.name} opens a run while one is under way")
+    fund.run = Run(record.plan, next_slice_ms=record.at_ms)
+    fund.run_seq += 1
+    fund.verdict = (record.plan.trigger, record.plan.reason)
+    fund.manual = None
+    day_ms = record.at_ms // DAY_MS * DAY_MS
+    if day_ms != fund.day_ms:
+        fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
+    fund.day_runs += 1
+
+
+def _run_moved(state: DeskState, record: records.RunMoved) -> None:
+    fund = _fund(state, record.fund)
+    run = fund.run
+    ensure(run is not None and run.plan.run_id == record.run_id, "a run moved that is not there")
+    assert run is not None  # noqa: S101 - for the type checker; ensured above
+    run.moved_to(record.status)
+    if record.status is RunStatus.WORKING:
+        run.fruitless_rounds, run.next_slice_ms = 0, record.at_ms
+        return
+    fund.last_run_ms = record.at_ms
+    if run.plan.trigger is Trigger.EMERGENCY:
+        fund.last_emergency_ms = record.at_ms
+    if record.status in ENDED:
+        fund.run = None
+
+
+def _crossed(state: DeskState, record: records.Crossed) -> None:
+    ensure(total(record.units.values()) == 0, "a cross does not sum to zero", record)
+    for name in record.units:
+        run = _fund(state, name).run
+        if run is not None:
+            run.fruitless_rounds = 0
+    check_position(state, record.account, record.contract)
+
+
+def _intent(state: DeskState, record: records.IntentCreated) -> None:
+    intent = record.intent
+    account = state.accounts[intent.account]
+    ensure(intent.seq == account.order_seq + 1, f"order {intent.client_order_id} is out of turn")
+    account.order_seq = intent.seq
+    state.orders[intent.client_order_id] = Order(intent)
+    wanted = total(abs(size) for size in intent.wanted.values())
+    for name, size in intent.wanted.items():
+        fund = _fund(state, name)
+        part = intent.notional * abs(size) / wanted
+        fund.day_notional += part
+        if fund.run is not None:
+            fund.run.orders += 1
+            fund.run.fruitless_rounds += 1
+            fund.run.ordered_notional += part
+
+
+def _order_moved(state: DeskState, record: records.OrderMoved) -> None:
+    order = state.orders.get(record.client_order_id)
+    ensure(order is not None, f"order {record.client_order_id} is not working")
+    assert order is not None  # noqa: S101 - for the type checker; ensured above
+    order.status = next_status(order.status, record.outcome, record.client_order_id)
+    order.venue_order_id = record.venue_order_id or order.venue_order_id
+    if record.outcome is Outcome.CLOSED:
+        reported = record.filled_contracts
+        order.closed_contracts = order.filled_contracts if reported is None else reported
+    _forget_if_over(state, order, record.at_ms)
+
+
+def _traded(state: DeskState, record: records.Traded) -> None:
+    fill = record.fill
+    order = state.orders.get(fill.client_order_id)
+    ensure(order is not None or record.forced, f"trade {fill.trade_id} has no working order")
+    for name, units in record.allocations.items():
+        fund = _fund(state, name)
+        fee, slippage = record.fees.get(name, ZERO), record.slippage.get(name, ZERO)
+        fund.costs.fees += fee
+        fund.costs.slippage += slippage
+        if fund.run is not None and units:
+            fund.run.cost += fee + slippage
+            fund.run.fruitless_rounds = 0
+    _move_book(state, record.account, record.contract, record.position_side, record.units)
+    state.seen_trades.add(record.trade)
+    if order is not None:
+        order.filled_contracts += fill.contracts
+        ensure(
+            order.filled_contracts <= order.intent.contracts,
+            f"order {fill.client_order_id} filled more than it asked for",
+        )
+        if order.status in WORKING:
+            order.status = next_status(order.status, Outcome.FILLED, fill.client_order_id)
+        _forget_if_over(state, order, record.at_ms)
+    check_position(state, record.account, record.contract)
+
+
+def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
+    if order.working:
+        return
+    del state.orders[order.intent.client_order_id]
+    for name in order.intent.wanted:
+        fund = _fund(state, name)
+        if fund.run is not None:
+            fund.run.next_slice_ms = at_ms + fund.fund.execution.interval_ms
+
+
+def _move_book(
+    state: DeskState, account: str, contract: str, side: PositionSide, units: Decimal
+) -> None:
+    books = state.accounts[account].books
+    books[contract, side] = books.get((contract, side), ZERO) + units
+
+
+def check_position(state: DeskState, account: str, contract: str) -> None:
+    """Raise BrokenInvariant unless the funds' units sum to the account's position, exactly."""
+    held = state.accounts[account].held.get(contract, ZERO)
+    position = state.accounts[account].position(contract)
+    ensure(
+        held == position,
+        f"the funds hold {held} of {contract}, account {account} holds {position}",
+    )
+
+
+def _funding(state: DeskState, record: records.FundingPosted) -> None:
+    for name, paid in record.paid.items():
+        _fund(state, name).costs.funding += paid
+
+
+def _wiped(state: DeskState, record: records.FundWiped) -> None:
+    fund = _fund(state, record.fund)
+    fund.trading, fund.trading_reason = TradingState.WIPED, record.reason
+
+
+def _trading(state: DeskState, record: records.TradingChanged) -> None:
+    fund = _fund(state, record.fund)
+    fund.trading, fund.trading_reason = record.state, record.reason
+
+
+def _struck(state: DeskState, record: records.NavStruck) -> None:
+    ensure(
+        record.nav * record.shares - record.equity == 0
+        or abs(record.nav * record.shares - record.equity) < Decimal("1e-30"),
+        "NAV x shares is not the equity",
+        record,
+    )
+    _fund(state, record.fund).strike_ms = record.boundary_ms
+
+
+def _command(state: DeskState, record: records.CommandTaken) -> None:
+    if record.kind == "rebalance":
+        _fund(state, record.fund).manual = record.reason
+
+
+_HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
+    records.DeskOpened: _desk_opened,
+    records.FundLaunched: _launched,
+    records.PositionsAdopted: _adopted,
+    records.PointSet: _point_set,
+    records.VerdictChanged: _verdict,
+    records.FixedSettled: _fixed_settled,
+    records.RunOpened: _run_opened,
+    records.RunMoved: _run_moved,
+    records.Crossed: _crossed,
+    records.IntentCreated: _intent,
+    records.OrderMoved: _order_moved,
+    records.Traded: _traded,
+    records.FundingPosted: _funding,
+    records.FundWiped: _wiped,
+    records.TradingChanged: _trading,
+    records.NavStruck: _struck,
+    records.CommandTaken: _command,
+}

@@ -1,0 +1,157 @@
+"""What the venue reports: orders and their fills, liquidations, positions; booked to the funds."""
+
+from __future__ import annotations
+
+from rebalancer.core.actions import QueryOrder, Severity
+from rebalancer.core.deciding import halt
+from rebalancer.core.events import (
+    FillReported,
+    LiquidationReported,
+    OrderReported,
+    PositionsReported,
+)
+from rebalancer.core.money import ZERO, split_pro_rata
+from rebalancer.core.order import Fill, OrderIntent, OrderStatus, Outcome
+from rebalancer.core.records import OrderMoved, Traded, TradingState
+from rebalancer.core.work import Work
+
+
+def on_order(work: Work, event: OrderReported) -> None:
+    """Take evidence about one of our orders."""
+    order = work.state.orders.get(event.client_order_id)
+    if order is None:
+        return  # it was over before; nothing can follow from a repeated report
+    intent, before = order.intent, order.status
+    if before is OrderStatus.CLOSED:
+        return  # only fills are still to come
+    if event.outcome is Outcome.ACCEPTED and before is not before.PREPARED and order.venue_order_id:
+        return
+    work.record(
+        OrderMoved(
+            work.now_ms,
+            event.client_order_id,
+            event.outcome,
+            event.filled_contracts,
+            event.venue_order_id,
+            event.reason,
+        )
+    )
+    if event.outcome is Outcome.UNKNOWN:
+        work.actions.append(QueryOrder(intent))
+        work.alert(
+            Severity.WARNING, "order_unknown", intent.client_order_id, event.reason or "no answer"
+        )
+    elif event.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT, Outcome.ABSENT):
+        work.alert(
+            Severity.WARNING,
+            f"order_{event.outcome}",
+            intent.client_order_id,
+            f"{intent.side} {intent.contracts} {intent.contract}: {event.reason}",
+        )
+    elif event.outcome is Outcome.CLOSED and not order.filled_contracts:
+        work.alert(
+            Severity.WARNING,
+            "collar_missed",
+            intent.client_order_id,
+            f"{intent.side} {intent.contracts} {intent.contract} found nothing "
+            f"within {intent.limit_price.normalize():f}; priced again",
+        )
+    _look_again(work, intent)
+
+
+def on_fill(work: Work, event: FillReported) -> None:
+    """Book a trade of one of our orders to its funds."""
+    fill = event.fill
+    if (fill.client_order_id, fill.trade_id) in work.state.seen_trades:
+        return
+    order = work.state.orders.get(fill.client_order_id)
+    if order is None:
+        work.alert(
+            Severity.CRITICAL,
+            "foreign_fill",
+            fill.client_order_id,
+            f"trade {fill.trade_id} belongs to no working order of this desk",
+        )
+        return
+    intent = order.intent
+    contract = work.state.desk.contracts[intent.contract]
+    units = contract.units_in(fill.contracts).copy_sign(intent.units)
+    weights = {name: abs(size) for name, size in intent.wanted.items()}
+    allocations = split_pro_rata(units, weights)
+    work.record(
+        Traded(
+            at_ms=work.now_ms,
+            account=intent.account,
+            contract=intent.contract,
+            position_side=intent.position_side,
+            fill=fill,
+            units=units,
+            allocations=allocations,
+            fees=split_pro_rata(fill.fee, weights),
+            slippage={
+                name: (fill.price - intent.mark) * share for name, share in allocations.items()
+            },
+        )
+    )
+    _look_again(work, intent)
+
+
+def _look_again(work: Work, intent: OrderIntent) -> None:
+    work.books.add((intent.account, intent.contract))
+    for name in intent.wanted:
+        fund = work.state.funds[name]
+        work.touch(fund)
+        work.plan_books_of(fund)
+
+
+def on_liquidation(work: Work, event: LiquidationReported) -> None:
+    """Book what the venue closed by itself to the funds on that side, and halt them."""
+    if (f"{event.account}/{event.contract}", event.trade_id) in work.state.seen_trades:
+        return
+    weights = {
+        name: abs(held)
+        for name in work.state.holders.get(event.contract, ())
+        if (fund := work.state.funds[name]).fund.account == event.account
+        and (held := fund.holding.units.get(event.contract, ZERO)) * event.units < 0
+    }
+    contract = work.state.desk.contracts[event.contract]
+    fill = Fill(
+        trade_id=event.trade_id,
+        client_order_id="",
+        price=event.price,
+        contracts=abs(event.units) / contract.contract_size,
+        fee=event.fee,
+        at_ms=event.at_ms,
+    )
+    work.record(
+        Traded(
+            at_ms=work.now_ms,
+            account=event.account,
+            contract=event.contract,
+            position_side=event.position_side,
+            fill=fill,
+            units=event.units,
+            allocations=split_pro_rata(event.units, weights),
+            fees=split_pro_rata(event.fee, weights),
+            slippage=dict.fromkeys(weights, ZERO),
+            forced=True,
+        )
+    )
+    for name in weights:
+        halt(work, work.state.funds[name], f"the venue liquidated {event.contract}")
+
+
+def on_positions(work: Work, event: PositionsReported) -> None:
+    """Compare what the venue says with what the funds hold; a difference halts the account."""
+    state = work.state.accounts[event.account]
+    symbols = {contract for contract, _ in state.books} | set(event.units)
+    for symbol in sorted(symbols):
+        if work.state.working_on(event.account, symbol):
+            continue
+        told, held = event.units.get(symbol, ZERO), state.position(symbol)
+        if told == held:
+            continue
+        reason = f"the venue holds {told:f} of {symbol}, the records say {held:f}"
+        for fund in work.state.funds.values():
+            if fund.fund.account == event.account and fund.trading is TradingState.ACTIVE:
+                halt(work, fund, reason)
