@@ -143,6 +143,14 @@ def _run_opened(record: RunOpened, _look: Look) -> Iterator[Change]:
         delta_units=plan.delta_units,
     )
     yield put(FUNDS, name=plan.fund, last_run_id=plan.run_id)
+    # A run is a verdict too: the latest one is what readers are shown.
+    yield put(
+        VERDICTS,
+        fund=plan.fund,
+        trigger=plan.trigger,
+        reason=plan.reason,
+        at_ms=record.at_ms,
+    )
 
 
 def _run_moved(record: RunMoved, _look: Look) -> Iterator[Change]:
