@@ -76,6 +76,7 @@ class Daemon:
             self.scheduler.start()
             if self.control is not None:
                 await self.control.start()
+            _log.info("ready", funds=len(self.state.funds))
             await self._work_until(stop)
         finally:
             await self._close()
@@ -89,29 +90,29 @@ class Daemon:
         for venue in self.venues.values():
             await venue.report_positions()
         await self._drain()
-        _log.info("ready", funds=len(self.state.funds))
 
     async def _work_until(self, stop: asyncio.Event) -> None:
-        tasks: set[asyncio.Task[Any]] = {
-            asyncio.create_task(self.loop.run(), name="loop"),
+        loop = asyncio.create_task(self.loop.run(), name="loop")
+        others: set[asyncio.Task[Any]] = {
             asyncio.create_task(self.watcher.run(), name="watcher"),
             asyncio.create_task(self.views.run(), name="views"),
             asyncio.create_task(stop.wait(), name="stop"),
         }
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # The loop goes last: it may be inside a commit, which must be seen through.
-            await self._end(tasks)
-        for task in done:
-            if not task.cancelled() and task.exception() is not None:
-                raise task.exception() or RuntimeError
+            failed = [task for task in others if _error(task)]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            # The loop goes last and of its own will: it may be inside a commit, whose fate would
+            # be open, and then nothing may be built on the state.
+            self.loop.end(self.clock.now_ms())
+            await asyncio.gather(loop, return_exceptions=True)
+        for task in (loop, *failed):
+            if (error := _error(task)) is not None:
+                raise error
         await self._wind_down()
-
-    async def _end(self, tasks: set[asyncio.Task[Any]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _wind_down(self) -> None:
         """Let what is on its way arrive, take it in, and send nothing more."""
@@ -127,11 +128,17 @@ class Daemon:
             await self.loop.take(letter)
 
     async def _close(self) -> None:
-        self.scheduler.close()
-        if self.control is not None:
-            await self.control.close()
-        await self.watcher.close()
-        for venue in self.venues.values():
-            with contextlib.suppress(OSError):
-                await venue.close()
-        await self.store.close()
+        async with contextlib.AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.store.close)
+            for venue in self.venues.values():
+                last_first.push_async_callback(venue.close)
+            last_first.push_async_callback(self.watcher.close)
+            if self.control is not None:
+                last_first.push_async_callback(self.control.close)
+            # After a failure, too: what still queues behind another order must not leave.
+            last_first.push_async_callback(self.executor.stop, STOP_WITHIN_SECONDS)
+            self.scheduler.close()
+
+
+def _error(task: asyncio.Task[Any]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import structlog
 
-from rebalancer.core.actions import Action, Alert, QueryOrder, Severity, SubmitOrder
+from rebalancer.core.actions import Action, Alert, Severity, SubmitOrder
 from rebalancer.core.events import OrderReported
 from rebalancer.core.order import OrderIntent, Outcome
 from rebalancer.ports import Clock, Emit, Venue
@@ -52,7 +52,7 @@ class Executor:
                 self._alert(action)
             elif isinstance(action, SubmitOrder):
                 self._send(action.intent)
-            elif isinstance(action, QueryOrder):
+            elif not self._stopping:  # else the next start asks
                 self._start(self._ask(action.intent))
 
     async def stop(self, within_seconds: float) -> int:

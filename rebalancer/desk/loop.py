@@ -8,6 +8,7 @@ import structlog
 
 from rebalancer.core import engine
 from rebalancer.core.actions import Action
+from rebalancer.core.events import Woke
 from rebalancer.core.state import DeskState
 from rebalancer.desk.inbox import Inbox, Letter
 from rebalancer.errors import CommandRefused
@@ -35,15 +36,21 @@ class DeskLoop:
         self._act = act
         self._wake_at = wake_at
         self._publishers: list[Publisher] = []
+        self._ending = False
 
     def subscribe(self, publisher: Publisher) -> None:
         """Have `publisher` told of every commit from now on."""
         self._publishers.append(publisher)
 
     async def run(self) -> None:
-        """Take events for ever; cancel to stop between two of them."""
-        while True:
+        """Take events until `end`; a cancel could fall into a commit, whose fate is open then."""
+        while not self._ending:
             await self.take(await self._inbox.get())
+
+    def end(self, now_ms: int) -> None:
+        """Have `run` return once the event it is at is committed and acted upon."""
+        self._ending = True
+        self._inbox.put(Woke(now_ms))  # it may be waiting for an event
 
     async def take(self, letter: Letter) -> None:
         """Step, commit, and only then let anything leave."""

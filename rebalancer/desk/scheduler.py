@@ -36,6 +36,7 @@ class Scheduler:
         self._inbox = inbox
         self._clock = clock
         self._wake_ms: int | None = None
+        self._closed = False
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -69,7 +70,9 @@ class Scheduler:
 
     def close(self) -> None:
         """Stop waking; may be called twice."""
-        if self._scheduler.running:
+        # It counts as running until the event loop comes round to the shutdown.
+        if self._scheduler.running and not self._closed:
+            self._closed = True
             self._scheduler.shutdown(wait=False)
 
     async def _wake(self) -> None:

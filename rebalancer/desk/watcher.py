@@ -36,6 +36,8 @@ class Watcher:
         ):
             with attempt:
                 async for observed in self._feed.prices():
+                    # This outage is over: the next one begins with a short pause again.
+                    attempt.retry_state.attempt_number = 1
                     for take in self._takers:
                         take(observed)
 
