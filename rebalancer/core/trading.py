@@ -130,8 +130,8 @@ def _refuse(
     margin = account_margin(work, account.account.name)
     for name, fund in wanting.items():
         run, worth = fund.run, work.worth(fund)
-        if run is None or worth is None:
-            continue
+        if run is None or worth is None or run.plan.trigger is Trigger.GAP:
+            continue  # a wiped fund is flattened whatever its limits say
         held = fund.holding.units.get(book.contract.symbol, ZERO)
         whole = Part(units=wants[name].units, mark=book.mark, held=held)
         part = Part(units=plan.wanted.get(name, ZERO), mark=book.mark, held=held)
