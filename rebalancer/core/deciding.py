@@ -14,6 +14,7 @@ from rebalancer.core.methodology import COOLDOWN_MS, COOLED, Trigger
 from rebalancer.core.money import ONE, ZERO, round_to_places, total
 from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import target_units
+from rebalancer.core.position import Prices
 from rebalancer.core.records import (
     FixedSettled,
     FundLaunched,
@@ -178,24 +179,30 @@ def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) ->
             market.second_source_agrees(symbol, source) or market.steady(symbol, source)
             for symbol, source in pairs
         )
-    level, at_ms = _level(fund, worth), max(market.quotes[pair].at_ms for pair in pairs)
+    # Only ticks of the source that fired it count; a second source just has to be steady.
+    source = PriceSource.MARK if signal.by_mark else fund.fund.price_source
+    stamps_ms = [market.quotes[symbol, source].at_ms for symbol in fund.fund.symbols]
+    level = _level(fund, worth.marks if signal.by_mark else worth.prices)
     suspicion = fund.suspicions.get(signal.trigger)
     if suspicion is None:
-        fund.suspicions[signal.trigger] = Suspicion(
-            level, at_ms, confirmed=signal.confirm_ticks <= 1
-        )
+        suspicion = Suspicion(level, max(stamps_ms), confirmed=signal.confirm_ticks <= 1)
+        fund.suspicions[signal.trigger] = suspicion
     else:
         suspicion.count_tick(
-            level, at_ms, falling=signal.falling, ticks_needed=signal.confirm_ticks
+            level, stamps_ms, falling=signal.falling, ticks_needed=signal.confirm_ticks
         )
-    return fund.suspicions[signal.trigger].confirmed
+    return suspicion.confirmed and all(
+        market.second_source_agrees(*pair) or market.steady(*pair)
+        for pair in pairs
+        if pair[1] is not source
+    )
 
 
-def _level(fund: FundState, worth: Valuation) -> Decimal:
-    # Marks relative to the point: the size of a price in which "within 1 %" means the same for all.
+def _level(fund: FundState, prices: Prices) -> Decimal:
+    # Relative to the point: the size of a price in which "within 1 %" means the same for all.
     point = fund.point
     return total(
-        weight * worth.marks[symbol] / (point.prices[symbol] if point else ONE)
+        weight * prices[symbol] / (point.prices[symbol] if point else ONE)
         for symbol, weight in fund.fund.basket.items()
     )
 

@@ -5,6 +5,7 @@ Prices are volatile: they are not recorded, and a desk that starts knows none.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -62,8 +63,11 @@ class Market:
         if quote is None:
             self.quotes[key] = Quote(price, tick.at_ms, trusted=trusted)
             return None
-        quote.steady_ticks = quote.steady_ticks + 1 if near(price, quote.price) else 1
-        quote.gap_ms = tick.at_ms - quote.at_ms
+        if not near(price, quote.price):
+            quote.steady_ticks = 1
+        elif tick.at_ms > quote.at_ms:  # the same instant told twice is one opinion
+            quote.steady_ticks += 1
+            quote.gap_ms = tick.at_ms - quote.at_ms
         quote.price = price
         quote.at_ms = tick.at_ms
         quote.trusted = trusted
@@ -124,19 +128,23 @@ class Suspicion:
 
     #: level of the basket, relative to the rebalancing point, at the last counted tick
     level: Decimal
-    #: venue time of the last counted tick
+    #: venue time of the last counted tick, of the newest one in a basket
     at_ms: int
     count: int = 1
     confirmed: bool = False
 
-    def count_tick(self, level: Decimal, at_ms: int, *, falling: bool, ticks_needed: int) -> None:
+    def count_tick(
+        self, level: Decimal, stamps_ms: Collection[int], *, falling: bool, ticks_needed: int
+    ) -> None:
         """Count a tick beyond the trigger, if its venue time is later than the last one's.
 
+        A basket ticked when all its members did: one wild member is not confirmed by the others.
         The tick that completes `ticks_needed` must come within 10 s and be near the previous one
         or further beyond the trigger; one tick more confirms in any case.
         """
-        if self.confirmed or at_ms <= self.at_ms:
+        if self.confirmed or min(stamps_ms) <= self.at_ms:
             return
+        at_ms = max(stamps_ms)
         in_time = at_ms - self.at_ms <= AGREEMENT_MS
         further = level < self.level if falling else level > self.level
         agrees = in_time and (further or near(level, self.level))

@@ -9,20 +9,21 @@ from rebalancer.core.rules.view import FundView, Signal, percent
 
 def check(view: FundView) -> Signal | None:
     """Fire when 1 + L_k r <= 0 or E <= 0; cannot be switched off."""
-    worth, point = view.worth, view.point
+    worth, point, by_mark = view.worth, view.point, False
     if point is not None and ONE + point.leverage * worth.move <= 0:
         reason = (
             f"the price moved {percent(worth.move)} since the last point: at leverage "
             f"{point.leverage:f} nothing is left"
         )
     elif worth.equity <= 0:
-        reason = f"the equity is {worth.equity:.2f}: nothing is left"
+        reason, by_mark = f"the equity is {worth.equity:.2f}: nothing is left", True
     else:
         return None
     return Signal(
         trigger=Trigger.GAP,
         reason=reason,
         falling=_falls(view),
+        by_mark=by_mark,
         confirm_ticks=GAP_CONFIRM_TICKS,
     )
 

@@ -38,6 +38,8 @@ class Signal:
     reason: str
     #: whether the price that fired it is falling; None where no price fired it
     falling: bool | None = None
+    #: whether that price is the mark, else it is the fund's own source
+    by_mark: bool = True
     #: ticks that must confirm the price; 0 where only a fresh price is asked for
     confirm_ticks: int = 0
     #: the run must wait until then
