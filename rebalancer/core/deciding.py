@@ -106,12 +106,12 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
 
 
 def fixed_after_ms(fund: FundState) -> int | None:
-    """Return the instant after which fixed times are still open: the last settled, or the start."""
-    if fund.fixed_settled_ms is not None:
-        return fund.fixed_settled_ms
-    if fund.point is not None:
-        return fund.point.at_ms
-    return fund.launched_ms
+    """Return the instant after which fixed times are still open: the last settled, or the start.
+
+    Not the last point: a run that was under way at an instant and set a point after it did not
+    serve the instant.
+    """
+    return fund.launched_ms if fund.fixed_settled_ms is None else fund.fixed_settled_ms
 
 
 def say_none(work: Work, fund: FundState, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def triggers(made: Bench) -> list[Trigger]:
     return [record.plan.trigger for record in made.of(RunOpened)]
 
 
-def standing(**over: object) -> Bench:
+def standing(**over: Any) -> Bench:
     """A 3L at target since an hour; 85 and below is its threshold, 66.67 its end."""
     return bench(fund(**over)).later(3600)
 
@@ -139,7 +140,7 @@ def test_one_wild_tick_does_not_end_a_fund(price: str) -> None:
     assert len(made.of(FundWiped)) == 1
 
 
-def on_index(**over: object) -> Bench:
+def on_index(**over: Any) -> Bench:
     made = Bench(desk(fund(price_source=INDEX, **over), free_launch=True))
     made.known(100)
     made.tick(100, source=INDEX, trusted=True)
