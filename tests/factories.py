@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from random import Random
 from typing import Any, TypeVar
 
 from rebalancer.core import engine
@@ -51,6 +52,11 @@ DUE = parse("2026-01-02T02:30:00Z")
 
 Number = Decimal | int | str
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def dice_of(seed: int) -> Random:
+    """Return random numbers that are the same in every run."""
+    return Random(seed)  # noqa: S311 - for tests, not for secrets
 
 
 def number(value: Number) -> Decimal:

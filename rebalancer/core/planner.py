@@ -99,12 +99,12 @@ def plan_book(book: Book, wants: Mapping[str, Want]) -> BookPlan:
         return BookPlan(crosses, (), {}, ())
     net = total(wanted.values())
     contracts = book.contract.contracts_in(net)
-    legs, reason = _legs(book, contracts, max(want.min_notional for want in wants.values()))
+    # The least of the minimums: what one fund alone could order, it can order with others too.
+    legs, reason = _legs(book, contracts, min(wants[name].min_notional for name in wanted))
     skips: tuple[Skip, ...] = ()
     if reason is not None:
         missing = net - total(leg.units for leg in legs)
-        share = missing / net
-        skips = tuple(Skip(name, units * share, reason) for name, units in wanted.items())
+        skips = tuple(Skip(name, units * missing / net, reason) for name, units in wanted.items())
     return BookPlan(crosses, legs, wanted if legs else {}, skips)
 
 
