@@ -89,7 +89,9 @@ def _point_set(state: DeskState, record: records.PointSet) -> None:
 
 
 def _verdict(state: DeskState, record: records.VerdictChanged) -> None:
-    _fund(state, record.fund).verdict = (record.trigger, record.reason)
+    fund = state.funds.get(record.fund)
+    if fund is not None:  # one that waited for its launch may leave the configuration
+        fund.verdict = (record.trigger, record.reason)
 
 
 def _fixed_settled(state: DeskState, record: records.FixedSettled) -> None:
@@ -233,8 +235,9 @@ def _wiped(state: DeskState, record: records.FundWiped) -> None:
 
 
 def _trading(state: DeskState, record: records.TradingChanged) -> None:
-    fund = _fund(state, record.fund)
-    fund.trading, fund.trading_reason = record.state, record.reason
+    fund = state.funds.get(record.fund)
+    if fund is not None:  # as above
+        fund.trading, fund.trading_reason = record.state, record.reason
 
 
 def _struck(state: DeskState, record: records.NavStruck) -> None:

@@ -1,0 +1,134 @@
+"""Taking up a desk from its records, and refusing what does not fit them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rebalancer.core.fund import Account
+from rebalancer.core.records import (
+    DeskOpened,
+    DeskStarted,
+    FundLaunched,
+    TradingChanged,
+    TradingState,
+    VerdictChanged,
+)
+from rebalancer.core.state import Desk
+from rebalancer.desk.recovery import Recovered, Start, recover
+from rebalancer.errors import ConfigRefused
+from rebalancer.store.memory import MemoryStore
+from tests.desk.rig import World, of
+from tests.desk.test_daemon import at, world
+from tests.factories import BTC, NOON, desk, fund
+
+START = Start(NOON + 86_400_000, "paper", "digest", "another-desk")
+
+
+@pytest.fixture
+async def traded() -> tuple[World, MemoryStore]:
+    """A desk that launched two funds and rebalanced one of them."""
+    here, store = world(), MemoryStore()
+    await here.live(store, [at(0, 100), at(1, 84), at(2, 84)])
+    return here, MemoryStore(store.records)
+
+
+async def recovered(store: MemoryStore, known: Desk) -> Recovered:
+    return await recover(store, await store.load(), known, START)
+
+
+async def test_a_new_store_is_opened_once_and_named() -> None:
+    store = MemoryStore()
+    state = (await recovered(store, desk())).state
+    assert [type(record) for record in store.records] == [DeskOpened, DeskStarted]
+    assert state.desk_id == "another-desk"
+
+
+async def test_a_known_store_keeps_its_name(traded: tuple[World, MemoryStore]) -> None:
+    here, store = traded
+    state = (await recovered(store, here.desk)).state
+    assert state.desk_id == "test-desk"
+    assert len(of(store.records, DeskOpened)) == 1
+
+
+async def test_a_start_says_in_which_mode_and_with_which_configuration() -> None:
+    store = MemoryStore()
+    await recovered(store, desk())
+    assert store.records[-1] == DeskStarted(START.at_ms, "paper", "digest")
+
+
+async def test_recovering_a_quiet_store_again_writes_the_start_alone(
+    traded: tuple[World, MemoryStore],
+) -> None:
+    here, store = traded
+    first = (await recovered(store, here.desk)).state
+    kept = store.records
+    second = (await recovered(store, here.desk)).state
+    assert store.records == (*kept, DeskStarted(START.at_ms, "paper", "digest"))
+    assert repr(second.funds) == repr(first.funds)
+    assert repr(second.accounts) == repr(first.accounts)
+
+
+async def test_a_desk_restarted_twice_without_a_price_writes_the_start_alone(
+    traded: tuple[World, MemoryStore],
+) -> None:
+    here, store = traded
+    await here.live(store, [])
+    again = MemoryStore(store.records)
+    await here.live(again, [])
+    (news,) = again.records[len(store.records) :]
+    assert isinstance(news, DeskStarted)
+    assert len(here.sent) == 2
+
+
+async def test_what_was_settled_is_not_asked_for_again(traded: tuple[World, MemoryStore]) -> None:
+    here, store = traded
+    assert (await recovered(store, here.desk)).open_orders == ()
+
+
+class TestRefusals:
+    async def test_a_fund_that_left_the_configuration(
+        self, traded: tuple[World, MemoryStore]
+    ) -> None:
+        _, store = traded
+        kept = store.records
+        with pytest.raises(ConfigRefused, match=r"^funds\.BTC1S: the store has this fund"):
+            await recovered(store, desk(fund()))
+        assert store.records == kept
+
+    async def test_a_fund_that_moved_to_another_account(
+        self, traded: tuple[World, MemoryStore]
+    ) -> None:
+        here, store = traded
+        moved = replace(here.desk.funds["BTC3L"], account="other")
+        accounts = {**here.desk.accounts, "other": Account(name="other")}
+        known = replace(here.desk, funds={**here.desk.funds, "BTC3L": moved}, accounts=accounts)
+        with pytest.raises(ConfigRefused, match=r"^funds\.BTC3L\.account: .* account main"):
+            await recovered(store, known)
+
+    async def test_every_refusal_is_one_sentence(self, traded: tuple[World, MemoryStore]) -> None:
+        _, store = traded
+        with pytest.raises(ConfigRefused) as refused:
+            await recovered(store, desk(fund("ETH3L")))
+        assert "\n" not in str(refused.value)
+
+    async def test_a_fund_never_launched_may_leave(self) -> None:
+        here, store = world(), MemoryStore()
+        unsure = [(at_ms, {}) for at_ms in (NOON, NOON + 1)]
+        await here.live(store, unsure)
+        halted = TradingChanged(NOON, "BTC1S", TradingState.HALTED, "not yet")
+        await MemoryStore.commit(store := MemoryStore(store.records), [halted])
+        assert of(store.records, VerdictChanged)
+        assert of(store.records, FundLaunched) == []
+        assert (await recovered(MemoryStore(store.records), desk(fund()))).open_orders == ()
+
+
+async def test_a_new_fund_joins_a_desk_that_trades(traded: tuple[World, MemoryStore]) -> None:
+    here, store = traded
+    wider = World(
+        replace(here.desk, funds={**here.desk.funds, "BTC2L": fund("BTC2L", 2)}), here.clock
+    )
+    state = await wider.live(store, [at(3, 84), at(4, 84)])
+    assert state.funds["BTC2L"].launched_ms is not None
+    assert wider.positions(store.records)[BTC] == state.accounts["main"].position(BTC)
