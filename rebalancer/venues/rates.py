@@ -1,0 +1,163 @@
+"""Rate limits: how soon a request may leave, exactly by the venue's windows, bursts let through.
+
+A venue counts a request when it arrives, which we do not see. A request therefore takes up its
+place in a window from the moment it leaves until one window length after its answer came (or after
+it was given up): whenever in between it was counted, the venue's window never holds more than its
+limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rebalancer.errors import ensure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """At most `limit` units of `name` in any `length_ms`; `reserve` of them are for orders."""
+
+    name: str
+    limit: int
+    length_ms: int
+    #: units that only urgent requests may use
+    reserve: int = 0
+
+
+Cost = Mapping[str, int]
+"""What a request takes of each window, by the window's name; windows left out are not touched."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request that was let through; `closed` once its answer is in."""
+
+    cost: Cost
+    #: when it certainly was counted; None while it is under way
+    counted_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Budget:
+    """The windows of one venue and account (or address). Pure: time is an argument."""
+
+    windows: Sequence[Window]
+    _tickets: dict[str, deque[Ticket]] = field(default_factory=dict)
+    #: nothing may leave before: the venue said so
+    _shut_until_ms: int = 0
+
+    def wait_ms(self, cost: Cost, now_ms: int, *, urgent: bool) -> int | None:
+        """Return how long a request must wait: 0 for not at all, None while others must end first.
+
+        A cost above what a window can ever grant raises BrokenInvariant.
+        """
+        longest: int = max(0, self._shut_until_ms - now_ms)
+        for window in self.windows:
+            units = cost.get(window.name, 0)
+            if not units:
+                continue
+            wait = self._wait_in(window, units, now_ms, urgent=urgent)
+            if wait is None:
+                return None
+            longest = max(longest, wait)
+        return longest
+
+    def _wait_in(self, window: Window, units: int, now_ms: int, *, urgent: bool) -> int | None:
+        limit = window.limit if urgent else window.limit - window.reserve
+        ensure(units <= limit, f"a request of {units} never fits into {window.name} of {limit}")
+        tickets = self._tickets.setdefault(window.name, deque())
+        while tickets and self._left(tickets[0], window, now_ms):
+            tickets.popleft()
+        inside = [ticket for ticket in tickets if not self._left(ticket, window, now_ms)]
+        used = sum(ticket.cost[window.name] for ticket in inside)
+        if used + units <= limit:
+            return 0
+        ends = sorted(
+            (ticket.counted_ms + window.length_ms, ticket.cost[window.name])
+            for ticket in inside
+            if ticket.counted_ms is not None
+        )
+        for end_ms, freed in ends:
+            used -= freed
+            if used + units <= limit:
+                return end_ms - now_ms
+        return None
+
+    @staticmethod
+    def _left(ticket: Ticket, window: Window, now_ms: int) -> bool:
+        return ticket.counted_ms is not None and ticket.counted_ms + window.length_ms <= now_ms
+
+    def take(self, cost: Cost) -> Ticket:
+        """Let a request through; close its ticket when its answer is in."""
+        ticket = Ticket({name: units for name, units in cost.items() if units})
+        for name in ticket.cost:
+            self._tickets.setdefault(name, deque()).append(ticket)
+        return ticket
+
+    def close(self, ticket: Ticket, now_ms: int) -> None:
+        """Note that the request was counted by now at the latest."""
+        ticket.counted_ms = now_ms
+
+    def told(self, name: str, used: int, now_ms: int) -> None:
+        """Take the venue's own count of a window; where it is higher than ours, it is right."""
+        for window in self.windows:
+            if window.name != name:
+                continue
+            ours = sum(
+                ticket.cost[name]
+                for ticket in self._tickets.get(name, ())
+                if not self._left(ticket, window, now_ms)
+            )
+            if used > ours:
+                self.close(self.take({name: used - ours}), now_ms)
+
+    def shut(self, until_ms: int) -> None:
+        """Let nothing through before `until_ms`: the venue refused us and named a time."""
+        self._shut_until_ms = max(self._shut_until_ms, until_ms)
+
+
+class Limiter:
+    """Makes requests wait for a budget: urgent ones first, each kind in its order of arrival."""
+
+    def __init__(self, budget: Budget, now_ms: Callable[[], int]) -> None:
+        self.budget = budget
+        self._now_ms = now_ms
+        self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}
+        self._freed = asyncio.Event()
+
+    async def enter(self, cost: Cost, *, urgent: bool = False) -> Ticket:
+        """Wait until a request of `cost` may leave; close its ticket with `leave`."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._waiting[urgent]
+        queue.append(turn)
+        try:
+            while not self._is_first(turn, urgent=urgent) or not await self._may_leave(
+                cost, urgent=urgent
+            ):
+                self._freed.clear()
+                await self._freed.wait()
+            return self.budget.take(cost)
+        finally:
+            queue.remove(turn)
+            self._freed.set()
+
+    def leave(self, ticket: Ticket) -> None:
+        """Note that the answer is in, or that none will be waited for."""
+        self.budget.close(ticket, self._now_ms())
+        self._freed.set()
+
+    def _is_first(self, turn: asyncio.Future[None], *, urgent: bool) -> bool:
+        if not urgent and self._waiting[True]:
+            return False
+        return self._waiting[urgent][0] is turn
+
+    async def _may_leave(self, cost: Cost, *, urgent: bool) -> bool:
+        """Wait out what is known; False where something else has to end first."""
+        while (wait_ms := self.budget.wait_ms(cost, self._now_ms(), urgent=urgent)) != 0:
+            if wait_ms is None or (not urgent and self._waiting[True]):
+                return False
+            await asyncio.sleep(wait_ms / 1_000)
+        return True
