@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen; a socket left over by a desk that was killed is replaced."""
-        # The store's lock is held by now, so whoever left this file is gone.
-        self._path.unlink(missing_ok=True)
+        self._make_room()
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(
@@ -58,6 +58,30 @@ class ControlServer:
         finally:
             os.umask(before)
 
+    def _make_room(self) -> None:
+        """Take away the socket of a desk that is gone, and nothing else."""
+        if not os.path.lexists(self._path):
+            return
+        if not self._path.is_socket():
+            raise ConfigRefused(
+                f"desk.control_socket: {self._path} is not a socket; choose another path"
+            )
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self._path))
+            except ConnectionRefusedError:
+                self._path.unlink(missing_ok=True)
+                return
+            except FileNotFoundError:
+                return
+            except OSError:
+                pass  # it is there, whoever it is
+        raise ConfigRefused(
+            f"desk.control_socket: something listens on {self._path}, another desk perhaps; "
+            "give each desk a path of its own"
+        )
+
     async def close(self) -> None:
         """Stop listening and take the socket away; may be called twice."""
         if self._server is not None:
@@ -68,15 +92,17 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(60):
-                answer = await self._answer(await reader.readline())
-                writer.write(json.dumps(answer).encode() + b"\n")
+                line = await _line(reader)
+                if line == b"":
+                    return  # it only looked whether a desk runs
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, TimeoutError, ValueError) as error:
+        except (ConnectionError, TimeoutError) as error:
             _log.warning("control_connection", reason=type(error).__name__)
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes | None) -> dict[str, Any]:
         try:
             command = self._read(line)
             records = await self._inbox.command(command)
@@ -84,7 +110,9 @@ class ControlServer:
             return {"ok": False, "error": str(refused)}
         return {"ok": True, "at_ms": command.at_ms, **summary(records)}
 
-    def _read(self, line: bytes) -> Commanded:
+    def _read(self, line: bytes | None) -> Commanded:
+        if line is None:
+            raise CommandRefused(f"a command is one line of at most {LINE_BYTES_MAX} bytes")
         try:
             fields = json.loads(line)
             kind, fund = CommandKind(fields["command"]), str(fields["fund"])
@@ -95,6 +123,14 @@ class ControlServer:
                 f"a command is one line of JSON with command ({known}), fund and reason"
             ) from None
         return Commanded(self._clock.now_ms(), kind, fund, reason)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the next line, or None where it is too long."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        return None
 
 
 def summary(records: Sequence[Record]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ PATH = [
 
 def day(minutes: int = 8) -> list[Moment]:
     """Return a price each minute for some time from each point of the path."""
-    moments = []
+    moments: list[Moment] = []
     for hour, btc, eth in PATH:
         start = NOON + int(hour * HOUR)
         prices = {BTC: Decimal(btc), ETH: Decimal(eth)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from itertools import product
 
@@ -9,6 +10,7 @@ import pytest
 
 from rebalancer.core.methodology import Fixed, Trigger
 from rebalancer.core.records import FixedSettled, Record, RunOpened, Settlement
+from rebalancer.errors import StoreUnavailable
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import DyingStore, Moment, World, of
 from tests.factories import BTC, DUE, NOON, desk, fund, only
@@ -93,10 +95,8 @@ async def test_one_run_whichever_commit_of_it_is_the_last(dies_at: int, keeps: b
     first = await launched(here)
     dying = DyingStore(first.records, dies_at=dies_at, keeps=keeps)
     here.clock.set(DUE)
-    try:
+    with contextlib.suppress(StoreUnavailable):  # a quiet day has fewer commits
         await here.live(dying, [at(DUE), at(DUE + SECOND)])
-    except Exception as error:  # noqa: BLE001 - the store's end is the point of it
-        assert "the disk is gone" in str(error)
     store = await lives(here, MemoryStore(dying.records), (DUE + SECOND, DUE + 120 * SECOND))
     assert settled(store.records) == [(DUE, Settlement.RUN)]
     assert fixed_runs(store) == [(DUE,)]

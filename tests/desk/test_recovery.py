@@ -19,7 +19,7 @@ from rebalancer.core.state import Desk
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.errors import ConfigRefused
 from rebalancer.store.memory import MemoryStore
-from tests.desk.rig import World, of
+from tests.desk.rig import Moment, World, of
 from tests.desk.test_daemon import at, world
 from tests.factories import BTC, NOON, desk, fund
 
@@ -115,7 +115,7 @@ class TestRefusals:
 
     async def test_a_fund_never_launched_may_leave(self) -> None:
         here, store = world(), MemoryStore()
-        unsure = [(at_ms, {}) for at_ms in (NOON, NOON + 1)]
+        unsure: list[Moment] = [(at_ms, {}) for at_ms in (NOON, NOON + 1)]
         await here.live(store, unsure)
         halted = TradingChanged(NOON, "BTC1S", TradingState.HALTED, "not yet")
         await MemoryStore.commit(store := MemoryStore(store.records), [halted])
