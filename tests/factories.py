@@ -23,7 +23,7 @@ from rebalancer.core.events import (
     PriceTick,
     Woke,
 )
-from rebalancer.core.folding import apply
+from rebalancer.core.folding import apply, fold
 from rebalancer.core.fund import Account, Fund, PriceSource
 from rebalancer.core.instant import SECOND_MS, parse
 from rebalancer.core.methodology import (
@@ -201,6 +201,14 @@ class Bench:
         apply(self.state, opened)
         self.records.append(opened)
         engine.begin(self.state)
+
+    def restarted(self) -> Bench:
+        """Return the same desk after a crash: what is on record, and not one price."""
+        made = Bench(self.desk, now_ms=self.now_ms)
+        made.records = list(self.records)
+        made.state = fold(self.desk, self.records)
+        engine.begin(made.state)
+        return made
 
     def take(self, event: Event) -> Step:
         """Step the engine with `event` and keep what follows."""

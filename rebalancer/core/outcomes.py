@@ -10,7 +10,7 @@ from rebalancer.core.events import (
     OrderReported,
     PositionsReported,
 )
-from rebalancer.core.money import ZERO, split_pro_rata
+from rebalancer.core.money import ZERO, split_pro_rata, text
 from rebalancer.core.order import Fill, OrderIntent, OrderStatus, Outcome
 from rebalancer.core.records import OrderMoved, Traded, TradingState
 from rebalancer.core.work import Work
@@ -114,6 +114,10 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
         if (fund := work.state.funds[name]).fund.account == event.account
         and (held := fund.holding.units.get(event.contract, ZERO)) * event.units < 0
     }
+    if not weights:
+        reason = f"the venue closed {text(event.units)} of {event.contract}, which no fund holds"
+        _halt_account(work, event.account, reason)
+        return
     contract = work.state.desk.contracts[event.contract]
     fill = Fill(
         trade_id=event.trade_id,
@@ -151,7 +155,11 @@ def on_positions(work: Work, event: PositionsReported) -> None:
         told, held = event.units.get(symbol, ZERO), state.position(symbol)
         if told == held:
             continue
-        reason = f"the venue holds {told:f} of {symbol}, the records say {held:f}"
-        for fund in work.state.funds.values():
-            if fund.fund.account == event.account and fund.trading is TradingState.ACTIVE:
-                halt(work, fund, reason)
+        reason = f"the venue holds {text(told)} of {symbol}, the records say {text(held)}"
+        _halt_account(work, event.account, reason)
+
+
+def _halt_account(work: Work, account: str, reason: str) -> None:
+    for fund in work.state.funds.values():
+        if fund.fund.account == account and fund.trading is TradingState.ACTIVE:
+            halt(work, fund, reason)

@@ -68,7 +68,9 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
-    if age_ms is None or (limit_ms is not None and age_ms > limit_ms):
+    # Without every price its limits cannot be checked.
+    blind = run.plan.trigger is not Trigger.GAP and work.worth(fund) is None
+    if blind or age_ms is None or (limit_ms is not None and age_ms > limit_ms):
         fund.restless = True
         return False
     if run.fruitless_rounds >= FRUITLESS_ROUNDS_MAX:
@@ -127,7 +129,7 @@ def _refuse(
     """Return the funds whose part breaks a limit, with the reason."""
     refused = {}
     account = work.state.accounts[next(iter(wanting.values())).fund.account]
-    margin = account_margin(work, account.account.name)
+    margin = account_margin(work, account.account.name, plan, book)
     for name, fund in wanting.items():
         run, worth = fund.run, work.worth(fund)
         if run is None or worth is None or run.plan.trigger is Trigger.GAP:
@@ -138,7 +140,7 @@ def _refuse(
         problem: Refused | None = None
         if part.units:
             problem = check_part(fund.fund, run, fund.day_notional, part)
-        elif not plan.crosses.get(name) and plan_alone(book, wants[name], sliced=False).legs:
+        elif not plan.crosses.get(name) and _slice_too_small(book, wants[name]):
             problem = Refused("max_child: one lot is more than an order of this fund may carry")
         if problem is None and worth.equity > 0 and whole.units:
             gross = fund.holding.gross(worth.marks)
@@ -150,15 +152,33 @@ def _refuse(
     return refused
 
 
-def account_margin(work: Work, name: str) -> tuple[Decimal, Decimal]:
-    """Return (equity, gross notional) of an account at the marks that are known."""
+def account_margin(work: Work, name: str, plan: BookPlan, book: Book) -> tuple[Decimal, Decimal]:
+    """Return (equity, gross notional) of an account after `plan`, at the marks that are known.
+
+    Funds that hold a contract without a mark are left out: what they owe is only half of them.
+    """
     account, market = work.state.accounts[name], work.state.market
-    equity, gross = account.cash, ZERO
+    equity, gross, blind = account.cash, ZERO, set()
     for symbol, units in account.held.items():
-        mark = market.price(symbol, PriceSource.MARK) or ZERO
+        mark = market.price(symbol, PriceSource.MARK)
+        if mark is None:
+            blind |= {symbol} if units else set()
+            continue
         equity += units * mark
         gross += abs(units) * mark
+    traded = total(leg.units for leg in plan.legs)
+    gross += (abs(book.net_units + traded) - abs(book.net_units)) * book.mark
+    for fund in work.state.funds.values() if blind else ():
+        if fund.fund.account == name and not blind.isdisjoint(fund.holding.units):
+            equity -= fund.holding.cash + total(
+                units * (market.price(symbol, PriceSource.MARK) or ZERO)
+                for symbol, units in fund.holding.units.items()
+            )
     return equity, gross
+
+
+def _slice_too_small(book: Book, want: Want) -> bool:
+    return bool(plan_alone(book, want, sliced=False).legs) and not plan_alone(book, want).legs
 
 
 def plan_alone(book: Book, want: Want, *, sliced: bool = True) -> BookPlan:
@@ -172,6 +192,7 @@ def _carry_out(work: Work, key: BookKey, plan: BookPlan, mark: Decimal) -> None:
     if plan.crosses:
         work.record(Crossed(work.now_ms, account, symbol, mark, plan.crosses))
     work.skips.extend((key, skip) for skip in plan.skips)
+    work.skipped.update((account, symbol, skip.fund) for skip in plan.skips)
     wanted = total(plan.wanted.values())
     for leg in plan.legs:
         share = leg.units / total(each.units for each in plan.legs)
@@ -216,13 +237,16 @@ def end_run_if_settled(work: Work, fund: FundState) -> bool:
     run = fund.run
     if run is None or run.status is not RunStatus.WORKING:
         return False
+    account = fund.fund.account
     for symbol in run.plan.target_units:
-        if work.state.working_on(fund.fund.account, symbol):
+        if work.state.working_on(account, symbol):
             return False
         mark = work.state.market.price(symbol, PriceSource.MARK)
         if mark is None:
             return False
-        book = book_of(work, (fund.fund.account, symbol), mark)
+        book = book_of(work, (account, symbol), mark)
+        if (account, symbol, fund.name) in work.skipped:
+            continue
         if plan_alone(book, want_of(fund, symbol, mark), sliced=False).legs:
             return False
     work.move_run(fund, RunStatus.DONE, "at its target within one lot")

@@ -44,6 +44,8 @@ class Work:
     books: set[BookKey] = field(default_factory=set)
     #: what was wanted and not ordered, by account and contract
     skips: list[tuple[BookKey, Skip]] = field(default_factory=list)
+    #: the same as (account, contract, fund): for these the run is where it can get
+    skipped: set[tuple[str, str, str]] = field(default_factory=set)
     #: a snapshot may force a run of this trigger on every fund
     forced: Trigger | None = None
 
