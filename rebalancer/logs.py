@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-#: header and query names under which venues carry keys and signatures
-_SECRETS = re.compile(
-    r"(?i)((?:api[-_]?key|secret|signature|passphrase|password|x-[a-z-]*(?:apikey|sign)[a-z-]*|"
-    r"ok-access-[a-z]+|validate-[a-z]+)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
+#: names under which keys and signatures travel, in headers, queries and our own fields
+_NAMES = (
+    r"(?:api[-_]?key|appkey|private[-_]?key|listen[-_]?key|access[-_]?token|secret|signature|"
+    r"passphrase|password|authorization|x-[a-z-]*(?:apikey|sign)[a-z-]*|ok-access-[a-z]+|"
+    r"validate-[a-z]+)"
 )
+_NAMED = re.compile(
+    rf"(?i)({_NAMES}[\"']?\s*[=:]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s\"'&,}}]+|"
+    r"(://[^\s:/@]*:)[^\s/@]+(?=@)"
+)
+_NAME = re.compile(rf"(?i)(?:[a-z0-9]+[-_])*{_NAMES}")
+_HIDDEN = "[hidden]"
 
 
 def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
@@ -63,25 +72,41 @@ def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None
 
 
 def write_decimals(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Write every decimal as plain digits, at any depth."""
-    return {key: _plain(value) for key, value in event.items()}
+    """Write every decimal as plain digits, at any depth, and what has no form in words."""
+    return {key: value if key.startswith("_") else _plain(value) for key, value in event.items()}
 
 
 def hide_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Black out the value behind anything that is named like a credential."""
-    return {
-        key: _SECRETS.sub(r"\1[hidden]", value) if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+    """Black out, at any depth, the value behind anything that is named like a credential."""
+    return {key: _hidden(key, value) for key, value in event.items()}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
-    if isinstance(value, dict):
+        digits = format(value, "f")
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [_plain(each) for each in value]
+    if value is None or isinstance(value, str | int) or _is_number(value):
+        return value
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if _NAME.fullmatch(name) and value is not None:
+        return _HIDDEN
+    if isinstance(value, str):
+        return _NAMED.sub(rf"\1\2{_HIDDEN}", value)
+    if isinstance(value, dict):
+        return {key: _hidden(str(key), each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_hidden("", each) for each in value]
     return value
 
 
