@@ -25,6 +25,7 @@ class DryRunVenue:
     def __init__(self, account: str, held: Mapping[str, Decimal], clock: Clock) -> None:
         """Take over what the records say the account holds, in signed base coins."""
         self.would_send: list[OrderIntent] = []
+        self._taken: set[str] = set()
         self._account = account
         self._units = dict(held)
         self._clock = clock
@@ -35,7 +36,11 @@ class DryRunVenue:
         self._emit = emit
 
     async def submit(self, intent: OrderIntent) -> None:
-        """Write the order down and count it as filled."""
+        """Write the order down and count it as filled; a repeated id is the same order."""
+        if intent.client_order_id in self._taken:
+            await self.query(intent)
+            return
+        self._taken.add(intent.client_order_id)
         self.would_send.append(intent)
         _log.info(
             "would_send",
