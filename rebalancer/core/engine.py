@@ -24,7 +24,6 @@ from rebalancer.core.events import (
     OrderReported,
     PositionsReported,
     PricesObserved,
-    Woke,
 )
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS
@@ -71,17 +70,26 @@ def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
 
     Raises BrokenInvariant when a promise of the desk does not hold; then `state` is void.
     """
-    work = Work(state, event.at_ms, forced=forced)
+    crossed: set[str] = set()
+    refused: dict[Key, str] = {}
     if isinstance(event, PricesObserved):
-        _on_prices(work, event)
-    else:
-        _HANDLERS[type(event)](work, event)
+        _take_prices(state, event, crossed, refused)
     next_alarm_ms = state.alarms.next_ms()
-    if next_alarm_ms is not None and next_alarm_ms <= event.at_ms:
+    alarmed = next_alarm_ms is not None and next_alarm_ms <= event.at_ms
+    if isinstance(event, FundingPaid):
+        alarmed = False  # funding comes first of what happens at one instant (spec section 2)
+    handle = _HANDLERS.get(type(event))
+    if handle is None and not crossed and not refused and not alarmed:
+        return QUIET
+    work = Work(state, event.at_ms, forced=forced, due=crossed)
+    for key, problem in refused.items():
+        _refuse_tick(work, key, problem)
+    if handle is not None:
+        handle(work, event)
+    if alarmed:
         work.due |= state.alarms.due(event.at_ms)
-    if not work.due and not work.books and not work.touched:
-        return QUIET if not work.actions else Step(actions=tuple(work.actions))
-    _settle(work)
+    if work.due or work.books or work.touched:
+        _settle(work)
     return Step(tuple(work.records), tuple(work.actions), tuple(work.skips))
 
 
@@ -141,15 +149,22 @@ def _settle(work: Work) -> None:
         state.alarms.set_for(fund.name, _next_alarm_ms(fund, work.now_ms))
 
 
-def _on_prices(work: Work, event: PricesObserved) -> None:
-    market, watch = work.state.market, work.state.watch
+def _take_prices(
+    state: DeskState, event: PricesObserved, crossed: set[str], refused: dict[Key, str]
+) -> None:
+    """Take every tick; note the funds whose range it leaves, and the ticks that are refused.
+
+    This is all that happens for a tick that crosses nothing: its cost does not depend on how many
+    funds there are.
+    """
+    market, watch = state.market, state.watch
     for tick in event.ticks:
         problem = market.observe(tick, event.at_ms, trusted=event.confirmed)
         key = (tick.contract, tick.source)
         if problem is not None:
-            _refuse_tick(work, key, problem)
+            refused[key] = problem
         elif not watch.quiet(key, tick.price):
-            work.due |= watch.crossed(key, tick.price)
+            crossed |= watch.crossed(key, tick.price)
 
 
 def _refuse_tick(work: Work, key: Key, problem: str) -> None:
@@ -159,10 +174,6 @@ def _refuse_tick(work: Work, key: Key, problem: str) -> None:
             Severity.WARNING, "price_refused", f"{key[0]} {key[1]}", f"price refused: {problem}"
         )
     refusing[key] = problem
-
-
-def _on_woke(work: Work, event: Woke) -> None:
-    """Nothing: what is due is looked up for every event."""
 
 
 def _on_funding(work: Work, event: FundingPaid) -> None:
@@ -177,7 +188,9 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
     work.record(
         FundingPosted(work.now_ms, event.account, event.contract, event.rate, event.mark, paid)
     )
-    work.due |= set(paid)
+    # What follows is decided with the next price: all funding of one instant is charged first.
+    for name in paid:
+        _arm(work.state, work.state.funds[name], work.now_ms)
 
 
 def _on_command(work: Work, event: Commanded) -> None:
@@ -192,7 +205,6 @@ def _on_command(work: Work, event: Commanded) -> None:
 
 
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
-    Woke: _on_woke,
     OrderReported: on_order,
     FillReported: on_fill,
     FundingPaid: _on_funding,
