@@ -82,5 +82,5 @@ LONGEST_NAP_S = 0.05
 async def sleep_until(clock: Clock, at_ms: int) -> None:
     """Sleep until `clock` shows `at_ms` or later; lets other tasks run even where it is past."""
     await asyncio.sleep(0)
-    while (delay_s := clock.seconds_until(at_ms)) > 0:  # noqa: ASYNC110 - a clock has no event to wait for
+    while (delay_s := clock.seconds_until(at_ms)) > 0:  # noqa: ASYNC110 - a clock has no event
         await asyncio.sleep(min(delay_s, LONGEST_NAP_S))
