@@ -8,7 +8,6 @@ out of here: its exceptions can quote whole requests, so they are told in our ow
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -21,8 +20,9 @@ from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.money import ZERO, number, positive
+from rebalancer.core.money import positive
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
+from rebalancer.exchanges import UNREADABLE, contract_of, in_our_words, nearest, open_exchange
 from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and the longest pause between two of those
@@ -42,19 +42,6 @@ _RAW: Mapping[str, Mapping[PriceSource, str]] = {
     "mexc": {PriceSource.MARK: "fairPrice", PriceSource.INDEX: "indexPrice"},
     "hyperliquid": {PriceSource.MARK: "markPx", PriceSource.INDEX: "oraclePx"},
 }
-#: what a failure means, by the nearest class of ccxt's tree that stands here
-_IN_OUR_WORDS = {
-    "RateLimitExceeded": "asks for fewer requests",
-    "DDoSProtection": "asks for fewer requests",
-    "OnMaintenance": "is under maintenance",
-    "RequestTimeout": "did not answer in time",
-    "TimeoutError": "did not answer in time",
-    "NetworkError": "could not be reached",
-    "PermissionDenied": "does not let us in",
-    "AuthenticationError": "does not let us in",
-    "BaseError": "refused the question",
-}
-_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 _log = structlog.get_logger(__name__)
 
@@ -99,7 +86,7 @@ class CcxtFeed:
         """
         if self._closed:
             return
-        self._exchange = _open(self._venue_id)
+        self._exchange = open_exchange(self._venue_id)
         while not self._closed:
             due_ms = self._clock.now_ms() + self._interval_ms
             ticks = await self._poll()
@@ -196,28 +183,12 @@ async def contracts(venue_id: str, symbols: Sequence[str]) -> dict[str, Contract
     Raises ConfigRefused for an unknown venue or contract, or one that is no linear perpetual;
     VenueUnavailable when the venue does not answer.
     """
-    exchange = _open(venue_id)
+    exchange = open_exchange(venue_id)
     try:
         await _load_markets(exchange, venue_id, symbols)
-        return {symbol: _contract(exchange.markets[symbol], venue_id) for symbol in symbols}
+        return {symbol: contract_of(exchange.markets[symbol], venue_id) for symbol in symbols}
     finally:
         await exchange.close()
-
-
-def _open(venue_id: str) -> Any:
-    """Return an exchange object of ccxt without credentials, or raise ConfigRefused."""
-    import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only live prices cost
-
-    if venue_id not in ccxt.exchanges:
-        raise ConfigRefused(f"venue {venue_id!r}: unknown{_nearest(venue_id, ccxt.exchanges)}")
-    exchange = getattr(ccxt, venue_id)()
-    if exchange.precisionMode != ccxt.TICK_SIZE:
-        raise ConfigRefused(f"venue {venue_id!r}: tells no lot and tick sizes through ccxt")
-    # Text keeps every digit. ccxt loses fields when it is given Decimal here.
-    exchange.number = str
-    # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
-    exchange.has["fetchCurrencies"] = False
-    return exchange
 
 
 async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) -> None:
@@ -230,12 +201,12 @@ async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) 
         if market is None:
             swaps = [name for name, market in exchange.markets.items() if market.get("swap")]
             raise ConfigRefused(
-                f"{symbol}: {venue_id} has no such contract" + _nearest(symbol, swaps)
+                f"{symbol}: {venue_id} has no such contract" + nearest(symbol, swaps)
             )
         if not (market.get("swap") and market.get("linear")):
             raise ConfigRefused(
                 f"{symbol}: is no linear perpetual at {venue_id}, and this version trades nothing "
-                "else" + _nearest(f"{symbol}:{market.get('quote')}", exchange.markets)
+                "else" + nearest(f"{symbol}:{market.get('quote')}", exchange.markets)
             )
 
 
@@ -256,35 +227,5 @@ async def _read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: floa
     try:
         async with asyncio.timeout(within_s):
             return await retrying(ask)
-    except (ccxt.BaseError, TimeoutError, *_UNREADABLE) as error:
-        raise VenueUnavailable(f"{venue_id} {_in_our_words(error)}") from None
-
-
-def _in_our_words(error: BaseException) -> str:
-    for ancestor in type(error).__mro__:
-        if ancestor.__name__ in _IN_OUR_WORDS:
-            return _IN_OUR_WORDS[ancestor.__name__]
-    return "gave an answer that cannot be read"
-
-
-def _contract(market: Mapping[str, Any], venue_id: str) -> Contract:
-    symbol = market["symbol"]
-    steps, limits = market.get("precision") or {}, market.get("limits") or {}
-
-    def limit(name: str) -> Decimal:
-        least = (limits.get(name) or {}).get("min")
-        return ZERO if least is None else number(least, f"{venue_id} {symbol}: least {name}")
-
-    return Contract(
-        symbol=symbol,
-        contract_size=positive(market.get("contractSize"), f"{venue_id} {symbol}: contract size"),
-        lot=positive(steps.get("amount"), f"{venue_id} {symbol}: lot"),
-        tick=positive(steps.get("price"), f"{venue_id} {symbol}: tick"),
-        min_amount=limit("amount"),
-        min_notional=limit("cost"),
-    )
-
-
-def _nearest(name: str, names: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; the nearest is {close[0]}" if close else ""
+    except (ccxt.BaseError, TimeoutError, *UNREADABLE) as error:
+        raise VenueUnavailable(f"{venue_id} {in_our_words(error)}") from None

@@ -1,0 +1,139 @@
+"""ccxt behind our own transport: it builds, signs and parses; what leaves, and how often, is ours.
+
+No ccxt object or exception gets out of here: their texts hold whole signed requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import tenacity
+
+from rebalancer.errors import BrokenInvariant, VenueUnavailable, ensure
+from rebalancer.exchanges import UNREADABLE, in_our_words
+from rebalancer.venues.rates import Cost, Limiter
+from rebalancer.venues.transport import Reply, SignedRequest, Transport
+
+T = TypeVar("T")
+
+#: a question is asked again after network failures for this long, and no longer
+QUESTION_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 2.0
+
+_captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", default=None)
+_cost: ContextVar[Cost | None] = ContextVar("cost", default=None)
+
+
+class _Captured(Exception):
+    """Raised through ccxt once it has signed a request that it must not send."""
+
+
+class CcxtClient:
+    """One venue with one set of keys. Use inside the running loop."""
+
+    def __init__(self, exchange: Any, transport: Transport, limiter: Limiter) -> None:
+        """Take over `exchange`: from now on every request of it goes through `transport`."""
+        self._exchange = exchange
+        self._transport = transport
+        self._limiter = limiter
+        self.venue_id: str = exchange.id
+        exchange.enableRateLimit = False
+        exchange.fetch = self._fetch
+        # A second send hidden inside ccxt would be a second order.
+        ensure(not exchange.options.get("maxRetriesOnFailure"), "ccxt must never send again")
+
+    @property
+    def markets(self) -> Mapping[str, Any]:
+        """The venue's markets as ccxt describes them; empty before they are loaded."""
+        return self._exchange.markets or {}
+
+    async def sign(self, build: Callable[[Any], Awaitable[Any]]) -> SignedRequest:
+        """Return the one request that `build(exchange)` would send, without sending it.
+
+        Raises BrokenInvariant when ccxt would send none, or asks something first.
+        """
+        captured: list[SignedRequest] = []
+        token = _captured.set(captured)
+        try:
+            await build(self._exchange)
+        except _Captured:
+            return captured[0]
+        finally:
+            _captured.reset(token)
+        raise BrokenInvariant(f"{self.venue_id}: ccxt built no request")
+
+    async def write(self, request: SignedRequest, cost: Cost) -> Reply:
+        """Send a signed request once, as soon as the limits let an urgent one through."""
+        ticket = await self._limiter.enter(cost, urgent=True)
+        try:
+            return await self._transport.send(request)
+        finally:
+            self._limiter.leave(ticket)
+
+    async def ask(self, question: Callable[[Any], Awaitable[T]], cost: Cost) -> T:
+        """Ask something that changes nothing, again after network failures.
+
+        Raises VenueUnavailable in our own words.
+        """
+        import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
+        retrying = tenacity.AsyncRetrying(
+            # An allow-list: anything wider would catch cancellation and go on asking.
+            retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
+            stop=tenacity.stop_after_delay(QUESTION_SECONDS / 2),
+            wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
+            reraise=True,
+        )
+        token = _cost.set(cost)
+        try:
+            return await retrying(question, self._exchange)
+        except (ccxt.BaseError, *UNREADABLE) as error:
+            raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
+        finally:
+            _cost.reset(token)
+
+    async def close(self) -> None:
+        """Give up every connection; may be called twice."""
+        await self._transport.close()
+        await self._exchange.close()
+
+    async def _fetch(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+    ) -> Any:
+        """Stand in for ccxt's own fetch: hand a write out unsent, send a read."""
+        exchange = self._exchange
+        request = SignedRequest(method, url, exchange.prepare_request_headers(headers), body)
+        captured = _captured.get()
+        if captured is not None:
+            captured.append(request)
+            raise _Captured
+        ticket = await self._limiter.enter(_cost.get() or {})
+        try:
+            reply = await self._transport.send(request)
+        finally:
+            self._limiter.leave(ticket)
+        return self._read(request, reply)
+
+    def _read(self, request: SignedRequest, reply: Reply) -> Any:
+        """Return the decoded body, or raise what ccxt would raise for it."""
+        import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
+        evidence, exchange = reply.evidence, self._exchange
+        if evidence.status is None or evidence.body is None:
+            raise ccxt.NetworkError(evidence.failure)
+        try:
+            decoded = json.loads(evidence.body)
+        except ValueError:
+            decoded = None
+        told = (evidence.status, "", request.url, request.method)
+        sent = (dict(request.headers), request.body)
+        exchange.handle_errors(*told, dict(reply.headers), evidence.body, decoded, *sent)
+        exchange.handle_http_status_code(*told, evidence.body)
+        return evidence.body if decoded is None else decoded
