@@ -19,7 +19,7 @@ from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.watcher import Watcher
-from rebalancer.feeds.candles import read_history
+from rebalancer.feeds.candles import History, read_history
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
@@ -86,7 +86,9 @@ async def _wire(
     control: bool,
 ) -> Daemon:
     history = await store.load()
-    clock = _clock(config, history)
+    last_ms = max((record.at_ms for record in history), default=0)
+    played = _played(config)
+    clock = _clock(config, played, last_ms)
     desk = desk_of(config, await _venue_contracts(config))
     start = Start(
         at_ms=clock.now_ms(),
@@ -105,7 +107,11 @@ async def _wire(
                 FundingPaid(due.at_ms, venue.book.account, due.contract, due.rate, due.mark)
             )
 
-    feed = _feed(config, desk, clock, history, settle)
+    if config.feed.source is FeedSource.REPLAY:
+        sources = sources_of(desk, second_opinion=False)
+        feed: PriceFeed = ReplayFeed(played, clock, sources, settle, after_ms=last_ms)
+    else:
+        feed = _feed(config, desk, clock, history, settle)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
     return Daemon(
         state=recovered.state,
@@ -122,13 +128,20 @@ async def _wire(
     )
 
 
-def _clock(config: Config, history: Sequence[Record]) -> Clock:
-    """Real prices need real time; a played market may run faster, and never back in time."""
+def _played(config: Config) -> list[History]:
+    if config.feed.source is not FeedSource.REPLAY:
+        return []
+    return [read_history(symbol, path) for symbol, path in config.feed.files.items()]
+
+
+def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:
+    """Real prices need real time, histories their own; neither market ever goes back in time."""
     if config.feed.source is FeedSource.CCXT:
         return WallClock()
-    now_ms = WallClock().now_ms()
-    last_ms = history[-1].at_ms if history else 0
-    return FastClock(int(config.feed.speed), max(now_ms, last_ms + 1))
+    begin_ms = WallClock().now_ms()
+    if played:
+        begin_ms = min(history.times_ms[0] for history in played)
+    return FastClock(int(config.feed.speed), max(begin_ms, last_ms + 1))
 
 
 async def _venue_contracts(config: Config) -> dict[str, Contract]:
@@ -182,9 +195,6 @@ def _feed(
         venue = config.feed.venue or ""
         sources = sources_of(desk, second_opinion=True)
         return CcxtFeed(venue, sources, clock, config.feed.interval_ms)
-    if config.feed.source is FeedSource.REPLAY:
-        histories = [read_history(symbol, path) for symbol, path in config.feed.files.items()]
-        return ReplayFeed(histories, clock, sources_of(desk, second_opinion=False), settle)
     return SimulatedFeed(
         _market(config, desk, clock, last_marks(history)), clock, config.feed.interval_ms, settle
     )

@@ -29,8 +29,10 @@ class ReplayFeed:
         clock: Clock,
         sources: Mapping[str, tuple[PriceSource, ...]],
         on_funding: FundingSink | None = None,
+        *,
+        after_ms: int | None = None,
     ) -> None:
-        """Take what to play; a history without sources raises InputRefused."""
+        """Take what to play, later than `after_ms`; without sources it raises InputRefused."""
         for history in histories:
             if not sources.get(history.contract):
                 raise InputRefused(f"{history.contract}: prices are given, but no fund holds it")
@@ -38,12 +40,15 @@ class ReplayFeed:
         self._clock = clock
         self._sources = sources
         self._on_funding = on_funding
+        self._after_ms = after_ms
         self._last: dict[str, Decimal] = {}
         self._closed = False
 
     async def prices(self) -> AsyncIterator[PricesObserved]:
         """Yield prices until the histories end or the feed is closed."""
         for moment in self._moments:
+            if self._after_ms is not None and moment.at_ms <= self._after_ms:
+                continue  # played in an earlier life of the desk
             await sleep_until(self._clock, moment.at_ms)
             if self._closed:
                 return

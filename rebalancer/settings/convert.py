@@ -130,7 +130,9 @@ def _feed(settings: Settings) -> FeedSettings:
 
 
 def _unfed(feed: FeedSettings, funds: Mapping[str, Fund], places: Places) -> list[Problem]:
-    """Find contracts for which the feed, as configured, can have no price."""
+    """Find contracts for which the feed can have no price, and a speed it cannot run at."""
+    if feed.speed % 1:
+        return [places.problem(("feed", "speed"), f"{feed.speed:f} is not a whole number")]
     if feed.source is FeedSource.CCXT and feed.venue in (None, PAPER_VENUE):
         return [places.problem(("feed", "venue"), "name the exchange whose prices to read")]
     if feed.source is not FeedSource.REPLAY:
