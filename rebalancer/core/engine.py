@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.actions import Action, Severity
@@ -42,15 +41,12 @@ from rebalancer.core.records import (
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.trading import end_run_if_settled, plan_orders
-from rebalancer.core.triggers import Standing, quiet_ranges
-from rebalancer.core.watch import Range
+from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import CommandRefused, ensure
 
 #: rounds of decide, plan and settle in one step; more would mean that a rule fires for ever
 ROUNDS_MAX = 10
-#: a range that every price leaves
-RESTLESS: Range = (Decimal("Infinity"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +225,7 @@ def _arm(state: DeskState, fund: FundState, now_ms: int) -> None:
     if not fund.restless and fund.launched_ms is not None:
         worth = Work(state, now_ms).worth(fund)
     if worth is None or _waits_for_price(fund):
-        state.watch.arm(fund.name, dict.fromkeys(keys, RESTLESS))
+        state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
         return
     standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)
     state.watch.arm(fund.name, quiet_ranges(standing))

@@ -12,11 +12,14 @@ from decimal import Decimal
 
 from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.market import Key
-from rebalancer.core.methodology import PriceMove, Side, Trigger, losing_move
+from rebalancer.core.methodology import PriceMove, Ratio, Side, Trigger, losing_move
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.nav import Point, Valuation
 from rebalancer.core.position import Holding
 from rebalancer.core.watch import Range
+
+#: a range that every price leaves
+NEVER_QUIET: Range = (Decimal("Infinity"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def _formula_triggers(fund: Fund, symbol: str, point: Point | None) -> Iterator[
         return
     base, source = point.prices[symbol], fund.price_source
     if point.leverage != 0:
-        price = base * (ONE - ONE / point.leverage)
+        price = base * (point.leverage - ONE) / point.leverage
         yield TriggerPrice(Trigger.GAP, symbol, source, price, falling=point.leverage > 0)
     rule = fund.methodology.price_move
     if rule is None:
@@ -67,15 +70,16 @@ def _leverage_triggers(fund: Fund, symbol: str, holding: Holding) -> Iterator[Tr
     yield TriggerPrice(Trigger.GAP, symbol, mark, -cash / units, falling=units > 0)
     levels = []
     if rules.emergency:
-        levels.append((Trigger.EMERGENCY, rules.emergency.level.value))
+        levels.append((Trigger.EMERGENCY, rules.emergency.level))
     if rules.leverage_cap:
-        levels.append((Trigger.LEVERAGE_CAP, rules.leverage_cap.upper))
+        levels.append((Trigger.LEVERAGE_CAP, Ratio(numerator=rules.leverage_cap.upper)))
     for trigger, level in levels:
-        # abs(u) P = level (cash + u P), solved for P; a long at a level of 1 has no such price.
-        scale = (level - ONE) if units > 0 else (level + ONE)
+        # abs(u) P = n / d (cash + u P), solved for P in one division, so that an edge which is a
+        # price is met exactly; a long at a level of 1 has no such price.
+        scale = level.denominator * abs(units) - level.numerator * units
         if scale:
-            price = -level * cash / units / scale if units > 0 else level * cash / -units / scale
-            falling = units > 0 and scale > 0
+            price = level.numerator * cash / scale
+            falling = units > 0 and scale < 0
             yield TriggerPrice(trigger, symbol, mark, price, falling=falling)
 
 
@@ -104,7 +108,21 @@ def quiet_ranges(standing: Standing) -> dict[Key, Range]:
         price = point.prices[symbol] * (ONE + move)
         winner = TriggerPrice(Trigger.NONE, symbol, fund.price_source, price, falling=move < 0)
         triggers = (*triggers, winner)
-    return _single_ranges(triggers)
+    return _with_restless_mark(standing, _single_ranges(triggers))
+
+
+def _with_restless_mark(standing: Standing, ranges: dict[Key, Range]) -> dict[Key, Range]:
+    """Ask for every mark while the fund's own price is beyond a trigger.
+
+    A losing-side move also asks for the leverage, which the mark alone can lift over the target.
+    """
+    (symbol,), source = standing.fund.symbols, standing.fund.price_source
+    low, high = ranges.get((symbol, source), (None, None))
+    price = standing.worth.prices[symbol]
+    beyond = (low is not None and price <= low) or (high is not None and price >= high)
+    if beyond and source is not PriceSource.MARK:
+        ranges[symbol, PriceSource.MARK] = NEVER_QUIET
+    return ranges
 
 
 def _single_ranges(triggers: tuple[TriggerPrice, ...]) -> dict[Key, Range]:
