@@ -76,9 +76,9 @@ def random_case(seed: int, members: int) -> tuple[Fund, Holding, Point | None, d
     plain = Methodology(emergency=None)
     base = {symbol: D(dice.randrange(1, 10**6)) / 100 for symbol in symbols}
     drift = D(dice.randrange(-40, 41)) / 1000
-    held = Holding()
+    held, share = Holding(), dice.choice([700, 700, 700, 100, 0])
     for symbol, weight in basket.items():
-        units = target * 700 * weight / base[symbol] * (1 + D(dice.randrange(-90, 91)) / 1000)
+        units = share * target * weight / base[symbol] * (1 + D(dice.randrange(-90, 91)) / 1000)
         held.move(symbol, units.quantize(D("1e-18")))
         held.cash -= held.units.get(symbol, D(0)) * base[symbol]
     held.cash += 700
