@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+#: only what needs the shared histories or a real PostgreSQL may be skipped, and no more than this
+SKIPS_MAX = 100
+
 _REAL_CONNECT = socket.socket.connect
 _REAL_CONNECT_EX = socket.socket.connect_ex
 
@@ -38,3 +41,12 @@ def _guarded(real: Callable[..., Any]) -> Callable[..., Any]:
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _guarded(_REAL_CONNECT))
     monkeypatch.setattr(socket.socket, "connect_ex", _guarded(_REAL_CONNECT_EX))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that skipped more than it may: a green run must have run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter is not None else 0
+    if skipped > SKIPS_MAX:
+        reporter.write_line(f"{skipped} tests were skipped, {SKIPS_MAX} may be", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
