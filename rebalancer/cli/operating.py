@@ -111,11 +111,13 @@ def ask(config: Path | None, request: dict[str, str]) -> dict[str, Any]:
         raise DeskUnreachable(
             f"no desk answers at {path}; start one with: rebalancer run"
         ) from None
-    if not line:
-        raise DeskUnreachable(f"the desk at {path} stopped before it answered")
-    answer: dict[str, Any] = json.loads(line)
-    if not answer.pop("ok"):
-        raise CommandRefused(str(answer["error"]))
+    try:
+        answer: dict[str, Any] = json.loads(line)
+        refusal = None if answer.pop("ok") else str(answer["error"])
+    except (ValueError, TypeError, KeyError):
+        raise DeskUnreachable(f"the desk at {path} stopped before it answered") from None
+    if refusal is not None:
+        raise CommandRefused(refusal)
     return answer
 
 

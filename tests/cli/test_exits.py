@@ -1,0 +1,93 @@
+"""How an error becomes one sentence and a code that scripts can rely on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+
+from rebalancer import __version__
+from rebalancer.cli.exits import DeskUnreachable, code_of, told
+from rebalancer.errors import (
+    BrokenInvariant,
+    CommandRefused,
+    ConfigRefused,
+    DeskError,
+    InputRefused,
+    StoreUnavailable,
+    VenueUnavailable,
+)
+from tests.cli.conftest import Run
+
+CODES = [
+    (ConfigRefused("x"), 2),
+    (InputRefused("x"), 2),
+    (CommandRefused("x"), 4),
+    (StoreUnavailable("another desk (pid 7) already runs on it"), 4),
+    (StoreUnavailable("the disk is full"), 1),
+    (VenueUnavailable("x"), 1),
+    (BrokenInvariant("x"), 1),
+    (DeskUnreachable("x"), 6),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), CODES, ids=lambda each: type(each).__name__)
+def test_every_error_has_its_code(error: DeskError, code: int) -> None:
+    assert code_of(error) == code
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(("error", "code"), CODES, ids=lambda each: type(each).__name__)
+def test_every_error_is_told_on_standard_error(
+    error: DeskError, code: int, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @told
+    def command(*, as_json: bool) -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        command(as_json=as_json)
+    assert ended.value.exit_code == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    if as_json:
+        assert json.loads(err) == {
+            "message_type": "exit_error",
+            "code": code,
+            "message": str(error),
+        }
+    else:
+        assert err == f"rebalancer: {error}\n"
+
+
+def test_an_interrupt_has_the_shells_code(capsys: pytest.CaptureFixture[str]) -> None:
+    @told
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bug_is_not_dressed_up_as_an_operators_mistake() -> None:
+    @told
+    def command() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command()
+
+
+def test_the_version(run: Run) -> None:
+    assert run("version").out == f"rebalancer {__version__}\n"
+    assert run("version", "--json").json == {"version": __version__}
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["plan", "--nope"], ["history", "-n", "x"]])
+def test_a_slip_of_the_keyboard_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err

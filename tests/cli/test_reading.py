@@ -1,0 +1,159 @@
+"""Commands that read a store while no desk runs: tables for people, documents for programs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from rebalancer.store.sql import open_store
+from tests.cli.conftest import Run
+from tests.factories import BTC
+
+pytestmark = pytest.mark.usefixtures("store")
+READERS = ["status", "nav", "history", "plan"]
+
+
+def test_status_says_what_each_fund_is_worth_and_why_nothing_happens(run: Run) -> None:
+    document = run("status", "--json").json
+    assert (document["running"], document["mode"]) == (False, "paper")
+    assert list(document["funds"]) == ["BTC1S", "BTC3L"]
+    fund = document["funds"]["BTC3L"]
+    assert fund["state"] == "active"
+    assert fund["verdict"] == "nothing is due"
+    assert fund["next_fixed"] == "2026-01-02T02:30:00Z"
+    assert Decimal(fund["leverage"]) < 3
+    assert document["unresolved_orders"] == []
+
+
+def test_status_for_people(run: Run) -> None:
+    answer = run("status")
+    assert answer.code == 0
+    assert "no desk runs" in answer.err
+    for text in ("BTC3L", "BTC1S", "3.0000x", "active", "nothing is due"):
+        assert text in answer.out
+    assert "no desk runs" not in answer.out
+
+
+def test_nav_has_both_navs_and_the_age_of_their_price(run: Run) -> None:
+    document = run("nav", "BTC3L", "--json").json
+    assert list(document) == ["BTC3L"]
+    fund = document["BTC3L"]
+    assert Decimal(fund["nav"]) * Decimal(fund["shares"]) == pytest.approx(Decimal(fund["equity"]))
+    assert Decimal(fund["formula_nav"]) > 0
+    assert fund["price_at"] == "2026-01-01T12:03:00Z"
+
+
+def test_nav_of_a_desk_that_does_not_run_is_shown_as_stale(run: Run) -> None:
+    answer = run("nav")
+    assert answer.out.count("stale") == 2
+    assert "live" not in answer.out
+
+
+def test_history_has_the_newest_run_first(run: Run) -> None:
+    runs = run("history", "--json").json
+    assert [one["trigger"] for one in runs] == ["price_move", "launch", "launch"]
+    newest = runs[0]
+    assert (newest["fund"], newest["status"]) == ("BTC3L", "done")
+    assert newest["ended_at"] is not None
+    assert Decimal(newest["leverage_before"]) > Decimal(newest["leverage_after"])
+    assert set(newest["delta_units"]) == {BTC}
+
+
+def test_history_of_one_fund_and_of_a_few_runs(run: Run) -> None:
+    assert [one["fund"] for one in run("history", "BTC1S", "--json").json] == ["BTC1S"]
+    assert len(run("history", "-n", "1", "--json").json) == 1
+    assert run("history", "-n", "0").code == 2
+
+
+def test_history_for_people(run: Run) -> None:
+    answer = run("history")
+    assert (answer.code, answer.err) == (0, "")
+    assert "price_move" in answer.out
+    assert "->" in answer.out
+
+
+def test_a_plan_from_the_store_says_how_old_it_is(run: Run) -> None:
+    answer = run("plan", "--json")
+    assert answer.code == 0
+    assert "old: the desk saved them then" in answer.err
+    document = answer.json
+    assert document["version"] == 1
+    assert list(document["funds"]) == ["BTC3L", "BTC1S"]
+    assert document["funds"]["BTC3L"]["trigger"] == "none"
+    assert document["orders"] == []
+
+
+def test_a_plan_for_people(run: Run) -> None:
+    answer = run("plan", "BTC1S")
+    assert "Plan as of 2026-01-01T12:03:00Z" in answer.out
+    assert "no orders" in answer.out
+    assert "BTC3L" not in answer.out
+
+
+@pytest.mark.parametrize("command", ["nav", "history", "plan"])
+def test_an_unknown_fund_is_named_together_with_the_known_ones(run: Run, command: str) -> None:
+    answer = run(command, "BTC9L")
+    assert answer.code == 2
+    lines = answer.err.splitlines()
+    assert "BTC9L" in lines[-1]
+    assert "BTC3L" in lines[-1]
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_numbers_in_documents_are_text(run: Run, command: str) -> None:
+    def walk(value: object) -> None:
+        assert not isinstance(value, float)
+        for each in value.values() if isinstance(value, dict) else ():
+            walk(each)
+        for each in value if isinstance(value, list) else ():
+            walk(each)
+
+    walk(run(command, "--json").json)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_reading_changes_nothing(run: Run, command: str, store: Path) -> None:
+    before = store.read_bytes()
+    assert run(command).code == 0
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", READERS)
+async def test_reading_works_while_another_process_writes(
+    run: Run, command: str, store: Path
+) -> None:
+    writer = open_store(f"sqlite:///{store}")
+    try:
+        assert run(command).code == 0
+    finally:
+        await writer.close()
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_without_a_store_every_reader_says_so(run: Run, command: str, store: Path) -> None:
+    store.unlink()
+    answer = run(command)
+    assert answer.code == 2
+    assert "there is no store" in answer.sentence
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_file_that_is_no_store_is_left_as_it_is(run: Run, command: str, store: Path) -> None:
+    for content in (b"", b"\x00\xff" * 2_000, b"precious text\n"):
+        store.write_bytes(content)
+        answer = run(command)
+        assert answer.code in (1, 2)
+        assert "desk.db" in answer.sentence
+        assert store.read_bytes() == content
+
+
+def test_a_fund_that_left_the_configuration_is_told_in_a_sentence(run: Run, folder: Path) -> None:
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("[funds.BTC1S]", "[funds.BTC2S]"))
+    answer = run("plan")
+    assert answer.code in (1, 2)
+    assert "BTC1S" in answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err
