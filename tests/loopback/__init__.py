@@ -1,0 +1,6 @@
+"""A loopback venue: two real exchange protocols over one small matching core, on 127.0.0.1.
+
+What comes in is read into a `Call` (calls), checked and answered by a protocol (binance, xt) that
+is a pure function over the matching core (matching), and put on the wire by a fault (faults) that
+may mutilate it. Only `server` and `streams` touch sockets.
+"""
