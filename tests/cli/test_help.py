@@ -1,0 +1,89 @@
+"""Help is for people in a hurry: nothing heavy is imported to print it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+
+from rebalancer.cli.app import app
+
+HEAVY = ("ccxt", "sqlalchemy", "alembic", "pydantic_settings", "apscheduler", "structlog")
+COMMANDS = [
+    [],
+    *[[info.callback.__name__] for info in app.registered_commands if info.callback],
+    ["config"],
+    ["config", "check"],
+]
+LOADED = """
+import sys
+from rebalancer.cli.app import main
+sys.argv[0] = "rebalancer"
+try:
+    main()
+except SystemExit as ended:
+    code = ended.code
+loaded = [name for name in {heavy!r} if name in sys.modules]
+sys.stderr.write(f"{{code}} {{loaded}}")
+"""
+
+
+def timed(*arguments: str) -> float:
+    """Return how many seconds a Python process takes."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, timeout=60)
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda each: " ".join(each) or "app")
+def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(heavy=HEAVY), *arguments, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("Usage: rebalancer")
+    assert done.stderr == "0 []"
+
+
+def test_every_command_is_looked_at() -> None:
+    """The list above is read from the app: it must not be empty by an accident of its shape."""
+    names = {each[0] for each in COMMANDS if each}
+    assert {"run", "demo", "plan", "backtest", "status", "config"} <= names
+
+
+def test_it_takes_a_fraction_of_importing_ccxt() -> None:
+    """Both are measured here and now, alternately, so that a busy machine slows both."""
+    timed("-m", "rebalancer", "--help")
+    timed("-c", "import ccxt.pro")
+    ratios: list[float] = []
+    for _ in range(4):
+        for _ in range(3):
+            help_seconds = timed("-m", "rebalancer", "--help")
+            ratios.append(help_seconds / timed("-c", "import ccxt.pro"))
+        if statistics.median(ratios) <= 0.3:
+            break
+    sys.stdout.write(f"--help / import ccxt.pro = {statistics.median(ratios):.3f}\n")
+    assert statistics.median(ratios) <= 0.3
+
+
+def test_without_a_command_help_is_shown_and_the_exit_codes_are_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rebalancer"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    shown = done.stdout + done.stderr
+    places = [shown.index(f" {code}") for code in ("0 done", "1 failed", "2 wrong", "4 refused")]
+    assert all(before < after for before, after in pairwise(places))
+    assert "130 interrupted" in " ".join(shown.split())
