@@ -78,8 +78,7 @@ def beat(core: Core, channel: Channel, now_ms: int) -> Iterable[Any]:
 def _prices(
     core: Core, channel: Channel, instruments: list[Instrument], now_ms: int
 ) -> Iterator[Any]:
-    makers = (("markPrice", "@arr", _mark), ("bookTicker", "", _book), ("ticker", "@arr", _day))
-    for name, suffix, shape in makers:
+    for name, suffix, shape in _SHAPES:
         everyone = {f"!{name}{suffix}", f"!{name}{suffix}@1s"}
         for topic in sorted(everyone & channel.topics):
             documents = [shape(core, instrument, now_ms) for instrument in instruments]
@@ -150,6 +149,20 @@ def _day(_core: Core, instrument: Instrument, now_ms: int) -> shapes.Document:
         "L": 1000,
         "n": 1000,
     }
+
+
+def _mini(core: Core, instrument: Instrument, now_ms: int) -> shapes.Document:
+    day = _day(core, instrument, now_ms)
+    return {"e": "24hrMiniTicker", **{name: day[name] for name in "Escohlvq"}}
+
+
+#: name of a stream, what the stream of all adds to it, and its frame
+_SHAPES = (
+    ("markPrice", "@arr", _mark),
+    ("bookTicker", "", _book),
+    ("ticker", "@arr", _day),
+    ("miniTicker", "@arr", _mini),
+)
 
 
 def _private(core: Core, happened: OrderMoved | WalletMoved | LeverageMoved) -> shapes.Document:
