@@ -18,6 +18,8 @@ DAY_MS = 24 * HOUR_MS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 _MILLISECONDS = re.compile(r"-?[0-9]{9,15}")
+#: the years 1 to 9999, which can be written
+_WRITABLE = range(-62_135_596_800_000, 253_402_300_800_000)
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
 
@@ -39,7 +41,7 @@ def to_datetime(at_ms: int) -> datetime:
 
 def parse(value: object, what: str = "time") -> int:
     """Return ISO 8601 text with an offset, or Unix milliseconds, as milliseconds."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value in _WRITABLE:
         return value
     if isinstance(value, str):
         if _MILLISECONDS.fullmatch(value.strip()):

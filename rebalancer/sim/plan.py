@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any
 
 from rebalancer.core import engine
@@ -30,7 +30,20 @@ VERSION = 1
 
 
 def plan(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the plan document of `snapshot`: one step of the engine, written down."""
+    """Return the plan document of `snapshot`: one step of the engine, written down.
+
+    Raises InputRefused where its numbers cannot be computed exactly together.
+    """
+    try:
+        return _plan(snapshot)
+    except DecimalException:
+        raise InputRefused(
+            "the snapshot's numbers are too far apart to be computed exactly together; "
+            "check its prices, shares, cash and units"
+        ) from None
+
+
+def _plan(snapshot: Snapshot) -> dict[str, Any]:
     state = snapshot.state
     for tick in snapshot.ticks:
         state.market.observe(tick, snapshot.as_of_ms, trusted=True)

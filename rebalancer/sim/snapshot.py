@@ -13,7 +13,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.instant import parse
+from rebalancer.core.instant import iso, parse
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, number, positive, total
 from rebalancer.core.nav import Point
@@ -22,6 +22,9 @@ from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import Run, RunPlan
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
+
+#: what is larger or smaller is a slip of the pen, and its products would not be exact
+MAGNITUDE_DIGITS = 24
 
 _TOP = ("version", "as_of", "trigger", "contracts", "prices", "funds", "accounts")
 _CONTRACT = ("contract_size", "lot", "tick", "min_amount", "min_notional")
@@ -151,6 +154,20 @@ def _only(table: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
         raise InputRefused(f"{where}: unknown key {key!r}{hint}")
 
 
+def _number(value: Any, where: str) -> Decimal:
+    result = number(value, where)
+    if result and abs(result.adjusted()) > MAGNITUDE_DIGITS:
+        raise InputRefused(
+            f"{where}: {value} is out of reach; numbers lie between 1e-{MAGNITUDE_DIGITS} and "
+            f"1e{MAGNITUDE_DIGITS}"
+        )
+    return result
+
+
+def _positive(value: Any, where: str) -> Decimal:
+    return positive(_number(value, where), where)
+
+
 def _forced(value: Any, name: str) -> Trigger | None:
     if value == "auto":
         return None
@@ -172,7 +189,7 @@ def _desk(desk: Desk, contracts: Mapping[str, Any], funds: Mapping[str, Any], na
         table = _table(fields, where)
         _only(table, _CONTRACT, where)
         values: dict[str, Any] = {
-            key: number(value, f"{where}.{key}") for key, value in table.items()
+            key: _number(value, f"{where}.{key}") for key, value in table.items()
         }
         merged[symbol] = replace(merged.get(symbol, Contract(symbol)), **values)
     for fund in funds:
@@ -191,9 +208,9 @@ def _ticks(
         where = f'{name}: prices."{symbol}"'
         if isinstance(value, dict):
             _only(value, tuple(PriceSource), where)
-            by_source = {PriceSource(key): positive(each, where) for key, each in value.items()}
+            by_source = {PriceSource(key): _positive(each, where) for key, each in value.items()}
         else:
-            by_source = dict.fromkeys(PriceSource, positive(value, where))
+            by_source = dict.fromkeys(PriceSource, _positive(value, where))
         if symbol in state.holders:
             ticks += [PriceTick(symbol, src, price, as_of_ms) for src, price in by_source.items()]
     known = {(tick.contract, tick.source) for tick in ticks}
@@ -209,61 +226,74 @@ def _ticks(
 
 def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: str) -> None:
     _only(fields, _FUND, where)
-    fund.shares = positive(_need(fields, "shares", where), f"{where}.shares")
-    fund.holding.cash = number(_need(fields, "cash", where), f"{where}.cash")
+    fund.shares = _positive(_need(fields, "shares", where), f"{where}.shares")
+    fund.holding.cash = _number(_need(fields, "cash", where), f"{where}.cash")
     for symbol, units in _table(fields.get("units", {}), f"{where}.units").items():
         if symbol not in fund.fund.basket:
             raise InputRefused(f"{where}.units: {symbol} is not in the fund's basket")
-        fund.holding.move(symbol, number(units, f'{where}.units."{symbol}"'))
+        fund.holding.move(symbol, _number(units, f'{where}.units."{symbol}"'))
     fund.launched_ms = as_of_ms
     if "last_rebalance" in fields:
         table = _table(fields["last_rebalance"], f"{where}.last_rebalance")
-        fund.point = _read_point(fund, table, f"{where}.last_rebalance")
+        fund.point = _read_point(fund, table, as_of_ms, f"{where}.last_rebalance")
         fund.launched_ms = fund.point.at_ms
-    fund.fixed_settled_ms = _time(fields, "last_fixed", where)
-    fund.last_run_ms = _time(fields, "last_run_at", where)
-    fund.last_emergency_ms = _time(fields, "last_emergency_at", where)
-    if fund.point is None and fund.fixed_settled_ms is None and fund.fund.methodology.fixed:
-        # Never rebalanced: every instant that can still be caught up is open.
-        fund.fixed_settled_ms = as_of_ms - fund.fund.methodology.fixed.catch_up_ms - 1
+    fund.fixed_settled_ms = _time(fields, "last_fixed", where, as_of_ms)
+    fund.last_run_ms = _time(fields, "last_run_at", where, as_of_ms)
+    fund.last_emergency_ms = _time(fields, "last_emergency_at", where, as_of_ms)
+    if fund.fund.methodology.fixed:
+        # What is too old to be caught up is nobody's business here. Never rebalanced: all is open.
+        oldest_ms = as_of_ms - fund.fund.methodology.fixed.catch_up_ms - 1
+        begun_ms = oldest_ms if fund.point is None else fund.point.at_ms
+        after_ms = begun_ms if fund.fixed_settled_ms is None else fund.fixed_settled_ms
+        fund.fixed_settled_ms = max(after_ms, oldest_ms)
     state = fields.get("state", TradingState.ACTIVE)
     if state not in tuple(TradingState):
         raise InputRefused(f"{where}.state: {state!r} is not one of {', '.join(TradingState)}")
     fund.trading = TradingState(state)
     fund.trading_reason = "by the snapshot"
     if fields.get("run") is not None:
-        fund.run = _read_run(fund, _table(fields["run"], f"{where}.run"), f"{where}.run")
+        run = _table(fields["run"], f"{where}.run")
+        fund.run = _read_run(fund, run, as_of_ms, f"{where}.run")
 
 
-def _time(fields: Mapping[str, Any], key: str, where: str) -> int | None:
+def _time(fields: Mapping[str, Any], key: str, where: str, as_of_ms: int) -> int | None:
     value = fields.get(key)
-    return None if value is None else parse(value, f"{where}.{key}")
+    return None if value is None else _past(value, f"{where}.{key}", as_of_ms)
 
 
-def _read_point(fund: FundState, table: dict[str, Any], where: str) -> Point:
+def _past(value: Any, where: str, as_of_ms: int) -> int:
+    at_ms = parse(value, where)
+    if at_ms > as_of_ms:
+        raise InputRefused(
+            f"{where}: {iso(at_ms)} lies after as_of, {iso(as_of_ms)}; correct one of the two"
+        )
+    return at_ms
+
+
+def _read_point(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Point:
     _only(table, _POINT, where)
     prices = _table(_need(table, "prices", where), f"{where}.prices")
     for symbol in fund.fund.symbols:
         _need(prices, symbol, f"{where}.prices")
-    leverage = number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
+    leverage = _number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
     return Point(
-        at_ms=parse(_need(table, "at", where), f"{where}.at"),
-        nav=positive(_need(table, "nav", where), f"{where}.nav"),
+        at_ms=_past(_need(table, "at", where), f"{where}.at", as_of_ms),
+        nav=_positive(_need(table, "nav", where), f"{where}.nav"),
         prices={
-            symbol: positive(prices[symbol], f'{where}.prices."{symbol}"')
+            symbol: _positive(prices[symbol], f'{where}.prices."{symbol}"')
             for symbol in fund.fund.symbols
         },
         leverage=leverage,
     )
 
 
-def _read_run(fund: FundState, table: dict[str, Any], where: str) -> Run:
+def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Run:
     _only(table, _RUN, where)
     trigger = _need(table, "trigger", where)
     if trigger not in tuple(Trigger) or trigger == Trigger.NONE:
         raise InputRefused(f"{where}.trigger: {trigger!r} is not the name of a rule")
     targets = {
-        symbol: number(units, f'{where}.target_units."{symbol}"')
+        symbol: _number(units, f'{where}.target_units."{symbol}"')
         for symbol, units in _table(
             _need(table, "target_units", where), f"{where}.target_units"
         ).items()
@@ -271,14 +301,14 @@ def _read_run(fund: FundState, table: dict[str, Any], where: str) -> Run:
     for symbol in targets:
         if symbol not in fund.fund.basket:
             raise InputRefused(f"{where}.target_units: {symbol} is not in the fund's basket")
-    started_ms = parse(_need(table, "started_at", where), f"{where}.started_at")
-    last_ms = _time(table, "last_slice_at", where)
+    started_ms = _past(_need(table, "started_at", where), f"{where}.started_at", as_of_ms)
+    last_ms = _time(table, "last_slice_at", where, as_of_ms)
     plan = RunPlan(
         run_id=f"{fund.name}-under-way",
         fund=fund.name,
         trigger=Trigger(trigger),
         reason=f"a {trigger} run is under way",
-        target_leverage=number(
+        target_leverage=_number(
             table.get("target_leverage", fund.fund.target_leverage), f"{where}.target_leverage"
         ),
         target_units=targets,
@@ -345,11 +375,11 @@ def _read_position(
     """Return the account's books in signed base coins; they must net to what the funds hold."""
     if isinstance(value, dict):
         _only(value, ("long", "short"), where)
-        long_units = abs(number(value.get("long", 0), f"{where}.long"))
-        short_units = abs(number(value.get("short", 0), f"{where}.short"))
+        long_units = abs(_number(value.get("long", 0), f"{where}.long"))
+        short_units = abs(_number(value.get("short", 0), f"{where}.short"))
         books = {PositionSide.LONG: long_units, PositionSide.SHORT: -short_units}
     else:
-        units = number(value, where)
+        units = _number(value, where)
         books = {PositionSide.of(units, hedge=hedge): units}
     net = total(books.values())
     if net != held:

@@ -119,7 +119,7 @@ def test_a_published_simulators_path_gives_three_rebalances_and_4_503917() -> No
     backstop = only(emergency=emergency_at(4))
     known = desk(fund("3", methodology=backstop, initial_nav=D(20)))
     prices: list[Number] = [*bases, D("81.564"), D(84)]
-    rows = [(str(START + day * DAY_MS), price) for day, price in enumerate(prices)]
+    rows = [(str(START + day * DAY_MS), D(price)) for day, price in enumerate(prices)]
     told = replayed(known, history(rows)).document()["funds"]["3"]
     found = [D(each["prices"][BTC]).quantize(D("1e-3")) for each in told["rebalances"]]
     assert found == [D("115.556"), D("102.716"), D("91.303")]
@@ -129,7 +129,7 @@ def test_a_published_simulators_path_gives_three_rebalances_and_4_503917() -> No
 
 def test_losing_side_and_fixed_runs_follow_each_other_in_a_whole_desk() -> None:
     known = desk(fund("L"), fund("S", -3))
-    rows = [
+    rows: list[tuple[str, Number]] = [
         ("2026-01-01T02:30:00Z", 100),
         ("2026-01-01T12:00:00Z", 115),
         ("2026-01-02T02:30:00Z", "103.5"),
@@ -148,7 +148,8 @@ def test_losing_side_and_fixed_runs_follow_each_other_in_a_whole_desk() -> None:
 
 def test_a_wiped_fund_stays_at_a_formula_of_zero_beside_a_healthy_one() -> None:
     known = desk(fund("L"), fund("S", -3))
-    rows = [(str(START + hour * 3_600_000), price) for hour, price in enumerate([100, 140, 70, 70])]
+    prices: list[Number] = [100, 140, 70, 70]
+    rows = [(str(START + hour * 3_600_000), price) for hour, price in enumerate(prices)]
     told = replayed(known, history(rows)).document()["funds"]
     assert [each["trigger"] for each in told["S"]["rebalances"]] == ["gap"]
     assert (told["S"]["final_formula_nav"], told["S"]["final_nav"]) == ("0", "0")
