@@ -1,0 +1,266 @@
+"""The columns of the table of venues: what is asked of every venue, and how an answer is written.
+
+A row is values and small functions, nothing else. What ccxt says a venue can do is not used: it
+misleads where money is at stake (`docs/venues.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rebalancer.core.order import PositionSide
+from rebalancer.venues.evidence import Answer, Judge
+from rebalancer.venues.rates import Cost, Window
+
+Params = Mapping[str, Any]
+
+
+class Certainty(StrEnum):
+    """How we know a fact. No live venue has confirmed any."""
+
+    DOCUMENTED = "documented"  # the venue's own text, or a copy of it
+    CCXT_SOURCE = "ccxt source"  # what ccxt sends, parses or notes
+    UNVERIFIED = "unverified"  # said by others, or remembered
+
+
+class IdScope(StrEnum):
+    """Among which orders a client id may not come twice."""
+
+    OPEN_ORDERS = "open orders"
+    ALWAYS = "always"
+    UNKNOWN = "unknown"
+
+
+class Unit(StrEnum):
+    """What a number of an order counts; the same where a contract is one base coin."""
+
+    CONTRACTS = "contracts"
+    BASE = "base"
+
+
+class Ask(StrEnum):
+    """The kinds of request that the desk makes."""
+
+    ORDER = "order"
+    CANCEL = "cancel"
+    QUERY = "one order"
+    ORDERS = "list of orders"
+    TRADES = "own trades"
+    POSITIONS = "positions"
+    BALANCE = "balance"
+    FUNDING = "funding payments"
+    SETTINGS = "modes and leverage"
+    MARKETS = "markets"
+    PRICES = "prices"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of ccxt: `getattr(exchange, method)(*arguments)`."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """An order as a question or a cancel has to name it."""
+
+    #: ccxt's unified symbol
+    symbol: str
+    #: the venue's own name of the contract
+    market_id: str
+    #: the client id as the venue keeps it
+    client_id: str
+    #: the venue's order id; "" where it is not known
+    order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientIds:
+    """How our ids (26 characters of [a-z0-9]) stand at a venue."""
+
+    max_length: int
+    #: a pattern of the whole id
+    pattern: str
+    to_venue: Callable[[str], str]
+    #: the way back; returns foreign ids as they are
+    from_venue: Callable[[str], str]
+    scope: IdScope
+    rule: str
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """How an order is found by its client id, step after step until one answers with it."""
+
+    steps: Callable[[Named], tuple[Call, ...]]
+    #: whether the answers are the venue's own, not ccxt's unified orders
+    raw: bool
+    #: so long after its end an order is certainly found; None where the venue does not say
+    horizon_ms: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """What the amount fields of ccxt's unified answers count at a venue."""
+
+    request: Unit
+    order_amount: Unit
+    order_filled: Unit
+    order_remaining: Unit
+    trade: Unit
+    position: Unit
+    stream_order: Unit
+
+
+def units(every: Unit) -> Units:
+    """Return units of a venue that counts everything alike."""
+    return Units(
+        request=every,
+        order_amount=every,
+        order_filled=every,
+        order_remaining=every,
+        trade=every,
+        position=every,
+        stream_order=every,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling:
+    """How one of our intents is written for ccxt's `create_order`."""
+
+    #: parameters per book; a book that is not here does not exist at the venue
+    books: Mapping[PositionSide, Params]
+    #: ccxt's name of a limit order, or the venue's own number for an IOC order
+    order_type: str | int = "limit"
+    #: parameters of every order: IOC, cross margin
+    always: Params
+    #: parameters of an order that only shrinks a net position
+    shrink_net: Params = field(default_factory=dict)
+    #: parameters of an order that only shrinks a long or short book
+    shrink_hedged: Params = field(default_factory=dict)
+    #: ccxt compares the amount as a number, so it must be one; such amounts are whole
+    whole_amounts: bool = False
+    #: most significant digits of a price that is no whole number; None where only the tick counts
+    price_digits: int | None = None
+    #: parameter that carries the leverage of the account in every order; "" where none does
+    leverage_param: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One account setting: which ccxt method reads it, and which sets it."""
+
+    read: str = ""
+    set: str = ""
+    #: parameters of each call of `set`; several where each book is set apart
+    calls: tuple[Params, ...] = ({},)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """The ccxt.pro method that streams each price; None = poll."""
+
+    mark: str | None
+    index: str | None
+    bid_ask: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One window, for whom it counts, and how we know."""
+
+    window: Window
+    per: str
+    source: str
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a venue lets through, and what each kind of request takes of it."""
+
+    windows: tuple[Limit, ...]
+    costs: Mapping[Ask, Cost]
+    #: what a batch of n orders takes
+    batch: Callable[[int], Cost]
+    note: str = ""
+
+    @property
+    def rate_windows(self) -> tuple[Window, ...]:
+        """The windows as a Budget takes them."""
+        return tuple(limit.window for limit in self.windows)
+
+
+ReadBatch = Callable[[Any, Sequence[str]], tuple[Answer | None, ...]]
+"""Reads a decoded body: an answer per client id, None where there is none to be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Several orders in one request, by ccxt's `create_orders`."""
+
+    most: int
+    read: ReadBatch
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a good answer shows besides its order id; each returns "" where nothing is shown."""
+
+    market_id: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueFacts:
+    """One row of the table."""
+
+    #: ccxt's name of the venue
+    venue_id: str
+    title: str
+    #: the kind of account that the row is about; others are refused at start
+    account: str
+    client_ids: ClientIds
+    lookup: Lookup
+    #: how an order is cancelled; None where the venue needs its own order id and has none yet
+    cancel: Callable[[Named], Call | None]
+    batch: Batch | None
+    units: Units
+    spelling: Spelling
+    position_mode: Setting
+    margin_mode: Setting
+    leverage: Setting
+    streams: Streams
+    #: how long after its stamp the venue may still take a request; None where nothing bounds it
+    valid_ms: int | None
+    valid_note: str
+    limits: Limits
+    fee_query: str
+    funding_query: str
+    #: options of the ccxt object, so that an order is exactly one request
+    presets: Params
+    #: methods of the ccxt object that must be replaced by one that does nothing and returns True:
+    #: they send requests of their own, and no option stops them
+    silenced: tuple[str, ...] = ()
+    judge: Judge
+    shown: Shown
+    #: what the operator has to know
+    notes: tuple[str, ...] = ()
+
+    @property
+    def book(self) -> str:
+        """Which books the venue keeps, in words."""
+        hedged = PositionSide.LONG in self.spelling.books
+        if PositionSide.NET not in self.spelling.books:
+            return "hedge"
+        return "by account mode" if hedged else "one-way"
