@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 
-from rebalancer.clock import FastClock, WallClock
+from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.core.actions import Alert
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import FundingPaid, PricesObserved
@@ -107,9 +107,8 @@ async def _wire(
                 FundingPaid(due.at_ms, venue.book.account, due.contract, due.rate, due.mark)
             )
 
-    if config.feed.source is FeedSource.REPLAY:
-        sources = sources_of(desk, second_opinion=False)
-        feed: PriceFeed = ReplayFeed(played, clock, sources, settle, after_ms=last_ms)
+    if isinstance(clock, HeldClock):
+        feed: PriceFeed = _replay(desk, clock, inbox, played, settle, last_ms)
     else:
         feed = _feed(config, desk, clock, history, settle)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
@@ -138,10 +137,11 @@ def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:
     """Real prices need real time, histories their own; neither market ever goes back in time."""
     if config.feed.source is FeedSource.CCXT:
         return WallClock()
-    begin_ms = WallClock().now_ms()
-    if played:
-        begin_ms = min(history.times_ms[0] for history in played)
-    return FastClock(int(config.feed.speed), max(begin_ms, last_ms + 1))
+    speed = int(config.feed.speed)
+    if not played:
+        return FastClock(speed, max(WallClock().now_ms(), last_ms + 1))
+    begin_ms = max(last_ms + 1, min(history.times_ms[0] for history in played))
+    return HeldClock(FastClock(speed, begin_ms), begin_ms)
 
 
 async def _venue_contracts(config: Config) -> dict[str, Contract]:
@@ -180,6 +180,22 @@ def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> d
         book.recover(recovered.history)
         venues[name] = PaperVenue(book, clock)
     return venues
+
+
+def _replay(
+    desk: Desk,
+    clock: HeldClock,
+    inbox: Inbox,
+    played: Sequence[History],
+    settle: Callable[[FundingDue], None],
+    last_ms: int,
+) -> PriceFeed:
+    async def before(at_ms: int) -> None:
+        await inbox.emptied()
+        clock.hold_at(at_ms)
+
+    sources = sources_of(desk, second_opinion=False)
+    return ReplayFeed(played, clock, sources, settle, after_ms=last_ms, before=before)
 
 
 def _feed(

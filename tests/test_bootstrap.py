@@ -185,6 +185,20 @@ class TestReplay:
         runs = of(store.records, RunOpened)
         assert len({record.plan.run_id for record in runs}) == len(runs) == 3
         assert len(of(store.records, FundingPosted)) == 6
+        stamps = [record.at_ms for record in store.records]
+        assert stamps == sorted(stamps)
+
+    async def test_a_machine_that_stands_still_for_days_misses_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        store = MemoryStore()
+        daemon = await open_daemon(replay(tmp_path), store, control=False)
+        running = asyncio.create_task(daemon.run(asyncio.Event()))
+        await until(lambda: of(store.records, FundLaunched), "the fund is launched")
+        time.sleep(0.6)  # noqa: ASYNC251 - more than half a day at this speed
+        await asyncio.wait_for(running, 20)
+        outcomes = [record.settlement for record in of(store.records, FixedSettled)]
+        assert outcomes == [Settlement.RUN, Settlement.RUN]
 
     async def test_a_broken_file_is_refused_with_its_line(self, tmp_path: Path) -> None:
         broken = replay(tmp_path)

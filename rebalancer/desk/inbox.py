@@ -34,9 +34,12 @@ class Inbox:
         self._ticks_at_ms = 0
         self._woke: Woke | None = None
         self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._taken.set()
 
     def put(self, event: Event) -> None:
         """Take an event; never blocks."""
+        self._taken.clear()
         if isinstance(event, PricesObserved):
             for tick in event.ticks:
                 key = (event.confirmed, (tick.contract, tick.source))
@@ -56,6 +59,7 @@ class Inbox:
             raise CommandRefused("the desk is too busy to take a command; try again")
         reply: Reply = asyncio.get_running_loop().create_future()
         self._letters.append(Letter(command, reply))
+        self._taken.clear()
         self._arrived.set()
         return reply
 
@@ -63,6 +67,10 @@ class Inbox:
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._letters and not self._ticks and self._woke is None
+
+    async def emptied(self) -> None:
+        """Wait until everything that arrived was taken."""
+        await self._taken.wait()
 
     async def get(self) -> Letter:
         """Wait for the next event: facts and commands first, then prices, then the time."""
@@ -73,6 +81,12 @@ class Inbox:
 
     def take_now(self) -> Letter | None:
         """Return the next event, or None where there is none."""
+        letter = self._next()
+        if self.empty:
+            self._taken.set()
+        return letter
+
+    def _next(self) -> Letter | None:
         if self._letters:
             return self._letters.popleft()
         if self._ticks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 
 from rebalancer.clock import sleep_until
@@ -31,8 +31,13 @@ class ReplayFeed:
         on_funding: FundingSink | None = None,
         *,
         after_ms: int | None = None,
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
-        """Take what to play, later than `after_ms`; without sources it raises InputRefused."""
+        """Take what to play; a history without sources raises InputRefused.
+
+        What is not later than `after_ms` is left out. `before` is awaited with each instant: there
+        a desk catches up and lets its clock go on, so that no price is passed over or late.
+        """
         for history in histories:
             if not sources.get(history.contract):
                 raise InputRefused(f"{history.contract}: prices are given, but no fund holds it")
@@ -41,6 +46,7 @@ class ReplayFeed:
         self._sources = sources
         self._on_funding = on_funding
         self._after_ms = after_ms
+        self._before = before
         self._last: dict[str, Decimal] = {}
         self._closed = False
 
@@ -49,6 +55,8 @@ class ReplayFeed:
         for moment in self._moments:
             if self._after_ms is not None and moment.at_ms <= self._after_ms:
                 continue  # played in an earlier life of the desk
+            if self._before is not None:
+                await self._before(moment.at_ms)
             await sleep_until(self._clock, moment.at_ms)
             if self._closed:
                 return

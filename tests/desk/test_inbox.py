@@ -164,3 +164,17 @@ async def test_a_command_carries_the_promise_of_an_answer() -> None:
     assert letter is not None
     assert letter.reply is reply
     assert not reply.done()
+
+
+async def test_whoever_paces_the_desk_is_told_when_everything_was_taken() -> None:
+    inbox = Inbox()
+    await asyncio.wait_for(inbox.emptied(), 1)
+    inbox.put(tick(100))
+    inbox.put(report("r1"))
+    inbox.command(command())
+    waiting = asyncio.create_task(inbox.emptied())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        inbox.take_now()
+    await asyncio.wait_for(waiting, 1)
