@@ -6,7 +6,7 @@ No ccxt object or exception gets out of here: their texts hold whole signed requ
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -31,6 +31,10 @@ class _Captured(Exception):
     """Raised through ccxt once it has signed a request that it must not send."""
 
 
+class NoSuchOrder(VenueUnavailable):
+    """The venue answered, and what it answered is that it knows no such order."""
+
+
 class CcxtClient:
     """One venue with one set of keys. Use inside the running loop."""
 
@@ -53,17 +57,33 @@ class CcxtClient:
     async def sign(self, build: Callable[[Any], Awaitable[Any]]) -> SignedRequest:
         """Return the one request that `build(exchange)` would send, without sending it.
 
-        Raises BrokenInvariant when ccxt would send none, or asks something first.
+        Raises VenueUnavailable where ccxt itself refuses it: then nothing was sent.
         """
+        import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
         captured: list[SignedRequest] = []
         token = _captured.set(captured)
         try:
             await build(self._exchange)
         except _Captured:
             return captured[0]
+        except (ccxt.BaseError, *UNREADABLE) as error:
+            raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
         finally:
             _captured.reset(token)
         raise BrokenInvariant(f"{self.venue_id}: ccxt built no request")
+
+    def parse_orders(self, raw: Sequence[Any], market: Any) -> list[Mapping[str, Any]]:
+        """Return the venue's own order entries as ccxt's unified orders."""
+        return [self._exchange.parse_order(each, market) for each in raw]
+
+    def correct_clock(self, offset_ms: int) -> None:
+        """Stamp requests with the venue's time, which is `offset_ms` ahead of ours."""
+        self._exchange.options["timeDifference"] = -offset_ms
+
+    async def load_markets(self, cost: Cost) -> None:
+        """Load the venue's markets anew."""
+        await self.ask(lambda exchange: exchange.load_markets(reload=True), cost)
 
     async def write(self, request: SignedRequest, cost: Cost) -> Reply:
         """Send a signed request once, as soon as the limits let an urgent one through."""
@@ -87,9 +107,16 @@ class CcxtClient:
             wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
             reraise=True,
         )
+
+        async def once() -> T:
+            # tenacity looks whether the function itself is a coroutine function; a lambda is none.
+            return await question(self._exchange)
+
         token = _cost.set(cost)
         try:
-            return await retrying(question, self._exchange)
+            return await retrying(once)
+        except ccxt.OrderNotFound:
+            raise NoSuchOrder(f"{self.venue_id} knows no such order") from None
         except (ccxt.BaseError, *UNREADABLE) as error:
             raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
         finally:

@@ -26,7 +26,7 @@ from tests.loopback.presets import KEY, SECRET, binance
 from tests.loopback.server import LoopbackVenue
 
 BTC = "BTC/USDT:USDT"
-INSTRUMENT = "BTC-USDT"
+INSTRUMENT = "BTC/USDT"
 D = Decimal
 CONTRACT = Contract(BTC, D(1), D("0.001"), D("0.1"), D("0.001"), D(100))
 
@@ -143,7 +143,7 @@ async def test_a_desk_launches_rebalances_and_goes_on_after_a_restart():
             assert daemon.state.accounts["main"].position(BTC) == held(market)
         survivor = MemoryStore(store.records, through_codec=True)
         async with desk_on(market, survivor, fixed_at_ms) as (daemon, feed):
-            feed.move("49500")
+            feed.move("56000")
             await until(lambda: done(survivor, Trigger.PRICE_MOVE) == 2, "the other loser delevers")
             assert daemon.state.accounts["main"].position(BTC) == held(market)
         records = survivor.records

@@ -1,0 +1,259 @@
+"""Orders at an exchange: sent once, then asked about until their end is known, fill by fill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import Event, FillReported, OrderReported
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.money import ZERO, number, total
+from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.errors import InputRefused, VenueUnavailable
+from rebalancer.ports import Clock, Emit
+from rebalancer.venues.answers import judge_for
+from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
+from rebalancer.venues.evidence import Finding, decide
+from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
+from rebalancer.venues.requests import lookup_steps, named, order_request
+
+_log = structlog.get_logger(__name__)
+
+#: an IOC order is over at once; its end and its trades may take this long to be seen
+SETTLE_TRIES = 6
+SETTLE_PAUSE_SECONDS = 0.25
+#: an order is absent only this long after its request can no longer be taken
+VISIBILITY_MARGIN_MS = 10 * SECOND_MS
+#: what a venue lets a request live for, where it does not say
+LONGEST_VALIDITY_MS = 60 * SECOND_MS
+#: own trades are looked for from this long before the order was made: clocks differ
+TRADES_BEFORE_MS = 5 * SECOND_MS
+#: statuses of ccxt's unified orders that end an order
+ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One order as the venue describes it."""
+
+    order_id: str
+    over: bool
+    #: contracts filled in all
+    filled_contracts: Decimal
+
+
+class ExchangeOrders:
+    """Sends and settles the orders of one account."""
+
+    def __init__(
+        self,
+        client: CcxtClient,
+        facts: VenueFacts,
+        contracts: Mapping[str, Contract],
+        clock: Clock,
+        *,
+        leverage: int | None = None,
+    ) -> None:
+        self._client = client
+        self._facts = facts
+        self._contracts = contracts
+        self._clock = clock
+        self._leverage = leverage
+        self._absent_once: set[str] = set()
+
+    async def submit(self, intent: OrderIntent, emit: Emit) -> None:
+        """Send the order once; emit what is proved of it, then its fills and its end."""
+        finding = await self._send(intent)
+        emit(self._report(intent, finding.outcome, order_id=finding.order_id, why=finding.reason))
+        if finding.outcome is not Outcome.ACCEPTED:
+            return
+        if finding.order_id:
+            await self._settle_or_say_unknown(intent, finding.order_id, emit)
+        else:
+            await self.query(intent, emit)
+
+    async def query(self, intent: OrderIntent, emit: Emit) -> None:
+        """Find the order by its client id; emit its fills and end, or that it is absent."""
+        try:
+            seen = await self._find(intent)
+        except VenueUnavailable as outage:
+            emit(self._report(intent, Outcome.UNKNOWN, why=str(outage)))
+            return
+        if seen is not None:
+            await self._settle_or_say_unknown(intent, seen.order_id, emit)
+            return
+        emit(self._absent_or_unknown(intent))
+
+    async def _send(self, intent: OrderIntent) -> Finding:
+        contract = self._contracts[intent.contract]
+        call = order_request(self._facts, intent, contract, leverage=self._leverage).call
+        try:
+            request = await self._client.sign(lambda exchange: _do(exchange, call))
+        except VenueUnavailable as refusal:
+            return Finding(Outcome.NEVER_SENT, str(refusal))
+        reply = await self._client.write(request, self._facts.limits.costs[Ask.ORDER])
+        market_id = self._client.markets[intent.contract]["id"]
+        judge = judge_for(self._facts, intent.client_order_id, market_id)
+        return decide(reply.evidence, judge, intent.client_order_id)
+
+    async def _settle_or_say_unknown(self, intent: OrderIntent, order_id: str, emit: Emit) -> None:
+        try:
+            events = await self._settle(intent, order_id)
+        except VenueUnavailable as outage:
+            events = (self._report(intent, Outcome.UNKNOWN, order_id=order_id, why=str(outage)),)
+        for event in events:
+            emit(event)
+
+    async def _settle(self, intent: OrderIntent, order_id: str) -> Sequence[Event]:
+        """Return fills and end once the venue's order and its trades agree."""
+        why = "the venue has not ended the order yet"
+        for attempt in range(SETTLE_TRIES):
+            if attempt:
+                await asyncio.sleep(SETTLE_PAUSE_SECONDS * attempt)
+            seen = await self._order(intent, order_id)
+            if seen is None or not seen.over:
+                continue
+            fills = await self._fills(intent, order_id) if seen.filled_contracts else ()
+            traded = total(fill.contracts for fill in fills)
+            if traded == seen.filled_contracts:
+                end = self._report(
+                    intent, Outcome.CLOSED, order_id=order_id, filled=seen.filled_contracts
+                )
+                return (*(FillReported(self._clock.now_ms(), fill) for fill in fills), end)
+            why = f"the order says {seen.filled_contracts} filled, its trades say {traded}"
+        return (self._report(intent, Outcome.UNKNOWN, order_id=order_id, why=why),)
+
+    async def _order(self, intent: OrderIntent, order_id: str) -> Seen | None:
+        call = Call("fetch_order", (order_id, intent.contract, self._acknowledged()))
+        return self._seen(intent, await self._ask(call, Ask.QUERY))
+
+    def _acknowledged(self) -> dict[str, Any]:
+        # ccxt refuses to look up one order at Bybit until told that only recent ones are found.
+        return {"acknowledged": True}
+
+    async def _find(self, intent: OrderIntent) -> Seen | None:
+        """Ask every way the venue knows to find an order by its client id."""
+        market = self._client.markets[intent.contract]
+        order = named(self._facts, intent.contract, market["id"], intent.client_order_id)
+        for step in lookup_steps(self._facts, order):
+            try:
+                answer = await self._ask(step, Ask.QUERY)
+            except NoSuchOrder:
+                continue
+            for each in self._listed(answer, market):
+                if each.get("clientOrderId") in (order.client_id, intent.client_order_id):
+                    return self._seen(intent, each)
+        return None
+
+    def _listed(self, answer: Any, market: Any) -> list[Mapping[str, Any]]:
+        """Return the unified orders in an answer, which may be one order, a list, or raw."""
+        if not self._facts.lookup.raw:
+            return answer if isinstance(answer, list) else [answer]
+        return self._client.parse_orders(_raw_orders(answer), market)
+
+    def _seen(self, intent: OrderIntent, order: Any) -> Seen | None:
+        if not isinstance(order, Mapping) or not order.get("id"):
+            return None
+        filled = order.get("filled")
+        if filled is None or order.get("status") is None:
+            return None
+        contracts = self._contracts_of(intent, filled, self._facts.units.order_filled)
+        return Seen(
+            order_id=str(order["id"]),
+            over=order["status"] in ENDED,
+            filled_contracts=contracts,
+        )
+
+    async def _fills(self, intent: OrderIntent, order_id: str) -> tuple[Fill, ...]:
+        since_ms = intent.created_ms - TRADES_BEFORE_MS
+        call = Call("fetch_my_trades", (intent.contract, since_ms, 100, {"orderId": order_id}))
+        trades = await self._ask(call, Ask.TRADES)
+        mine = [trade for trade in trades if str(trade.get("order")) == order_id]
+        return tuple(self._fill(intent, trade) for trade in mine)
+
+    def _fill(self, intent: OrderIntent, trade: Mapping[str, Any]) -> Fill:
+        what = f"trade {trade['id']} of {intent.contract}"
+        return Fill(
+            trade_id=str(trade["id"]),
+            client_order_id=intent.client_order_id,
+            price=number(trade["price"], f"{what}: price"),
+            contracts=self._contracts_of(intent, trade["amount"], self._facts.units.trade),
+            fee=self._fee(intent, trade),
+            at_ms=int(trade["timestamp"]),
+        )
+
+    def _fee(self, intent: OrderIntent, trade: Mapping[str, Any]) -> Decimal:
+        fee = trade.get("fee") or {}
+        if fee.get("cost") is None:
+            return ZERO
+        if fee.get("currency") not in (None, self._contracts[intent.contract].quote):
+            _log.warning("fee_in_another_currency", trade=trade["id"], currency=fee["currency"])
+            return ZERO
+        return number(fee["cost"], f"trade {trade['id']}: fee")
+
+    def _contracts_of(self, intent: OrderIntent, amount: Any, unit: Unit) -> Decimal:
+        size = number(amount, f"{intent.contract}: an amount of the venue")
+        return (
+            size
+            if unit is Unit.CONTRACTS
+            else size / self._contracts[intent.contract].contract_size
+        )
+
+    def _absent_or_unknown(self, intent: OrderIntent) -> OrderReported:
+        """Say absent only when the request can no longer be taken and two looks found nothing."""
+        valid_ms = self._facts.valid_ms or LONGEST_VALIDITY_MS
+        certain_ms = intent.created_ms + valid_ms + VISIBILITY_MARGIN_MS
+        late_enough = self._clock.now_ms() >= certain_ms
+        if late_enough and intent.client_order_id in self._absent_once:
+            self._absent_once.discard(intent.client_order_id)
+            return self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
+        if late_enough:
+            self._absent_once.add(intent.client_order_id)
+        return self._report(intent, Outcome.UNKNOWN, why="not found, which proves nothing yet")
+
+    async def _ask(self, call: Call, kind: Ask) -> Any:
+        try:
+            return await self._client.ask(
+                lambda exchange: _do(exchange, call), self._facts.limits.costs[kind]
+            )
+        except InputRefused as unreadable:
+            raise VenueUnavailable(f"{self._facts.venue_id}: {unreadable}") from None
+
+    def _report(
+        self,
+        intent: OrderIntent,
+        outcome: Outcome,
+        *,
+        order_id: str = "",
+        filled: Decimal | None = None,
+        why: str = "",
+    ) -> OrderReported:
+        return OrderReported(
+            at_ms=self._clock.now_ms(),
+            client_order_id=intent.client_order_id,
+            outcome=outcome,
+            filled_contracts=filled,
+            venue_order_id=order_id,
+            reason=why,
+        )
+
+
+async def _do(exchange: Any, call: Call) -> Any:
+    method: Callable[..., Awaitable[Any]] = getattr(exchange, call.method)
+    return await method(*call.arguments)
+
+
+def _raw_orders(answer: Any) -> list[Any]:
+    """Return the venue's own order entries in an answer: a list or one, under result or data."""
+    inner = answer.get("result", answer.get("data")) if isinstance(answer, Mapping) else answer
+    if isinstance(inner, Mapping) and "items" in inner:
+        inner = inner["items"]
+    if inner is None:
+        return []
+    return list(inner) if isinstance(inner, Sequence) else [inner]
