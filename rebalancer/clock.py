@@ -52,27 +52,30 @@ class FastClock:
 
 
 class HeldClock:
-    """Another clock that stops at an instant until it is let go on to the next.
+    """A fast clock that stops at an instant until it is let go on to the next.
 
-    A replay holds it at the prices that come next, so that they are never late, however slow the
-    machine and fast the clock.
+    A replay holds it at the prices that come next, so that they are never late: a slow machine
+    makes the replay slower and not its prices sparser.
     """
 
     def __init__(self, clock: FastClock, hold_ms: int) -> None:
         """Stop at `hold_ms` first."""
         self._clock = clock
         self._hold_ms = hold_ms
+        #: how long it was held in all
+        self._lost_ms = 0
 
     def now_ms(self) -> int:
         """Return the present instant, which is never later than where it is held."""
-        return min(self._clock.now_ms(), self._hold_ms)
+        return min(self._clock.now_ms() - self._lost_ms, self._hold_ms)
 
     def seconds_until(self, at_ms: int) -> float:
         """Return how many seconds pass until `at_ms`, if it is not held before."""
-        return self._clock.seconds_until(at_ms)
+        return self._clock.seconds_until(at_ms + self._lost_ms)
 
     def hold_at(self, at_ms: int) -> None:
-        """Go on as far as `at_ms`."""
+        """Go on from where it stands, as far as `at_ms`."""
+        self._lost_ms = self._clock.now_ms() - self.now_ms()
         self._hold_ms = max(at_ms, self._hold_ms)
 
 

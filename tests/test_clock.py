@@ -64,14 +64,17 @@ def test_a_virtual_clock_moves_only_by_hand() -> None:
     assert (clock.now_ms(), clock.seconds_until(400)) == (400, 0.0)
 
 
-def test_a_held_clock_waits_until_it_is_let_go_on(frozen: dict[str, int]) -> None:
+def test_a_held_clock_stops_and_goes_on_from_where_it_stood(frozen: dict[str, int]) -> None:
     clock = HeldClock(FastClock(speed=1_000, start_ms=0), 0)
     frozen["monotonic"] += 1_000_000_000
     assert clock.now_ms() == 0
     clock.hold_at(400_000)
-    assert clock.now_ms() == 400_000
+    assert (clock.now_ms(), clock.seconds_until(400_000)) == (0, 0.4)
+    frozen["monotonic"] += 100_000_000
+    assert clock.now_ms() == 100_000
     clock.hold_at(300_000)
+    assert clock.now_ms() == 100_000
+    frozen["monotonic"] += 5_000_000_000
     assert clock.now_ms() == 400_000
     clock.hold_at(5_000_000)
-    assert clock.now_ms() == 1_000_000
-    assert clock.seconds_until(2_000_000) == 1.0
+    assert (clock.now_ms(), clock.seconds_until(1_400_000)) == (400_000, 1.0)

@@ -11,19 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from rebalancer.core.run import RunStatus
+from rebalancer.store.reader import open_reader
 from tests.e2e.conftest import CONFIG
 from tests.e2e.process import Desk, command, running, wait_until
 
 pytest_plugins = ["tests.store.postgres"]
 
 
-def has_traded(desk: Desk) -> None:
+def has_traded(desk: Desk, url: str = "") -> None:
     """Wait until both funds are launched and have runs behind them."""
     desk.wait_for("ready")
-    wait_until(
-        lambda: len(command(desk.folder, "history", "--json").json) >= 3,
-        "three runs are on record",
-    )
+    with open_reader(url or f"sqlite:///{desk.folder}/desk.db") as reader:
+        wait_until(
+            lambda: [run.status for run in reader.runs()].count(RunStatus.DONE) >= 3,
+            "three runs are done",
+        )
 
 
 def test_started_asked_told_and_stopped(folder: Path) -> None:
@@ -230,10 +233,7 @@ def test_a_replay_runs_to_the_end_of_its_file_and_ends_well(folder: Path) -> Non
 def test_a_desk_on_postgresql(folder: Path, postgres_url: str) -> None:
     where = {"REBALANCER__STORE__URL": postgres_url, "REBALANCER__DESK__CONTROL_SOCKET": "pg.sock"}
     with running(folder, **where) as desk:
-        desk.wait_for("ready")
-        wait_until(
-            lambda: len(command(folder, "history", "--json", **where).json) >= 3, "three runs"
-        )
+        has_traded(desk, postgres_url)
         assert command(folder, "halt", "BTC3L", "--reason", "drill", **where).code == 0
         second = command(folder, "run", **where)
         assert second.code == 4
