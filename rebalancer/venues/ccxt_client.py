@@ -24,7 +24,6 @@ QUESTION_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 2.0
 
 _captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", default=None)
-_cost: ContextVar[Cost | None] = ContextVar("cost", default=None)
 
 
 class _Captured(Exception):
@@ -85,18 +84,22 @@ class CcxtClient:
         """Load the venue's markets anew."""
         await self.ask(lambda exchange: exchange.load_markets(reload=True), cost)
 
-    async def write(self, request: SignedRequest, cost: Cost) -> Reply:
-        """Send a signed request once, as soon as the limits let an urgent one through."""
+    async def write(self, build: Callable[[Any], Awaitable[Any]], cost: Cost) -> Reply:
+        """Send the one request that `build(exchange)` makes, once, as soon as the limits let it.
+
+        It is signed after the wait: a stamp that waited its turn may be too old for the venue.
+        Raises VenueUnavailable where ccxt itself refuses to build it: then nothing was sent.
+        """
         ticket = await self._limiter.enter(cost, urgent=True)
         try:
-            return await self._transport.send(request)
+            return await self._transport.send(await self.sign(build))
         finally:
             self._limiter.leave(ticket)
 
     async def ask(self, question: Callable[[Any], Awaitable[T]], cost: Cost) -> T:
         """Ask something that changes nothing, again after network failures.
 
-        Raises VenueUnavailable in our own words.
+        `cost` covers every request of the question. Raises VenueUnavailable in our own words.
         """
         import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
@@ -109,18 +112,19 @@ class CcxtClient:
         )
 
         async def once() -> T:
-            # tenacity looks whether the function itself is a coroutine function; a lambda is none.
-            return await question(self._exchange)
+            # Waiting comes before signing here too, and each try is a request of its own.
+            ticket = await self._limiter.enter(cost)
+            try:
+                return await question(self._exchange)
+            finally:
+                self._limiter.leave(ticket)
 
-        token = _cost.set(cost)
         try:
             return await retrying(once)
         except ccxt.OrderNotFound:
             raise NoSuchOrder(f"{self.venue_id} knows no such order") from None
         except (ccxt.BaseError, *UNREADABLE) as error:
             raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
-        finally:
-            _cost.reset(token)
 
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
@@ -141,12 +145,7 @@ class CcxtClient:
         if captured is not None:
             captured.append(request)
             raise _Captured
-        ticket = await self._limiter.enter(_cost.get() or {})
-        try:
-            reply = await self._transport.send(request)
-        finally:
-            self._limiter.leave(ticket)
-        return self._read(request, reply)
+        return self._read(request, await self._transport.send(request))
 
     def _read(self, request: SignedRequest, reply: Reply) -> Any:
         """Return the decoded body, or raise what ccxt would raise for it."""

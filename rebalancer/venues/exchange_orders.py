@@ -93,11 +93,11 @@ class ExchangeOrders:
     async def _send(self, intent: OrderIntent) -> Finding:
         contract = self._contracts[intent.contract]
         call = order_request(self._facts, intent, contract, leverage=self._leverage).call
+        cost = self._facts.limits.costs[Ask.ORDER]
         try:
-            request = await self._client.sign(lambda exchange: _do(exchange, call))
+            reply = await self._client.write(lambda exchange: _do(exchange, call), cost)
         except VenueUnavailable as refusal:
             return Finding(Outcome.NEVER_SENT, str(refusal))
-        reply = await self._client.write(request, self._facts.limits.costs[Ask.ORDER])
         market_id = self._client.markets[intent.contract]["id"]
         judge = judge_for(self._facts, intent.client_order_id, market_id)
         return decide(reply.evidence, judge, intent.client_order_id)

@@ -80,9 +80,11 @@ class Transport:
                 allow_redirects=False,
                 trace_request_ctx=trace,
             ) as response:
-                body = await response.content.read(BODY_BYTES_MAX)
-                if not response.content.at_eof():
-                    return Reply(Evidence(left=True, failure="the answer is too long"), {})
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > BODY_BYTES_MAX:
+                        return Reply(Evidence(left=True, failure="the answer is too long"), {})
                 text = body.decode(response.charset or "utf-8")
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(Evidence(left=True, status=response.status, body=text), headers)

@@ -86,6 +86,20 @@ async def test_a_whole_answer_is_evidence_with_its_status_body_and_headers():
     assert reply.headers["x-used"] == "3"
 
 
+async def test_a_long_answer_is_read_to_its_end():
+    long = b'{"symbols": "' + b"x" * 3_000_000 + b'"}'
+    async with serving(Server(http("200 OK", long))) as server:
+        reply = await post(server.url)
+    assert reply.evidence.body == long.decode()
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr("rebalancer.venues.transport.BODY_BYTES_MAX", 1_000)
+    async with serving(Server(http("200 OK", b"x" * 2_000))) as server:
+        reply = await post(server.url)
+    assert reply.evidence.failure == "the answer is too long"
+
+
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + GOOD
 CHUNK_CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + GOOD
 BAD_GZIP = http("200 OK", gzip.compress(GOOD)[:-9] + b"rubbish..", "Content-Encoding: gzip")

@@ -1,0 +1,69 @@
+"""Five hundred orders at once: as fast as the venue's limits allow, and never faster."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from rebalancer.clock import WallClock
+from rebalancer.core.contract import Contract
+from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide, client_order_id
+from rebalancer.venues.exchange_orders import ExchangeOrders
+from rebalancer.venues.exchange_venue import facts_of, open_client
+from rebalancer.venues.facts_shape import Ask
+from tests.loopback.instruments import Depth
+from tests.loopback.presets import KEY, SECRET, binance, many_instruments
+from tests.loopback.server import LoopbackVenue
+
+COUNT = 500
+#: 300 orders in 10 s: the first 300 at once, the others ten seconds later
+BOUND_SECONDS = 10.0
+D = Decimal
+
+
+def intent(symbol: str, seq: int) -> OrderIntent:
+    return OrderIntent(
+        client_order_id=client_order_id("burst", "main", symbol, seq),
+        account="main",
+        contract=symbol,
+        seq=seq,
+        side=OrderSide.BUY,
+        position_side=PositionSide.NET,
+        contracts=D("0.1"),
+        units=D("0.1"),
+        mark=D(100),
+        limit_price=D(101),
+        reduce_only=False,
+        wanted={"F": D("0.1")},
+        created_ms=WallClock().now_ms(),
+    )
+
+
+async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_no_violation():
+    clock = WallClock()
+    listed = many_instruments(COUNT, Depth())
+    async with LoopbackVenue(binance(instruments=listed)) as market:
+        facts = facts_of("binanceusdm")
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, clock)
+        market.point(client._exchange)
+        try:
+            await client.load_markets(facts.limits.costs[Ask.MARKETS])
+            symbols = [f"{each.base}/USDT:USDT" for each in listed]
+            contracts = {
+                symbol: Contract(symbol, D(1), each.lot, each.tick)
+                for symbol, each in zip(symbols, listed, strict=True)
+            }
+            orders = ExchangeOrders(client, facts, contracts, clock)
+            market.calls.clear()
+            findings = await asyncio.gather(
+                *(orders._send(intent(symbol, seq)) for seq, symbol in enumerate(symbols, 1))
+            )
+        finally:
+            await client.close()
+        arrivals = [call.at_ms for call in market.calls if call.path.endswith("/order")]
+        taken_seconds = (max(arrivals) - min(arrivals)) / 1_000
+        assert {finding.reason for finding in findings} == {""}
+        assert {finding.outcome for finding in findings} == {Outcome.ACCEPTED}
+        assert len(arrivals) == COUNT
+        assert market.violations == []
+        assert taken_seconds <= 1.05 * BOUND_SECONDS, f"{taken_seconds:.2f} s"
