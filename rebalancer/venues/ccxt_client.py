@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import tenacity
@@ -23,6 +24,12 @@ T = TypeVar("T")
 QUESTION_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 2.0
 
+#: statuses that mean "too many requests", and how long to stay away where no time is named
+SHUT_OUT = frozenset({418, 429})
+SHUT_OUT_SECONDS = 10
+SHUT_OUT_SECONDS_MAX = 3 * 86_400
+NO_COUNTERS: Mapping[str, str] = MappingProxyType({})
+
 _captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", default=None)
 
 
@@ -37,11 +44,21 @@ class NoSuchOrder(VenueUnavailable):
 class CcxtClient:
     """One venue with one set of keys. Use inside the running loop."""
 
-    def __init__(self, exchange: Any, transport: Transport, limiter: Limiter) -> None:
-        """Take over `exchange`: from now on every request of it goes through `transport`."""
+    def __init__(
+        self,
+        exchange: Any,
+        transport: Transport,
+        limiter: Limiter,
+        counters: Mapping[str, str] = NO_COUNTERS,
+    ) -> None:
+        """Take over `exchange`: from now on every request of it goes through `transport`.
+
+        `counters` name the windows that the venue's headers tell the count of.
+        """
         self._exchange = exchange
         self._transport = transport
         self._limiter = limiter
+        self._counters = counters
         self.venue_id: str = exchange.id
         exchange.enableRateLimit = False
         exchange.fetch = self._fetch
@@ -92,7 +109,7 @@ class CcxtClient:
         """
         ticket = await self._limiter.enter(cost, urgent=True)
         try:
-            return await self._transport.send(await self.sign(build))
+            return await self._send(await self.sign(build))
         finally:
             self._limiter.leave(ticket)
 
@@ -145,7 +162,23 @@ class CcxtClient:
         if captured is not None:
             captured.append(request)
             raise _Captured
-        return self._read(request, await self._transport.send(request))
+        return self._read(request, await self._send(request))
+
+    async def _send(self, request: SignedRequest) -> Reply:
+        reply = await self._transport.send(request)
+        self._heed(reply)
+        return reply
+
+    def _heed(self, reply: Reply) -> None:
+        """Believe the venue's own counts, and stay away as long as it says."""
+        for header, window in self._counters.items():
+            used = reply.headers.get(header, "")
+            if used.isdecimal():
+                self._limiter.told(window, int(used))
+        if reply.evidence.status in SHUT_OUT:
+            wait = reply.headers.get("retry-after", "")
+            seconds = int(wait) if wait.isdecimal() else SHUT_OUT_SECONDS
+            self._limiter.shut(min(seconds, SHUT_OUT_SECONDS_MAX) * 1_000)
 
     def _read(self, request: SignedRequest, reply: Reply) -> Any:
         """Return the decoded body, or raise what ccxt would raise for it."""

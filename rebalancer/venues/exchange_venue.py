@@ -56,7 +56,7 @@ def open_client(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> Ccx
     for method in facts.silenced:
         setattr(exchange, method, _nothing)
     limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
-    return CcxtClient(exchange, Transport(REQUEST_SECONDS), limiter)
+    return CcxtClient(exchange, Transport(REQUEST_SECONDS), limiter, facts.limits.counters)
 
 
 async def _nothing(*_arguments: object, **_named: object) -> bool:

@@ -65,6 +65,11 @@ BINANCE = Limits(
         Ask.PRICES: {"weight-1m": 40},
     },
     batch=lambda n: {"orders-10s": n, "orders-1m": 1, "weight-1m": 5},
+    counters={
+        "x-mbx-used-weight-1m": "weight-1m",
+        "x-mbx-order-count-10s": "orders-10s",
+        "x-mbx-order-count-1m": "orders-1m",
+    },
     note="an order takes no weight; a batch counts once in the minute window",
 )
 

@@ -193,6 +193,8 @@ class Limits:
     costs: Mapping[Ask, Cost]
     #: what a batch of n orders takes
     batch: Callable[[int], Cost]
+    #: window by the response header, in lower case, in which the venue tells its own count
+    counters: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
     @property

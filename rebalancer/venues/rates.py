@@ -149,6 +149,14 @@ class Limiter:
         self.budget.close(ticket, self._now_ms())
         self._freed.set()
 
+    def told(self, name: str, used: int) -> None:
+        """Take the venue's own count of a window."""
+        self.budget.told(name, used, self._now_ms())
+
+    def shut(self, for_ms: int) -> None:
+        """Let nothing through for so long: the venue refused us."""
+        self.budget.shut(self._now_ms() + for_ms)
+
     def _is_first(self, turn: asyncio.Future[None], *, urgent: bool) -> bool:
         if not urgent and self._waiting[True]:
             return False

@@ -18,6 +18,7 @@ from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide,
 from rebalancer.errors import ConfigRefused
 from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
+from rebalancer.venues.facts_shape import Ask
 from tests.loopback.faults import Fault, Shape, Taken
 from tests.loopback.presets import KEY, SECRET, binance
 from tests.loopback.server import LoopbackVenue
@@ -224,6 +225,30 @@ async def test_a_venue_that_cannot_be_reached_was_sent_nothing():
         desk.market.dialect.addresses(client._exchange.urls, "http://127.0.0.1:9", "ws://x")
         await desk.venue.submit(intent("0.5"))
         assert desk.outcomes() == [Outcome.NEVER_SENT]
+
+
+@pytest.mark.parametrize("shape", [Shape.TOO_MANY, Shape.BANNED], ids=str)
+async def test_a_venue_that_asks_for_fewer_requests_is_left_alone_as_long_as_it_says(shape):
+    async with trading() as desk:
+        desk.market.faults.plan(
+            Fault(shape=shape, taken=Taken.NEVER, method="POST", path=ORDER_PATH)
+        )
+        await desk.venue.submit(intent("0.5"))
+        limiter = desk.venue._client._limiter
+        cost = facts_of("binanceusdm").limits.costs[Ask.QUERY]
+        wait_ms = limiter.budget.wait_ms(cost, WallClock().now_ms(), urgent=True)
+        assert wait_ms is not None
+        assert wait_ms > 3_000
+        assert desk.outcomes() == [Outcome.REJECTED]
+
+
+async def test_the_venues_own_count_is_believed():
+    async with trading() as desk:
+        await desk.venue.submit(intent("0.5"))
+        tickets = desk.venue._client._limiter.budget._tickets["orders-10s"]
+        # Eleven orders of somebody else on the same account.
+        desk.venue._client._limiter.told("orders-10s", 12)
+        assert sum(ticket.cost["orders-10s"] for ticket in tickets) == 12
 
 
 async def test_an_account_in_the_other_position_mode_is_refused_with_the_remedy():
