@@ -99,8 +99,9 @@ def fund(name: str = "BTC3L", target: Number = 3, **over: Any) -> Fund:
     fields: dict[str, Any] = {
         "account": "main",
         "basket": {BTC: Decimal(1)},
-        "methodology": rules(target),
     } | over
+    if "methodology" not in fields:
+        fields["methodology"] = rules(target)
     return Fund(name=name, target_leverage=number(target), **fields)
 
 
