@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from rebalancer.core import engine
-from rebalancer.core.actions import Action
+from rebalancer.core.actions import Action, SubmitOrder
 from rebalancer.core.events import Woke
+from rebalancer.core.records import IntentCreated
 from rebalancer.core.state import DeskState
 from rebalancer.desk.inbox import Inbox, Letter
-from rebalancer.errors import CommandRefused
+from rebalancer.errors import CommandRefused, ensure
 from rebalancer.ports import Publisher, Store
 
 _log = structlog.get_logger(__name__)
@@ -66,8 +67,22 @@ class DeskLoop:
             for publisher in self._publishers:
                 publisher.publish(step.records)
         if step.actions:
+            refuse_uncommitted(step)
             self._act(step.actions)
         self.steps += 1
         self._wake_at(engine.next_wake_ms(self.state))
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(step.records)
+
+
+def refuse_uncommitted(step: engine.Step) -> None:
+    """Raise BrokenInvariant when an order would leave whose intent is not among the records."""
+    committed = {
+        record.intent.client_order_id
+        for record in step.records
+        if isinstance(record, IntentCreated)
+    }
+    for action in step.actions:
+        if isinstance(action, SubmitOrder):
+            order_id = action.intent.client_order_id
+            ensure(order_id in committed, f"order {order_id} has no committed intent")

@@ -234,3 +234,18 @@ async def test_a_record_that_exists_already_ends_the_loop() -> None:
     with pytest.raises(BrokenInvariant, match="launch/BTC3L"):
         await asyncio.wait_for(bench.loop.run(), 1)
     assert bench.acted == []
+
+
+async def test_an_order_without_a_committed_intent_ends_the_desk(monkeypatch) -> None:
+    bench = Bench(launched=False)
+    honest = engine.step
+
+    def forgetful(state: DeskState, event: Event) -> engine.Step:
+        step = honest(state, event)
+        kept = tuple(record for record in step.records if type(record).__name__ != "IntentCreated")
+        return engine.Step(kept, step.actions)
+
+    monkeypatch.setattr(engine, "step", forgetful)
+    with pytest.raises(BrokenInvariant, match="has no committed intent"):
+        await bench.take(FIRST)
+    assert bench.acted == []
