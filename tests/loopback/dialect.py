@@ -30,6 +30,8 @@ class Dialect(Protocol):
     #: fields of an order's answer that identify it, and its market
     id_fields: tuple[str, ...]
     symbol_field: str
+    #: a market that no order here is of
+    other_symbol: str
 
     @property
     def bans(self) -> Bans:

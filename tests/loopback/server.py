@@ -39,10 +39,17 @@ class LoopbackVenue:
     `clock` tells the time in milliseconds (the wall's unless given); `skew_ms` makes the venue's
     own clock differ from it. Prices of subscribed streams are repeated every `beat_ms`, and a
     price script is followed at the same pace. `calls` are the newest requests, oldest first.
+    Without a `port` it takes a free one, known once it is entered; the same one again plays a
+    restart.
     """
 
     def __init__(
-        self, dialect: Dialect, *, clock: Callable[[], int] = wall_ms, beat_ms: int = 1000
+        self,
+        dialect: Dialect,
+        *,
+        clock: Callable[[], int] = wall_ms,
+        beat_ms: int = 1000,
+        port: int = 0,
     ) -> None:
         self.dialect = dialect
         self.clock = clock
@@ -54,7 +61,7 @@ class LoopbackVenue:
         self.script = Script()
         self.hub = Hub(dialect)
         self.calls: deque[Call] = deque(maxlen=MOST_CALLS)
-        self.port = 0
+        self.port = port
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.ServerRunner | None = None
@@ -64,7 +71,7 @@ class LoopbackVenue:
             web.Server(self._handle, access_log=None), shutdown_timeout=0.5
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, 0)
+        site = web.TCPSite(self._runner, HOST, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         self._spawn(self._beat())

@@ -207,7 +207,7 @@ def _other_order(answer: Answer, dialect: Dialect) -> Answer:
 
 
 def _wrong_symbol(answer: Answer, dialect: Dialect) -> Answer:
-    return _replaced(answer, {dialect.symbol_field: lambda _symbol: "DOGEUSDT"})
+    return _replaced(answer, {dialect.symbol_field: lambda _symbol: dialect.other_symbol})
 
 
 def _partial_batch(answer: Answer, _dialect: Dialect) -> Answer:

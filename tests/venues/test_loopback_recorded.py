@@ -18,7 +18,7 @@ import pytest
 from tests.loopback.binance.frames import told
 from tests.loopback.clients import client
 from tests.loopback.orders import Kind, OrderRequest, Side
-from tests.loopback.presets import KEY, binance
+from tests.loopback.presets import KEY, binance, xt
 from tests.loopback.server import LoopbackVenue
 from tests.loopback.settling import Move, move_price
 
@@ -180,6 +180,95 @@ async def test_exchange_info_has_the_fields_of_the_newest_recording(
         return {each["filterType"]: each for each in info["symbols"][0]["filters"]}
 
     assert differences(filters(ours), filters(theirs)) == set()
+
+
+def loose(document: Any) -> Any:
+    """Return a document whose numbers are texts: ccxt's recordings quote every number."""
+    if isinstance(document, dict):
+        return {name: loose(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [loose(value) for value in document]
+    return str(document) if kind(document) == "number" else document
+
+
+def nulls(found: set[str]) -> set[str]:
+    """Leave out fields that are null on one side: their type is not known."""
+    return {each for each in found if "null" not in each}
+
+
+@pytest.fixture
+async def xt_client() -> AsyncIterator[Any]:
+    """A client of an XT account that holds, rests and was paid something."""
+    async with LoopbackVenue(xt()) as running, client(running, "xt") as opened:
+        await opened.load_markets()
+        await opened.create_order(BTC, "market", "buy", 100)
+        await opened.create_order(BTC, "limit", "buy", 100, 49000)
+        running.fund("BTC/USDT", "0.0001")
+        yield opened
+
+
+def xt_static(method: str) -> Any:
+    document = json.loads((RECORDED / "recorded" / "xt_ccxt_static.json").read_text())
+    return document["methods"][method][0]["httpResponse"]
+
+
+async def test_xt_symbols_orders_and_trades(xt_client: Any):
+    static = json.loads((RECORDED / "recorded" / "xt_ccxt_static.json").read_text())
+    listed = await xt_client.publicLinearGetFutureMarketV1PublicSymbolList()
+    theirs = loose(static["symbol_list_result"])
+    assert nulls(differences(loose(listed["result"]), theirs)) == set()
+    asked = {"symbol": "btc_usdt", "state": "UNFINISHED"}
+    found = await xt_client.privateLinearGetFutureTradeV1OrderList(asked)
+    theirs = xt_static("fetchOpenOrders")
+    # The pages of open orders carry no page number.
+    assert nulls(differences(loose(found), theirs)) == set()
+    found = await xt_client.privateLinearGetFutureTradeV1OrderTradeList({"symbol": "btc_usdt"})
+    assert nulls(differences(loose(found), xt_static("fetchMyTrades"))) == set()
+    wish = {"symbol": "btc_usdt", "orderSide": "BUY", "positionSide": "LONG",
+            "orderType": "MARKET", "origQty": "100"}  # fmt: skip
+    placed = await xt_client.privateLinearPostFutureTradeV1OrderCreate(wish)
+    assert differences(loose(placed), xt_static("createOrder")) == set()
+
+
+_EXTRA_OF_ORDERS = {
+    f"+.result.items[].{name}"
+    for name in (
+        "contractSize", "positionType", "remark", "sourceType", "leverage", "openPrice",
+        "updatedTime", "welfareAccount", "triggerPriceType", "profitDelegateOrderType",
+        "profitDelegateTimeInForce", "profitDelegatePrice", "stopDelegateOrderType",
+        "stopDelegateTimeInForce", "stopDelegatePrice", "markPrice", "profit",
+    )
+}  # fmt: skip
+#: path, parameters, allowed differences: the samples are documentation, older than the recordings
+XT_SAMPLES: Mapping[str, tuple[dict[str, str], set[str]]] = {
+    "/future/user/v1/balance/list": ({}, set()),
+    "/future/user/v1/balance/funding-rate-list": ({"symbol": "btc_usdt"}, set()),
+    "/future/user/v1/account/info": ({}, set()),
+    "/future/user/v1/position/list": (
+        {},
+        {"+.result[].contractType", "+.result[].openOrderSize", "+.result[].markPrice"},
+    ),
+    "/future/user/v1/position/break-list": ({}, set()),
+    "/future/trade/v1/order/list-history": ({}, _EXTRA_OF_ORDERS),
+    "/future/market/v1/public/q/ticker": ({"symbol": "btc_usdt"}, set()),
+    "/future/market/v1/public/q/agg-ticker": ({"symbol": "btc_usdt"}, set()),
+    "/future/market/v1/public/q/ticker/book": ({"symbol": "btc_usdt"}, set()),
+    "/future/market/v1/public/q/index-price": ({}, set()),
+    "/future/market/v1/public/q/kline": ({"symbol": "btc_usdt", "interval": "1m"}, set()),
+    "/future/market/v1/public/q/funding-rate": ({"symbol": "btc_usdt"}, set()),
+    "/future/market/v1/public/q/funding-rate-record": ({"symbol": "btc_usdt"}, set()),
+    "/future/market/v1/public/leverage/bracket/detail": ({"symbol": "btc_usdt"}, set()),
+}
+
+
+@pytest.mark.parametrize("path", XT_SAMPLES)
+async def test_xt_answers(xt_client: Any, path: str):
+    params, allowed = XT_SAMPLES[path]
+    access = "public" if "/public/" in path else "private"
+    ours = await xt_client.request(path.lstrip("/"), [access, "linear"], "GET", params)
+    theirs = endpoint("xt", "GET", path)
+    theirs["error"] = None
+    assert nulls(differences(loose(ours), loose(theirs))) == allowed
 
 
 def nautilus(name: str) -> Any:

@@ -21,7 +21,9 @@ from tests.loopback.matching import Core
 _BANNED = "Way too many requests; IP banned until 4102444800000."
 PHRASES: Mapping[str, Answer] = {
     "busy": BinanceError(
-        -1008, "Server is currently overloaded with other requests.", 503
+        -1008,
+        "Server is currently overloaded with other requests. Please try again in a few minutes.",
+        503,
     ).answer(),
     "error": BinanceError(
         -1001, "Internal error; unable to process your request. Please try again.", 200
@@ -53,6 +55,7 @@ class Binance:
     phrases: Mapping[str, Answer] = field(default_factory=lambda: PHRASES)
     id_fields: tuple[str, ...] = ("orderId", "clientOrderId")
     symbol_field: str = "symbol"
+    other_symbol: str = "DOGEUSDT"
 
     @property
     def bans(self) -> Bans:
