@@ -217,6 +217,7 @@ def test_fees_and_slippage_are_itemised_and_leave_the_formula_alone() -> None:
     assert told["final_formula_nav"] == "115"
     assert D(told["final_nav"]) == D(115) - (slippage + fees) / 10_000
     assert D(told["rebalances"][0]["cost"]) == slippage + fees
+    assert told["rebalances"][0]["nav"] == told["final_nav"], "after its costs"
 
 
 def test_a_basket_waits_until_every_member_has_a_price() -> None:

@@ -113,6 +113,13 @@ def test_even_a_forced_run_gives_way_to_the_gap_rule() -> None:
     assert told["leverage"] is None
 
 
+def test_a_fund_that_lost_its_equity_has_a_formula_of_zero_whatever_the_formula_says() -> None:
+    ruined = holding() | {"cash": "-400"}
+    told = planned(desk(), snapshot({"BTC3L": ruined}, "105"))["funds"]["BTC3L"]
+    assert (told["trigger"], told["nav"], told["formula_nav"]) == ("gap", "-85", "0")
+    assert told["target_units"] == {BTC: "0"}
+
+
 def test_a_halted_fund_is_valued_and_not_traded_even_when_forced() -> None:
     document = snapshot({"BTC3L": holding(state="halted")}, trigger="fixed")
     answer = planned(desk(), document)

@@ -189,6 +189,7 @@ def test_a_fund_that_was_never_rebalanced_catches_up_what_is_still_open() -> Non
         assert told["formula_nav"] == "100"
 
 
+@pytest.mark.timeout(10)
 def test_a_fund_that_slept_for_thousands_of_years_is_answered_at_once() -> None:
     answer = planned(desk(), snapshot({"BTC3L": holding()}, at="9999-12-31T23:59:59Z"))
     assert answer["funds"]["BTC3L"]["trigger"] == "none"
