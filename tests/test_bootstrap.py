@@ -116,6 +116,13 @@ class TestModes:
         assert isinstance(venue, PaperVenue)
         assert venue.book.positions()[BTC] == daemon.state.accounts["main"].position(BTC)
 
+    async def test_the_paper_venue_is_told_of_a_price_before_the_engine(self) -> None:
+        """Or an order could be filled at a price older than the one that led to it."""
+        daemon = await open_daemon(config(), MemoryStore(), control=False)
+        (venue,) = daemon.venues.values()
+        assert isinstance(venue, PaperVenue)
+        assert daemon.watcher._takers == (venue.observe, daemon.inbox.put)
+
     async def test_a_dry_run_decides_and_sends_nothing(self) -> None:
         store = MemoryStore()
         daemon = await traded(config(mode="dry-run"), store)
