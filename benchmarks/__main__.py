@@ -1,5 +1,6 @@
 """`make bench` runs every benchmark and prints its ratios."""
 
-from benchmarks import tick_cost
+from benchmarks import send_path, tick_cost
 
 tick_cost.run()
+send_path.run()

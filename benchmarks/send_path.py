@@ -1,0 +1,254 @@
+"""How long a tick takes until its order is at the venue, against ccxt's own `create_order`.
+
+All contenders send to the same stamping venue, a process of its own, in turn, round by round. Ours
+is the real path: inbox, engine, commit, executor, limits, ccxt's signature, our transport. ccxt is
+called directly, with its throttle (its default) and without, and keeps no journal at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rebalancer import logs
+from rebalancer.clock import WallClock
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import FillReported, OrderReported, PricesObserved, PriceTick
+from rebalancer.core.fund import Account, Fund, PriceSource
+from rebalancer.core.methodology import Methodology, PriceMove, Side
+from rebalancer.core.money import ZERO
+from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.core.state import Desk
+from rebalancer.desk.executor import Executor
+from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.loop import DeskLoop
+from rebalancer.desk.recovery import Start, recover
+from rebalancer.errors import ensure
+from rebalancer.exchanges import open_exchange
+from rebalancer.ports import Emit, Store
+from rebalancer.store.memory import MemoryStore
+from rebalancer.store.sql import open_store
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.facts import FACTS
+from rebalancer.venues.rates import Budget, Limiter
+from rebalancer.venues.requests import order_request
+from rebalancer.venues.transport import Transport
+
+SYMBOL = "BTC/USDT:USDT"
+CONTRACT = Contract(SYMBOL, Decimal(1), Decimal("0.001"), Decimal("0.1"))
+ROUNDS = 150
+THROTTLED_ROUNDS = 8
+FACTS_ROW = FACTS["binanceusdm"]
+KEYS = {"apiKey": "bench", "secret": "bench"}
+
+
+@contextmanager
+def stamping_venue() -> Any:
+    """Run the venue's process and give its address."""
+    command = [sys.executable, "-m", "benchmarks.stamping_venue"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own module
+        ensure(process.stdout is not None, "the venue has no output")
+        line = process.stdout.readline() if process.stdout else b""
+        try:
+            yield f"http://127.0.0.1:{int(line)}"
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            process.wait(5)
+
+
+def exchange_at(address: str) -> Any:
+    """Return ccxt's Binance USD-M with its orders pointed at `address`."""
+    exchange = open_exchange("binanceusdm")
+    exchange.apiKey, exchange.secret = KEYS["apiKey"], KEYS["secret"]
+    for name in exchange.urls["api"]:
+        exchange.urls["api"][name] = f"{address}/fapi/v1"
+    market = {
+        "id": "BTCUSDT", "symbol": SYMBOL, "base": "BTC", "quote": "USDT", "settle": "USDT",
+        "type": "swap", "swap": True, "spot": False, "contract": True, "linear": True,
+        "inverse": False, "active": True, "contractSize": "1", "settleId": "USDT",
+        "precision": {"amount": "0.001", "price": "0.1"},
+        "limits": {"amount": {}, "price": {}, "cost": {}}, "info": {"orderTypes": ["LIMIT"]},
+    }  # fmt: skip
+    exchange.set_markets([market])
+    exchange.options.update(FACTS_ROW.presets)
+    return exchange
+
+
+class TickVenue:
+    """Our send path to the stamping venue; fills are taken as given so that runs go on."""
+
+    def __init__(self, client: CcxtClient, clock: WallClock) -> None:
+        self.arrived_ns = 0
+        self._client = client
+        self._clock = clock
+        self._emit: Emit | None = None
+
+    async def start(self, emit: Emit) -> None:
+        """Report to `emit`."""
+        self._emit = emit
+
+    async def submit(self, intent: OrderIntent) -> None:
+        """Send as the exchange venue does; report a full fill."""
+        call = order_request(FACTS_ROW, intent, CONTRACT).call
+
+        async def build(exchange: Any) -> Any:
+            return await exchange.create_order(*call.arguments)
+
+        reply = await self._client.write(build, {"orders": 1})
+        self.arrived_ns = json.loads(reply.evidence.body or "{}")["updateTime"]
+        now_ms, order_id = self._clock.now_ms(), intent.client_order_id
+        fill = Fill(
+            trade_id=order_id,
+            client_order_id=order_id,
+            price=intent.mark,
+            contracts=intent.contracts,
+            fee=ZERO,
+            at_ms=now_ms,
+        )
+        if self._emit is not None:
+            self._emit(FillReported(now_ms, fill))
+            self._emit(OrderReported(now_ms, order_id, Outcome.CLOSED, intent.contracts))
+
+    async def query(self, intent: OrderIntent) -> None:
+        """Nothing is ever unknown here."""
+
+    async def report_positions(self) -> None:
+        """Nobody asks here."""
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        await self._client.close()
+
+
+def desk() -> Desk:
+    """Return a desk with one fund that rebalances at every tick that moves at all."""
+    rule = PriceMove(threshold=Decimal("0.01"), side=Side.BOTH, cooldown_ms=0, confirm_ticks=1)
+    fund = Fund(
+        name="BTC3L",
+        account="main",
+        target_leverage=Decimal(3),
+        basket={SYMBOL: Decimal(1)},
+        methodology=Methodology(price_move=rule),
+    )
+    fund = replace(fund, execution=replace(fund.execution, interval_ms=0))
+    return Desk({"BTC3L": fund}, {"main": Account(name="main")}, {SYMBOL: CONTRACT})
+
+
+class OurPath:
+    """A running desk whose ticks become orders at the stamping venue."""
+
+    def __init__(self, loop: DeskLoop, inbox: Inbox, venue: TickVenue, clock: WallClock) -> None:
+        self._loop = loop
+        self._inbox = inbox
+        self._venue = venue
+        self._clock = clock
+        self._price = Decimal(100)
+
+    @classmethod
+    async def open(cls, address: str, store: Store) -> OurPath:
+        """Recover a fresh desk on `store` and bring its fund to its target."""
+        clock, inbox = WallClock(), Inbox()
+        limiter = Limiter(Budget(()), clock.now_ms)
+        client = CcxtClient(exchange_at(address), Transport(5.0), limiter)
+        venue = TickVenue(client, clock)
+        await venue.start(inbox.put)
+        start = Start(clock.now_ms(), "bench", "", "bench")
+        recovered = await recover(store, await store.load(), desk(), start)
+        executor = Executor({"main": venue}, inbox.put, clock, lambda _alert: None)
+        loop = DeskLoop(
+            recovered.state, inbox, store, act=executor.carry_out, wake_at=lambda _at_ms: None
+        )
+        path = cls(loop, inbox, venue, clock)
+        await path.order()
+        return path
+
+    async def order(self) -> float:
+        """Move the price by 2 % and return the microseconds until its order arrived."""
+        self._price *= Decimal("1.02") if self._price <= 100 else Decimal("0.98")
+        now_ms = self._clock.now_ms()
+        ticks = tuple(
+            PriceTick(SYMBOL, source, self._price, now_ms)
+            for source in (PriceSource.MARK, PriceSource.INDEX)
+        )
+        self._venue.arrived_ns = 0
+        begun_ns = time.monotonic_ns()
+        self._inbox.put(PricesObserved(now_ms, ticks))
+        while not self._venue.arrived_ns:
+            letter = self._inbox.take_now()
+            if letter is None:
+                await asyncio.sleep(0)
+            else:
+                await self._loop.take(letter)
+        elapsed_us = (self._venue.arrived_ns - begun_ns) / 1_000
+        while (letter := self._inbox.take_now()) is not None:
+            await self._loop.take(letter)
+        await asyncio.sleep(0.002)
+        return elapsed_us
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        await self._venue.close()
+
+
+async def ccxt_order(exchange: Any) -> float:
+    """Send one order with ccxt's own call; return the microseconds until it arrived."""
+    begun_ns = time.monotonic_ns()
+    order = await exchange.create_order(
+        SYMBOL, "limit", "buy", "1", "101", {"timeInForce": "IOC", "clientOrderId": "rbench"}
+    )
+    elapsed_us = (order["info"]["updateTime"] - begun_ns) / 1_000
+    await asyncio.sleep(0.002)
+    return float(elapsed_us)
+
+
+async def measure(address: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Let the contenders take turns; print medians and paired ratios."""
+    bare, throttled = exchange_at(address), exchange_at(address)
+    bare.enableRateLimit = False
+    throttled.enableRateLimit = True
+    memory = MemoryStore()
+    durable = open_store(f"sqlite:///{folder / 'bench.db'}")
+    ours, safe = await OurPath.open(address, memory), await OurPath.open(address, durable)
+    try:
+        for _ in range(10):
+            for warm_up in (ccxt_order(bare), ours.order(), safe.order()):
+                await warm_up
+        slow = [await ccxt_order(throttled) for _ in range(THROTTLED_ROUNDS)]
+        rounds = [
+            (await ccxt_order(bare), await ours.order(), await safe.order()) for _ in range(ROUNDS)
+        ]
+    finally:
+        await asyncio.gather(bare.close(), throttled.close(), ours.close(), safe.close())
+        await asyncio.gather(memory.close(), durable.close())
+    median = statistics.median
+    names = ("ccxt, throttle off, no journal", "ours, journal off", "ours, intent durable first")
+    say(f"Tick to order at the venue ({ROUNDS} rounds in turn, medians and 99th percentiles)")
+    say(f"  {'ccxt, throttle on (its default)':<32} {median(slow):>10,.0f} us")
+    for place, name in enumerate(names):
+        taken = sorted(each[place] for each in rounds)
+        ratio = median(each[place] / each[0] for each in rounds)
+        say(
+            f"  {name:<32} {median(taken):>10,.0f} us, p99 {taken[int(len(taken) * 0.99)]:,.0f} us,"
+            f" {ratio:.2f} x ccxt without journal"
+        )
+    safe_us = median(each[2] for each in rounds)
+    say(f"  ccxt at its default takes {median(slow) / safe_us:.0f} x as long as ours, durable")
+
+
+def run(say: Callable[[str], None] = print) -> None:
+    """Measure and print."""
+    logs.configure(level="error")
+    with stamping_venue() as address, tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(address, Path(folder), say))
