@@ -26,6 +26,13 @@ class Call:
     peer: str
     #: the venue's clock when it was read
     at_ms: int
+    #: how long after that the core acts on it
+    late_ms: int = 0
+
+    @property
+    def acts_ms(self) -> int:
+        """The venue's clock when the core acts on it."""
+        return self.at_ms + self.late_ms
 
     @cached_property
     def params(self) -> dict[str, str]:

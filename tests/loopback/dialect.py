@@ -21,6 +21,16 @@ class Channel(Protocol):
     topics: set[str]
 
 
+CLOSED = "/closed"
+
+
+def redirected(addresses: Any, prefix: str) -> Any:
+    """Return a tree of addresses, each replaced by one under `prefix` that nobody serves."""
+    if isinstance(addresses, dict):
+        return {name: redirected(value, prefix) for name, value in addresses.items()}
+    return f"{prefix}{CLOSED}"
+
+
 class Dialect(Protocol):
     """One exchange protocol. Everything in it is computed: it never waits."""
 

@@ -62,9 +62,19 @@ def position_maintenance(position: Position, instrument: Instrument) -> Decimal:
 
 
 def available(account: Account, instruments: Instruments) -> Decimal:
-    """Return what is free to open with, never below zero."""
-    bound = position_margins(account, instruments) + order_margins(account, instruments)
-    return max(equity(account, instruments) - bound, ZERO)
+    """Return what is free to open with, never below zero.
+
+    Equity less the margins of positions and orders, in one pass: every order is checked by it, and
+    an account of this desk may hold five hundred positions.
+    """
+    free = account.wallet - order_margins(account, instruments)
+    for (name, book), position in account.positions.items():
+        if position.contracts:
+            instrument = instruments[name]
+            units = position.contracts * instrument.contract_size
+            free += units * (instrument.mark - position.entry)
+            free -= abs(units) * instrument.mark / account.leverage(name, book)
+    return max(free, ZERO)
 
 
 def liquidation_price(account: Account, position: Position, instruments: Instruments) -> Decimal:

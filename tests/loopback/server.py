@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from tests.loopback.calls import Answer, Call
 from tests.loopback.control import command
-from tests.loopback.dialect import Dialect
+from tests.loopback.dialect import CLOSED, Dialect
 from tests.loopback.faults import Fault, Faults, Taken
 from tests.loopback.limits import Violation
 from tests.loopback.matching import Core
@@ -201,14 +202,14 @@ class LoopbackVenue:
 
     async def _act_later(self, late_ms: int, call: Call) -> None:
         await asyncio.sleep(late_ms / 1000)
-        self._act(call)
+        self._act(dataclasses.replace(call, late_ms=self.now_ms() - call.at_ms))
 
     async def _serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         if self.maintenance or self.hub.refusing:
             return _response(self.dialect.phrases["maintenance"])
         socket = web.WebSocketResponse(max_msg_size=LARGEST_BODY)
         stream = Stream(socket, path, dict(request.query))
-        if not self.dialect.opened(stream, self.now_ms()):
+        if path.startswith(CLOSED) or not self.dialect.opened(stream, self.now_ms()):
             return _response(Answer.page("400 Bad Request", 400))
         await socket.prepare(request)
         await self.hub.serve(stream, self.now_ms)

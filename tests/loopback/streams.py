@@ -25,7 +25,7 @@ class Stream:
     path: str
     query: Mapping[str, str]
     topics: set[str] = field(default_factory=set)
-    waiting: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    waiting: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
     def send(self, frame: Any) -> None:
         """Queue a frame: a text as it is, anything else as JSON."""
@@ -33,10 +33,11 @@ class Stream:
         self.waiting.put_nowait(text)
 
     async def pump(self) -> None:
-        """Send what waits, until cancelled or disconnected."""
+        """Send what waits, until cancelled or disconnected; who falls too far behind is put out."""
         with contextlib.suppress(ConnectionError):
-            while True:
+            while self.waiting.qsize() <= MOST_WAITING:
                 await self.socket.send_str(await self.waiting.get())
+            await self.socket.close()
 
 
 @dataclass(slots=True)

@@ -196,7 +196,9 @@ def _honest(answer: Answer, _dialect: Dialect) -> Answer:
 
 def _duplicate_keys(answer: Answer, dialect: Dialect) -> Answer:
     document = json.loads(answer.body)
-    name = next(name for name in dialect.id_fields if name in document)
+    if not isinstance(document, dict) or not document:
+        return answer  # nothing in it has a key
+    name = next((name for name in dialect.id_fields if name in document), next(iter(document)))
     twin = json.dumps({name: _alien(document[name])}).strip("{}").encode()
     body = answer.body.rstrip()[:-1] + b"," + twin + b"}"
     return Answer(status=answer.status, body=body, headers=answer.headers)

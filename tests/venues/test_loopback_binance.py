@@ -54,10 +54,23 @@ async def test_markets_carry_the_steps_of_the_instruments(venue: LoopbackVenue, 
     assert [call.path for call in venue.calls] == ["/fapi/v1/exchangeInfo"]
 
 
-async def test_every_private_request_stays_here(venue: LoopbackVenue, exchange: Any):
-    urls = [url for url in exchange.urls["api"].values() if isinstance(url, str)]
-    assert all(url.startswith(f"{venue.rest}/") for url in urls)
-    assert exchange.urls["api"]["ws"]["linear"].startswith(venue.stream)
+def leaves(tree: Any) -> list[str]:
+    return (
+        [each for branch in tree.values() for each in leaves(branch)]
+        if isinstance(tree, dict)
+        else [tree]
+    )
+
+
+async def test_every_address_is_on_this_machine(venue: LoopbackVenue, exchange: Any):
+    addresses = leaves(exchange.urls["api"])
+    assert len(addresses) > 20
+    here = tuple(f"{scheme}://127.0.0.1:{venue.port}/" for scheme in ("http", "ws"))
+    assert [each for each in addresses if not each.startswith(here)] == []
+    async with aiohttp.ClientSession() as session:
+        for address in sorted({each for each in addresses if each.endswith("/closed")}):
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await session.ws_connect(address)
 
 
 async def test_limit_ioc_is_one_request_and_answered_with_its_end(

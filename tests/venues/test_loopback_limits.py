@@ -120,6 +120,16 @@ async def test_weights_and_orders_are_told_in_headers(
         assert told == ["46", "6", "3"]
 
 
+async def test_weight_follows_the_rows_asked_for(
+    venue: LoopbackVenue, session: aiohttp.ClientSession
+):
+    used = []
+    for rows in ("&limit=50", "&limit=100", "", "&limit=1000"):
+        async with session.get(f"/fapi/v1/depth?symbol=BTCUSDT{rows}") as response:
+            used.append(int(response.headers["X-MBX-USED-WEIGHT-1M"]))
+    assert used == [2, 7, 17, 37]
+
+
 async def test_excess_is_429_then_418_until_the_ban_is_over(
     venue: LoopbackVenue, session: aiohttp.ClientSession, clock: Clock
 ):

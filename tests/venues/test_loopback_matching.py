@@ -251,6 +251,20 @@ def test_wallet_is_the_sum_of_its_history():
     )
 
 
+def test_free_margin_is_equity_less_what_is_bound():
+    core, account = world()
+    core.place(account, order("BUY", "3"), NOW)
+    core.place(account, order("BUY", "1", "990", force=Force.GTC), NOW)
+    move_price(core, Move(at_ms=NOW, instrument="BTC/USDT", last=D(1100)))
+    bound = figures.position_margins(account, core.instruments) + figures.order_margins(
+        account, core.instruments
+    )
+    assert bound > 0
+    assert figures.available(account, core.instruments) == (
+        figures.equity(account, core.instruments) - bound
+    )
+
+
 def test_modes_change_only_where_nothing_is_open():
     core, account = world()
     with pytest.raises(Refused, match="nothing would change"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from tests.loopback.binance.errors import BinanceError
 from tests.loopback.binance.request import Request
 from tests.loopback.binance.routes import ROUTES, Access, Route
 from tests.loopback.calls import Answer, Call
-from tests.loopback.dialect import Channel
+from tests.loopback.dialect import Channel, redirected
 from tests.loopback.happenings import Happening
 from tests.loopback.limits import Bans
 from tests.loopback.matching import Core
@@ -98,14 +97,14 @@ class Binance:
         return frames.beat(self.core, channel, now_ms)
 
     def addresses(self, exchange_urls: Any, rest: str, stream: str) -> None:
-        """Point a ccxt binanceusdm at this server; what is not served points at a closed port."""
+        """Point a ccxt binanceusdm at this server, also where it serves nothing."""
         for name, address in exchange_urls["api"].items():
             if isinstance(address, str):
                 path = address.partition("://")[2].partition("/")[2]
                 exchange_urls["api"][name] = f"{rest}/{path}"
         if "ws" in exchange_urls["api"]:
-            exchange_urls["api"]["ws"] = copy.deepcopy(exchange_urls["api"]["ws"])
-            exchange_urls["api"]["ws"]["linear"] = f"{stream}/ws"
+            streams = redirected(exchange_urls["api"]["ws"], stream)
+            exchange_urls["api"]["ws"] = streams | {"linear": f"{stream}/ws"}
 
     def _cost(self, call: Call) -> Cost:
         route = ROUTES.get((call.method, call.path))
@@ -122,4 +121,4 @@ def _request(core: Core, call: Call, route: Route) -> Request:
         owner = security.key_owner(core, call)
     elif route.access is Access.SIGNED:
         owner = security.signer(core, call)
-    return Request(core=core, params=call.params, now_ms=call.at_ms, owner=owner)
+    return Request(core=core, params=call.params, now_ms=call.acts_ms, owner=owner)

@@ -1,7 +1,7 @@
 """Every route of the Binance protocol: its handler, its weight and who may use it.
 
 Weights are those of the venue's documentation as ccxt 4.5.90 carries them, except that placing an
-order has none and a batch five.
+order has none and a batch five, and all marks ten.
 """
 
 from __future__ import annotations
@@ -35,17 +35,27 @@ class Route:
     weight: int = 1
     #: where no symbol is given
     weight_of_all: int | None = None
+    #: largest `limit` and the weight up to it, rising; beyond the last, `weight`
+    by_limit: tuple[tuple[int, int], ...] = ()
     #: how many orders a call places, counted on the short limit
     places: Callable[[Call], int] | None = None
 
     def cost(self, call: Call) -> Cost:
         """Return what a call counts on each limit."""
         weight = self.weight
+        limit = call.params.get("limit", "")
+        if self.by_limit:
+            asked = int(limit) if limit.isdigit() else DEFAULT_LIMIT
+            weight = next((each for most, each in self.by_limit if asked <= most), weight)
         if self.weight_of_all is not None and not call.params.get("symbol"):
             weight = self.weight_of_all
         if self.places is None:
             return Cost(weight)
         return Cost(weight, short=self.places(call), long=1)
+
+
+#: rows of a book or of candles where a call does not say
+DEFAULT_LIMIT = 500
 
 
 def _in_batch(call: Call) -> int:
@@ -60,6 +70,8 @@ def _one(_call: Call) -> int:
     return 1
 
 
+_BOOK = ((50, 2), (100, 5), (500, 10))
+_CANDLES = ((99, 1), (499, 2), (1000, 5))
 _PUBLIC, _KEY = Access.PUBLIC, Access.KEY
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ping"): Route(market.ping, _PUBLIC),
@@ -70,8 +82,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ticker/price"): Route(market.price_ticker, _PUBLIC, 1, 2),
     ("GET", "/fapi/v2/ticker/price"): Route(market.price_ticker, _PUBLIC, 1, 2),
     ("GET", "/fapi/v1/ticker/24hr"): Route(market.day_ticker, _PUBLIC, 1, 40),
-    ("GET", "/fapi/v1/depth"): Route(market.depth, _PUBLIC, 10),
-    ("GET", "/fapi/v1/klines"): Route(market.klines, _PUBLIC, 5),
+    ("GET", "/fapi/v1/depth"): Route(market.depth, _PUBLIC, 20, by_limit=_BOOK),
+    ("GET", "/fapi/v1/klines"): Route(market.klines, _PUBLIC, 10, by_limit=_CANDLES),
     ("GET", "/fapi/v1/fundingRate"): Route(market.funding_rates, _PUBLIC),
     ("GET", "/fapi/v1/fundingInfo"): Route(market.funding_info, _PUBLIC),
     ("POST", "/fapi/v1/order"): Route(trading.place, weight=0, places=_one),

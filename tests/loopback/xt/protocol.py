@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.loopback.calls import Answer, Call
-from tests.loopback.dialect import Channel
+from tests.loopback.dialect import Channel, redirected
 from tests.loopback.happenings import Happening
 from tests.loopback.limits import Bans
 from tests.loopback.matching import Core
@@ -60,7 +59,7 @@ class Xt:
         try:
             owner = security.signer(core, call, path) if route.signed else None
             params = call.params if call.method == "GET" else _body(call)
-            request = Request(core=core, params=params, now_ms=call.at_ms, owner=owner)
+            request = Request(core=core, params=params, now_ms=call.acts_ms, owner=owner)
             result = route.handler(request)
         except XtError as error:
             return error.answer()
@@ -92,8 +91,8 @@ class Xt:
         for name, prefix in hosts.items():
             exchange_urls["api"][name] = rest + prefix
         if "ws" in exchange_urls["api"]:
-            exchange_urls["api"]["ws"] = copy.deepcopy(exchange_urls["api"]["ws"])
-            exchange_urls["api"]["ws"] |= {"contract": f"{stream}/ws", "spot": f"{stream}/spot"}
+            streams = redirected(exchange_urls["api"]["ws"], stream)
+            exchange_urls["api"]["ws"] = streams | {"contract": f"{stream}/ws"}
 
 
 def _body(call: Call) -> Mapping[str, Any]:
