@@ -31,7 +31,7 @@ from rebalancer.core.records import (
 from rebalancer.core.rules.fixed import missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
-from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.run import Run, RunPlan, RunStatus
 from rebalancer.core.state import FundState
 from rebalancer.core.work import Work
 
@@ -125,7 +125,7 @@ def say_none(work: Work, fund: FundState, reason: str) -> None:
 
 def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     """Say what the signal waits for; None when it may act."""
-    if fund.run is not None and signal.trigger is not Trigger.GAP:
+    if fund.run is not None and not _takes_over(signal.trigger, fund.run):
         if fund.run.status is RunStatus.WORKING:
             return "a run is under way"
         if signal.trigger in COOLED:
@@ -133,6 +133,13 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
     if work.forced is not None:
         return None
     return _price_not_good(work, fund, worth, signal) or _cooling(work, signal)
+
+
+def _takes_over(trigger: Trigger, run: Run) -> bool:
+    # A slow run may still be buying while the price falls: the backstop must not wait for it.
+    if trigger is Trigger.EMERGENCY:
+        return run.plan.trigger not in (Trigger.EMERGENCY, Trigger.GAP)
+    return trigger is Trigger.GAP
 
 
 def _price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:

@@ -135,6 +135,20 @@ def test_an_emergency_uses_its_own_slices_and_collar() -> None:
     assert order.limit_price == 80 * D("0.97")
 
 
+def test_an_emergency_takes_over_from_a_run_that_is_still_under_way() -> None:
+    slow = Execution(max_child_notional=D(10))
+    made = bench(small("L", execution=slow))
+    made.later(3600).known(85)  # delevers in slices of 10
+    serve(made)
+    assert runs(made) == [("L", Trigger.PRICE_MOVE)]
+    made.later(1).known(75)
+    assert [trigger for _, trigger in runs(made)] == [Trigger.PRICE_MOVE, Trigger.EMERGENCY]
+    ended = [each.status for each in made.of(RunMoved)]
+    assert ended == [RunStatus.SUPERSEDED]
+    made.later(1).known(74)
+    assert len(runs(made)) == 2  # its own run is not taken over again
+
+
 def test_an_emergency_run_aims_at_the_target_and_never_crosses_it() -> None:
     made = bench(small("L", methodology=only(emergency=emergency_at(4))))
     made.later(60).known(80)
