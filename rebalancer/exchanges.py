@@ -35,10 +35,23 @@ def open_exchange(venue_id: str) -> Any:
     """Return an exchange object of ccxt without credentials, or raise ConfigRefused."""
     import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only live prices cost
 
-    if venue_id not in ccxt.exchanges:
-        raise ConfigRefused(f"venue {venue_id!r}: unknown{nearest(venue_id, ccxt.exchanges)}")
-    exchange = getattr(ccxt, venue_id)()
-    if exchange.precisionMode != ccxt.TICK_SIZE:
+    return _opened(ccxt, venue_id)
+
+
+def open_streams(venue_id: str) -> Any:
+    """Return the same with streams, of ccxt.pro."""
+    from ccxt import pro  # noqa: PLC0415 - as above
+
+    return _opened(pro, venue_id)
+
+
+def _opened(classes: Any, venue_id: str) -> Any:
+    from ccxt import TICK_SIZE  # noqa: PLC0415 - as above
+
+    if venue_id not in classes.exchanges:
+        raise ConfigRefused(f"venue {venue_id!r}: unknown{nearest(venue_id, classes.exchanges)}")
+    exchange = getattr(classes, venue_id)()
+    if exchange.precisionMode != TICK_SIZE:
         raise ConfigRefused(f"venue {venue_id!r}: tells no lot and tick sizes through ccxt")
     # Text keeps every digit. ccxt loses fields when it is given Decimal here.
     exchange.number = str

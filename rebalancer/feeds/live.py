@@ -26,7 +26,7 @@ from rebalancer.exchanges import UNREADABLE, contract_of, in_our_words, nearest,
 from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and the longest pause between two of those
-_PRICES_WITHIN_S = 15.0
+PRICES_WITHIN_S = 15.0
 _MARKETS_WITHIN_S = 60.0
 _LONGEST_PAUSE_S = 2.0
 #: venues whose tickers carry no mark price and which ccxt asks for it apart
@@ -61,8 +61,12 @@ class CcxtFeed:
         sources: Mapping[str, tuple[PriceSource, ...]],
         clock: Clock,
         interval_ms: int,
+        opened: Callable[[str], Any] = open_exchange,
     ) -> None:
-        """Connect to nothing yet; a source that perpetuals do not have raises ConfigRefused."""
+        """Connect to nothing yet; a source that perpetuals do not have raises ConfigRefused.
+
+        `opened` makes the exchange object.
+        """
         for contract, wanted in sources.items():
             for source in wanted:
                 if source not in _UNIFIED:
@@ -74,6 +78,9 @@ class CcxtFeed:
         self._sources = sources
         self._clock = clock
         self._interval_ms = interval_ms
+        self._opened = opened
+        #: how far the venue's clock is ahead of ours
+        self.offset_ms = 0
         self._exchange: Any = None
         self._closed = False
         self._stamps: dict[tuple[str, PriceSource], int] = {}
@@ -86,10 +93,10 @@ class CcxtFeed:
         """
         if self._closed:
             return
-        self._exchange = open_exchange(self._venue_id)
+        self._exchange = self._opened(self._venue_id)
         while not self._closed:
             due_ms = self._clock.now_ms() + self._interval_ms
-            ticks = await self._poll()
+            ticks = await self.poll(self._sources)
             if ticks and not self._closed:
                 yield PricesObserved(self._clock.now_ms(), ticks)
             await sleep_until(self._clock, due_ms)
@@ -101,7 +108,18 @@ class CcxtFeed:
         if exchange is not None:
             await exchange.close()
 
-    async def _poll(self) -> tuple[PriceTick, ...]:
+    async def connect(self) -> Any:
+        """Return the exchange with its markets loaded, for those who poll by themselves.
+
+        Refuses what prices() refuses; VenueUnavailable when the venue does not answer.
+        """
+        if self._exchange is None:
+            self._exchange = self._opened(self._venue_id)
+        await _load_markets(self._exchange, self._venue_id, self._sources)
+        return self._exchange
+
+    async def poll(self, wanted: Mapping[str, Collection[PriceSource]]) -> tuple[PriceTick, ...]:
+        """Ask once for what is wanted and return what is news; an outage is only warned of."""
         exchange = self._exchange
         asked_ms = self._clock.now_ms()
         ticks: list[PriceTick] = []
@@ -111,16 +129,17 @@ class CcxtFeed:
             self._warn(outage)
             return ()
         for question, sources in self._questions(exchange):
-            symbols = [name for name, wanted in self._sources.items() if sources & {*wanted}]
+            symbols = [name for name, needed in wanted.items() if sources & {*needed}]
             if not symbols:
                 continue
             try:
                 ask = partial(question, symbols)
-                answer = await _read(ask, self._venue_id, _PRICES_WITHIN_S)
+                answer = await read(ask, self._venue_id, PRICES_WITHIN_S)
             except VenueUnavailable as outage:
                 self._warn(outage)
             else:
-                ticks.extend(self._ticks(answer, sources, asked_ms))
+                asked = {name: sources.intersection(wanted[name]) for name in symbols}
+                ticks.extend(self.news(answer, asked, asked_ms))
         return tuple(ticks)
 
     def _warn(self, outage: VenueUnavailable) -> None:
@@ -137,19 +156,25 @@ class CcxtFeed:
             (exchange.fetch_tickers, {PriceSource.LAST}),
         ]
 
-    def _ticks(
-        self, answer: Mapping[str, Any], sources: Collection[PriceSource], asked_ms: int
+    def news(
+        self,
+        answer: Mapping[str, Any],
+        wanted: Mapping[str, Collection[PriceSource]],
+        asked_ms: int,
     ) -> list[PriceTick]:
+        """Return the wanted prices of ccxt's tickers that are newer than the last, in our time."""
         ticks = []
-        for contract, wanted in self._sources.items():
+        for contract, needed in wanted.items():
             ticker = answer.get(contract) or {}
             stamp = ticker.get("timestamp")
-            at_ms = stamp if isinstance(stamp, int) else asked_ms
-            for source in wanted:
-                if source in sources:
+            # Judged by the venue's time: our estimate of its clock may move between two prices.
+            told_ms = stamp if isinstance(stamp, int) else asked_ms + self.offset_ms
+            for source in self._sources[contract]:
+                if source in needed:
                     price = self._price(ticker, contract, source)
-                    if price is not None and at_ms > self._stamps.get((contract, source), -1):
-                        self._stamps[contract, source] = at_ms
+                    if price is not None and told_ms > self._stamps.get((contract, source), -1):
+                        self._stamps[contract, source] = told_ms
+                        at_ms = told_ms - self.offset_ms
                         ticks.append(PriceTick(contract, source, price, at_ms))
         return ticks
 
@@ -195,7 +220,7 @@ async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) 
     """Load the venue's markets once and refuse the symbols that the desk cannot trade there."""
     if exchange.markets:
         return
-    await _read(exchange.load_markets, venue_id, _MARKETS_WITHIN_S)
+    await read(exchange.load_markets, venue_id, _MARKETS_WITHIN_S)
     for symbol in symbols:
         market = exchange.markets.get(symbol)
         if market is None:
@@ -210,7 +235,7 @@ async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) 
             )
 
 
-async def _read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float) -> Any:
+async def read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float) -> Any:
     """Ask a question that changes nothing, again after network failures, for `within_s`.
 
     Raises VenueUnavailable in our own words.
