@@ -35,8 +35,6 @@ class Dialect(Protocol):
     """One exchange protocol. Everything in it is computed: it never waits."""
 
     core: Core
-    #: bodies by the name of the fault that sends them, in this venue's words
-    phrases: Mapping[str, Answer]
     #: fields of an order's answer that identify it, and its market
     id_fields: tuple[str, ...]
     symbol_field: str
@@ -55,6 +53,9 @@ class Dialect(Protocol):
 
     def stamp(self, call: Call, answer: Answer) -> Answer:
         """Add what every answer of this venue carries."""
+
+    def phrase(self, name: str, now_ms: int) -> Answer:
+        """Return what this venue says when `name` is the matter: busy, banned, maintenance, ..."""
 
     def opened(self, channel: Channel, now_ms: int) -> bool:
         """Say whether a stream may be opened, and note what its address subscribes to."""

@@ -172,7 +172,7 @@ class LoopbackVenue:
 
     async def _respond(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         if self.maintenance:
-            return _response(self.dialect.phrases["maintenance"])
+            return _response(self.dialect.phrase("maintenance", self.now_ms()))
         refusal = self.dialect.admit(call)
         if refusal is not None:
             return _response(self.dialect.stamp(call, refusal))
@@ -206,7 +206,7 @@ class LoopbackVenue:
 
     async def _serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         if self.maintenance or self.hub.refusing:
-            return _response(self.dialect.phrases["maintenance"])
+            return _response(self.dialect.phrase("maintenance", self.now_ms()))
         socket = web.WebSocketResponse(max_msg_size=LARGEST_BODY)
         stream = Stream(socket, path, dict(request.query))
         if path.startswith(CLOSED) or not self.dialect.opened(stream, self.now_ms()):

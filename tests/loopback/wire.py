@@ -162,7 +162,7 @@ _SPEAKERS: Mapping[Shape, Callable[[Wire, Fault, Answer], Awaitable[None]]] = {
 def spoil(shape: Shape, call: Call, answer: Answer, dialect: Dialect) -> Answer:
     """Return what stands in for the honest answer; shapes below HTTP leave it as it is."""
     if shape in _PHRASES:
-        return dialect.phrases[_PHRASES[shape]]
+        return dialect.phrase(_PHRASES[shape], call.at_ms)
     if shape in _BODIES:
         return Answer(body=_BODIES[shape], headers=answer.headers)
     if shape is Shape.REDIRECT:

@@ -227,6 +227,13 @@ async def test_statuses_and_codes(venue: LoopbackVenue, shape: Shape):
     assert ("retry-after" in heard.headers) == (status in (418, 429))
 
 
+async def test_a_pretended_ban_names_its_end(venue: LoopbackVenue):
+    heard = await faulty(venue, Shape.BANNED)
+    until = int(json.loads(heard.body)["msg"].rpartition(" ")[2].strip("."))
+    assert until - venue.now_ms() == pytest.approx(120_000, abs=2000)
+    assert heard.headers["retry-after"] == "120"
+
+
 def test_every_shape_is_looked_at():
     others = {
         Shape.HONEST, Shape.RESET_IN_BODY, Shape.CUT_BODY, Shape.CUT_CHUNK, Shape.GARBAGE_STATUS,

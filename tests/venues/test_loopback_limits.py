@@ -91,6 +91,16 @@ def test_orders_are_counted_to_the_last_one():
     assert len(budget.bans.violations) == 1
 
 
+async def test_an_account_may_have_larger_limits_and_is_told(
+    venue: LoopbackVenue, session: aiohttp.ClientSession
+):
+    budget: Budget = venue.dialect.budget  # type: ignore[attr-defined]
+    budget.short_limit, budget.long_limit = 10_000, 20_000
+    async with session.get("/fapi/v1/rateLimit/order?" + signed(venue, {})) as response:
+        assert [each["limit"] for each in await response.json()] == [10_000, 20_000]
+    assert budget.spend("ip", KEY, Cost(0, short=9999, long=1), START) is None
+
+
 def test_five_hundred_orders_take_ten_seconds_and_the_long_limit_binds_after_twelve_hundred():
     budget = Budget()
     at = [START + 10_000 * (number // 300) for number in range(1200)]

@@ -7,7 +7,6 @@ from typing import Any
 from tests.loopback import figures
 from tests.loopback.accounts import Margin, Position
 from tests.loopback.binance import shapes
-from tests.loopback.binance.budget import LIMITS
 from tests.loopback.binance.errors import POSITION_SIDE_REFUSALS, BinanceError, refused
 from tests.loopback.binance.request import Request, native
 from tests.loopback.instruments import Instrument
@@ -133,9 +132,9 @@ def commission_rate(request: Request) -> Any:
     }
 
 
-def order_limits(_request: Request) -> Any:
+def order_limits(request: Request) -> Any:
     """GET rateLimit/order."""
-    return [limit for limit in LIMITS if limit["rateLimitType"] == "ORDERS"]
+    return list(request.order_limits)
 
 
 def leverage_bracket(request: Request) -> Any:

@@ -33,7 +33,7 @@ def exchange_info(request: Request) -> Any:
         "timezone": "UTC",
         "serverTime": request.now_ms,
         "futuresType": "U_MARGINED",
-        "rateLimits": LIMITS,
+        "rateLimits": list(LIMITS),
         "exchangeFilters": [],
         "assets": [
             {"asset": quote, "marginAvailable": True, "autoAssetExchange": "-10000"}

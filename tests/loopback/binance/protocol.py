@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.loopback.binance import frames, security
-from tests.loopback.binance.budget import Budget, Cost
+from tests.loopback.binance.budget import BAN_MS, Budget, Cost
 from tests.loopback.binance.errors import BinanceError
 from tests.loopback.binance.request import Request
 from tests.loopback.binance.routes import ROUTES, Access, Route
@@ -17,7 +17,6 @@ from tests.loopback.happenings import Happening
 from tests.loopback.limits import Bans
 from tests.loopback.matching import Core
 
-_BANNED = "Way too many requests; IP banned until 4102444800000."
 PHRASES: Mapping[str, Answer] = {
     "busy": BinanceError(
         -1008,
@@ -31,7 +30,6 @@ PHRASES: Mapping[str, Answer] = {
         -2015, "Invalid API-key, IP, or permissions for action.", 401
     ).answer(),
     "too_many": BinanceError(-1003, "Too many requests.", 429).answer({"Retry-After": "5"}),
-    "banned": BinanceError(-1003, _BANNED, 418).answer({"Retry-After": "120"}),
     "unknown": BinanceError(
         -1, "Unknown error, please check your request or try again later.", 503
     ).answer(),
@@ -51,7 +49,6 @@ class Binance:
 
     core: Core
     budget: Budget = field(default_factory=Budget)
-    phrases: Mapping[str, Answer] = field(default_factory=lambda: PHRASES)
     id_fields: tuple[str, ...] = ("orderId", "clientOrderId")
     symbol_field: str = "symbol"
     other_symbol: str = "DOGEUSDT"
@@ -71,7 +68,7 @@ class Binance:
         if route is None:
             return Answer.page("404 Not Found", 404)
         try:
-            return Answer.of(route.handler(_request(core, call, route)))
+            return Answer.of(route.handler(self._request(core, call, route)))
         except BinanceError as error:
             return error.answer()
 
@@ -79,6 +76,12 @@ class Binance:
         """Add the counters."""
         told = self.budget.headers(call.peer, _spender(call), self._cost(call), call.at_ms)
         return answer.with_headers(told)
+
+    def phrase(self, name: str, now_ms: int) -> Answer:
+        """Return what this venue says when `name` is the matter."""
+        if name == "banned":
+            return self.budget.banned(now_ms, BAN_MS)
+        return PHRASES[name]
 
     def opened(self, channel: Channel, now_ms: int) -> bool:
         """Admit market streams always, private ones with a valid listen key."""
@@ -106,6 +109,20 @@ class Binance:
             streams = redirected(exchange_urls["api"]["ws"], stream)
             exchange_urls["api"]["ws"] = streams | {"linear": f"{stream}/ws"}
 
+    def _request(self, core: Core, call: Call, route: Route) -> Request:
+        owner = None
+        if route.access is Access.KEY:
+            owner = security.key_owner(core, call)
+        elif route.access is Access.SIGNED:
+            owner = security.signer(core, call)
+        return Request(
+            core=core,
+            params=call.params,
+            now_ms=call.acts_ms,
+            owner=owner,
+            order_limits=self.budget.order_limits,
+        )
+
     def _cost(self, call: Call) -> Cost:
         route = ROUTES.get((call.method, call.path))
         return Cost(1) if route is None else route.cost(call)
@@ -113,12 +130,3 @@ class Binance:
 
 def _spender(call: Call) -> str:
     return call.headers.get("x-mbx-apikey", "")
-
-
-def _request(core: Core, call: Call, route: Route) -> Request:
-    owner = None
-    if route.access is Access.KEY:
-        owner = security.key_owner(core, call)
-    elif route.access is Access.SIGNED:
-        owner = security.signer(core, call)
-    return Request(core=core, params=call.params, now_ms=call.acts_ms, owner=owner)

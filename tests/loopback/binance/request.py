@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,8 @@ class Request:
     now_ms: int
     #: absent on public routes
     owner: Account | None = None
+    #: the account's own limits on orders
+    order_limits: Sequence[Mapping[str, str | int]] = ()
 
     @property
     def account(self) -> Account:

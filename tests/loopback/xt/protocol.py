@@ -36,7 +36,6 @@ class Xt:
 
     core: Core
     budget: Budget = field(default_factory=Budget)
-    phrases: Mapping[str, Answer] = field(default_factory=lambda: PHRASES)
     id_fields: tuple[str, ...] = ("orderId", "result", "clientOrderId")
     symbol_field: str = "symbol"
     other_symbol: str = "doge_usdt"
@@ -68,6 +67,10 @@ class Xt:
     def stamp(self, call: Call, answer: Answer) -> Answer:
         """Add nothing: the venue tells no counters."""
         return answer
+
+    def phrase(self, name: str, now_ms: int) -> Answer:
+        """Return what this venue says when `name` is the matter."""
+        return PHRASES[name]
 
     def opened(self, channel: Channel, now_ms: int) -> bool:
         """Admit both kinds of streams."""
