@@ -19,6 +19,7 @@ from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.watcher import Watcher
+from rebalancer.errors import ConfigRefused
 from rebalancer.feeds.candles import History, read_history
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
@@ -39,6 +40,12 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
         for symbol in fund.symbols:
             known.setdefault(symbol, contract_for(config, symbol))
     return Desk(funds=config.funds, accounts=config.accounts, contracts=known)
+
+
+def refuse_empty(config: Config) -> None:
+    """Raise ConfigRefused when there is nothing to run."""
+    if not config.funds:
+        raise ConfigRefused("no fund is configured: add a [funds.NAME] table")
 
 
 def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
@@ -71,6 +78,7 @@ async def open_daemon(
 ) -> Daemon:
     """Recover the desk in `store` and wire everything around it; the store is closed on failure."""
     try:
+        refuse_empty(config)
         return await _wire(config, store, publishers, on_alert, control=control)
     except BaseException:
         await store.close()

@@ -82,6 +82,7 @@ def _plan_snapshot(settings: Config, path: Path, funds: Sequence[str]) -> dict[s
 def _plan_store(settings: Config, funds: Sequence[str]) -> dict[str, Any]:
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
+    from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - as above
     from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
@@ -92,7 +93,9 @@ def _plan_store(settings: Config, funds: Sequence[str]) -> dict[str, Any]:
         raise InputRefused("the store knows no price yet; run the desk first, or use --snapshot")
     as_of_ms = max(view.at_ms for view in views)
     note(f"prices are {age(WallClock().now_ms() - as_of_ms)} old: the desk saved them then")
-    taken = snapshot_of(desk_of(settings), records, prices, as_of_ms)
+    desk = desk_of(settings)
+    refuse_lost_funds(desk, records)
+    taken = snapshot_of(desk, records, prices, as_of_ms)
     return _narrowed(plan_of(taken), funds)
 
 
@@ -291,7 +294,10 @@ def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
 @told
 def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Read the configuration and say whether a desk could run with it."""
+    from rebalancer.bootstrap import refuse_empty  # noqa: PLC0415 - not needed to print --help
+
     settings = load_config(config)
+    refuse_empty(settings)
     if as_json:
         print_json(
             {

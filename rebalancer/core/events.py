@@ -91,6 +91,8 @@ class PositionsReported:
     at_ms: int
     account: str
     units: Mapping[str, Decimal]
+    #: when the venue was asked; a contract that traded since then is not judged by the answer
+    asked_ms: int | None = None
 
 
 class CommandKind(StrEnum):

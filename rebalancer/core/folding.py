@@ -184,6 +184,7 @@ def _traded(state: DeskState, record: records.Traded) -> None:
             fund.run.cost += fee + slippage
             fund.run.fruitless_rounds = 0
     _move_book(state, record.account, record.contract, record.position_side, record.units)
+    state.accounts[record.account].traded_ms[record.contract] = record.at_ms
     state.seen_trades.add(record.trade)
     if order is not None:
         order.filled_contracts += fill.contracts

@@ -11,7 +11,7 @@ from rebalancer.core.events import (
     PositionsReported,
 )
 from rebalancer.core.money import ZERO, split_pro_rata, text
-from rebalancer.core.order import Fill, OrderIntent, OrderStatus, Outcome
+from rebalancer.core.order import TRANSITIONS, Fill, OrderIntent, OrderStatus, Outcome
 from rebalancer.core.records import OrderMoved, Traded, TradingState
 from rebalancer.core.work import Work
 
@@ -24,6 +24,11 @@ def on_order(work: Work, event: OrderReported) -> None:
     intent, before = order.intent, order.status
     if before is OrderStatus.CLOSED:
         return  # only fills are still to come
+    if (before, event.outcome) not in TRANSITIONS:
+        _halt_contradicted(
+            work, intent, f"an order that was {before} is said to be {event.outcome}"
+        )
+        return
     if event.outcome is Outcome.ACCEPTED and before is not before.PREPARED and order.venue_order_id:
         return
     work.record(
@@ -150,13 +155,23 @@ def on_positions(work: Work, event: PositionsReported) -> None:
     state = work.state.accounts[event.account]
     symbols = {contract for contract, _ in state.books} | set(event.units)
     for symbol in sorted(symbols):
-        if work.state.working_on(event.account, symbol):
+        traded_ms = state.traded_ms.get(symbol)
+        asked_ms = event.asked_ms
+        overtaken = traded_ms is not None and asked_ms is not None and traded_ms >= asked_ms
+        if overtaken or work.state.working_on(event.account, symbol):
             continue
         told, held = event.units.get(symbol, ZERO), state.position(symbol)
         if told == held:
             continue
         reason = f"the venue holds {text(told)} of {symbol}, the records say {text(held)}"
         _halt_account(work, event.account, reason)
+
+
+def _halt_contradicted(work: Work, intent: OrderIntent, reason: str) -> None:
+    """Halt the funds of an order whose evidence contradicts itself; the order stays working."""
+    for name in intent.wanted:
+        if work.state.funds[name].trading is TradingState.ACTIVE:
+            halt(work, work.state.funds[name], f"{intent.client_order_id}: {reason}")
 
 
 def _halt_account(work: Work, account: str, reason: str) -> None:

@@ -104,6 +104,8 @@ class AccountState:
     cash: Decimal = ZERO
     #: what the account's funds hold together, in signed base coins by contract
     held: dict[str, Decimal] = field(default_factory=dict)
+    #: when each contract traded last
+    traded_ms: dict[str, int] = field(default_factory=dict)
     #: number of the last order
     order_seq: int = 0
 

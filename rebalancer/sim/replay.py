@@ -87,11 +87,14 @@ class Replay:
         """Play every moment in time order."""
         for moment in moments:
             self.play(moment)
+        while self._arrivals:
+            self._wake_until(self._arrivals[0][0])
 
     def play(self, moment: Moment) -> None:
         """Play one moment: what is due before it, then its funding, then its prices."""
         at_ms = moment.at_ms
-        self._wake_until(at_ms - 1)
+        if self.moments:
+            self._wake_until(at_ms - 1)
         for symbol, price in moment.prices:
             for book in self.books.values():
                 book.observe(symbol, price)

@@ -186,7 +186,7 @@ class PaperBook:
         self.cash -= units * price + fee
 
     def fund(self, contract: str, rate: Decimal, mark: Decimal, now_ms: int) -> FundingPaid | None:
-        """Settle funding on the position in `contract`; None where there is none, or it is off."""
+        """Settle funding on the position in `contract`; None where funding is off."""
         units = self.position(contract)
         if not self.costs.funding:
             return None
