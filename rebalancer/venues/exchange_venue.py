@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import statistics
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
-import structlog
-
 from rebalancer.core.contract import Contract
-from rebalancer.core.events import PositionsReported
+from rebalancer.core.events import Event
 from rebalancer.core.fund import Account
-from rebalancer.core.money import ZERO, number
 from rebalancer.core.order import OrderIntent
-from rebalancer.errors import ConfigRefused, VenueUnavailable
-from rebalancer.exchanges import contract_of, nearest, open_exchange
+from rebalancer.errors import ConfigRefused
+from rebalancer.exchanges import nearest, open_exchange
 from rebalancer.ports import Clock, Emit
+from rebalancer.venues.account_watch import AccountWatch
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.exchange_checks import (
+    Expected,
+    StartChecks,
+    measure_clock,
+    refuse_other_contracts,
+)
 from rebalancer.venues.exchange_orders import ExchangeOrders
 from rebalancer.venues.facts import FACTS, VenueFacts
-from rebalancer.venues.facts_shape import Ask, Unit
+from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
 
-_log = structlog.get_logger(__name__)
-
 REQUEST_SECONDS = 10.0
-#: the venue's clock is asked this often, and the median counts
-CLOCK_SAMPLES = 5
-#: a clock further off than this must be mended, not corrected for
-CLOCK_OFFSET_MS_MAX = 60_000
-#: an answer without positions is believed when a second one agrees, this much later
-EMPTY_AGAIN_SECONDS = 0.5
+#: how an account has to be where nothing else is said
+AS_CONFIGURED = Expected()
 
 
 def facts_of(venue_id: str) -> VenueFacts:
@@ -47,16 +43,22 @@ def facts_of(venue_id: str) -> VenueFacts:
     return facts
 
 
-def open_client(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> CcxtClient:
-    """Return a client of the venue with `keys` by ccxt's names: apiKey, secret, password, ..."""
+def open_with_keys(facts: VenueFacts, keys: Mapping[str, str]) -> Any:
+    """Return a ccxt object set up as the table says, with `keys` by ccxt's names."""
     exchange = open_exchange(facts.venue_id)
     for name, key in keys.items():
         setattr(exchange, name, key)
     exchange.options.update(facts.presets)
     for method in facts.silenced:
         setattr(exchange, method, _nothing)
+    return exchange
+
+
+def open_client(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> CcxtClient:
+    """Return a client of the venue with `keys` by ccxt's names: apiKey, secret, password, ..."""
     limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
-    return CcxtClient(exchange, Transport(REQUEST_SECONDS), limiter, facts.limits.counters)
+    transport = Transport(REQUEST_SECONDS)
+    return CcxtClient(open_with_keys(facts, keys), transport, limiter, facts.limits.counters)
 
 
 async def _nothing(*_arguments: object, **_named: object) -> bool:
@@ -72,26 +74,32 @@ class ExchangeVenue:
         client: CcxtClient,
         contracts: Mapping[str, Contract],
         clock: Clock,
+        expected: Expected = AS_CONFIGURED,
     ) -> None:
-        self._account = account
         self._client = client
         self._contracts = contracts
         self._clock = clock
         self._facts = facts_of(account.venue)
-        self._orders = ExchangeOrders(client, self._facts, contracts, clock)
+        self._orders = ExchangeOrders(
+            client, self._facts, contracts, clock, leverage=expected.leverage
+        )
+        self.account = ExchangeAccount(account, client, self._facts, contracts)
+        self._checks = StartChecks(account, self._facts, self.account, expected)
+        self._watch = AccountWatch(account.name, self.account, contracts, clock)
         self._emit: Emit | None = None
         self.clock_offset_ms = 0
 
     async def start(self, emit: Emit) -> None:
-        """Load markets, measure the clock, check modes; every answer asked for before any order.
+        """Load markets, measure the clock, check the account; every answer asked for before orders.
 
         Raises ConfigRefused with the remedy where the account is not as configured.
         """
         self._emit = emit
         await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
-        self._refuse_other_contracts()
-        await self._measure_clock()
-        await self._refuse_other_position_mode()
+        refuse_other_contracts(self._client, self._facts, self._contracts)
+        self.clock_offset_ms = await measure_clock(self._client, self._facts, self._clock)
+        self._watch.offset_ms = self.clock_offset_ms
+        await self._checks.refuse_what_differs()
 
     async def submit(self, intent: OrderIntent) -> None:
         """Send the order once and emit what is proved of it."""
@@ -103,89 +111,16 @@ class ExchangeVenue:
 
     async def report_positions(self) -> None:
         """Emit what the account holds; nothing when the venue does not answer."""
-        try:
-            units = await self._positions()
-            if not units:
-                # A venue under stress has answered with an empty list (docs/venues.md).
-                await asyncio.sleep(EMPTY_AGAIN_SECONDS)
-                units = await self._positions()
-        except VenueUnavailable as outage:
-            _log.warning("positions_unavailable", account=self._account.name, reason=str(outage))
-            return
-        self._tell(PositionsReported(self._clock.now_ms(), self._account.name, units))
+        await self._watch.report_positions(self._tell)
+
+    async def watch_account(self, seconds: float, funding_since_ms: int | None = None) -> None:
+        """Emit positions and payments of funding every `seconds`, until cancelled."""
+        await self._watch.run(self._tell, seconds, funding_since_ms)
 
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
         await self._client.close()
 
-    def _tell(self, event: Any) -> None:
+    def _tell(self, event: Event) -> None:
         if self._emit is not None:
             self._emit(event)
-
-    def _refuse_other_contracts(self) -> None:
-        for symbol, contract in self._contracts.items():
-            market = self._client.markets.get(symbol)
-            if market is None:
-                raise ConfigRefused(
-                    f"{symbol}: {self._facts.venue_id} has no such contract"
-                    f"{nearest(symbol, self._client.markets)}"
-                )
-            told = contract_of(market, self._facts.venue_id)
-            for name in ("contract_size", "lot", "tick"):
-                if getattr(told, name) != getattr(contract, name):
-                    raise ConfigRefused(
-                        f'contracts."{symbol}".{name}: the configuration says '
-                        f"{getattr(contract, name)}, {self._facts.venue_id} says "
-                        f"{getattr(told, name)}; take the lines away, the venue tells its own"
-                    )
-
-    async def _measure_clock(self) -> None:
-        """Estimate the venue's clock: the median of five, each at half its round trip."""
-        offsets = []
-        for _ in range(CLOCK_SAMPLES):
-            asked_ms = self._clock.now_ms()
-            told = await self._client.ask(
-                lambda exchange: exchange.fetch_time(), self._facts.limits.costs[Ask.PRICES]
-            )
-            answered_ms = self._clock.now_ms()
-            offsets.append(int(told) - (asked_ms + answered_ms) // 2)
-        self.clock_offset_ms = int(statistics.median(offsets))
-        if abs(self.clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
-            raise ConfigRefused(
-                f"the clock is {self.clock_offset_ms} ms off {self._facts.venue_id}'s: "
-                "synchronise it (timedatectl set-ntp true) and start again"
-            )
-        self._client.correct_clock(self.clock_offset_ms)
-
-    async def _refuse_other_position_mode(self) -> None:
-        mode = self._facts.position_mode
-        if not mode.read:
-            return
-        answer = await self._client.ask(
-            lambda exchange: getattr(exchange, mode.read)(next(iter(self._contracts))),
-            self._facts.limits.costs[Ask.SETTINGS],
-        )
-        hedged = bool(answer["hedged"])
-        if hedged != self._account.hedge:
-            raise ConfigRefused(
-                f"accounts.{self._account.name}.hedge is {str(self._account.hedge).lower()}, the "
-                f"account at {self._facts.venue_id} keeps {'two books' if hedged else 'one book'}; "
-                "change the one or the other while nothing is held"
-            )
-
-    async def _positions(self) -> dict[str, Decimal]:
-        answer = await self._client.ask(
-            lambda exchange: exchange.fetch_positions(list(self._contracts)),
-            self._facts.limits.costs[Ask.POSITIONS],
-        )
-        units: dict[str, Decimal] = {}
-        for position in answer:
-            symbol = position["symbol"]
-            if symbol not in self._contracts or position.get("contracts") is None:
-                continue
-            size = number(position["contracts"], f"{symbol}: a position of the venue")
-            if self._facts.units.position is Unit.CONTRACTS:
-                size = self._contracts[symbol].units_in(size)
-            signed = -abs(size) if position.get("side") == "short" else size
-            units[symbol] = units.get(symbol, ZERO) + signed
-        return {symbol: size for symbol, size in units.items() if size}

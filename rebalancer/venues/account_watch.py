@@ -1,0 +1,125 @@
+"""Watches one account: reports what it holds, and each payment of funding once.
+
+The venue books an amount; the desk shares funding among funds by rate, units and mark. So a
+payment is told with the venue's own rate and with the mark that makes it the booked amount for
+what the account held at that instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+
+import structlog
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import FundingPaid, PositionsReported
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.money import PLACES, ZERO, total
+from rebalancer.errors import VenueUnavailable
+from rebalancer.ports import Clock, Emit
+from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment, held_units
+
+_log = structlog.get_logger(__name__)
+
+#: payments of one settlement are listed one after another; taken once they are this old
+LISTED_MS = 10 * SECOND_MS
+#: contracts asked for payments in one round, in turn: such questions are dear
+CONTRACTS_PER_ROUND = 10
+#: a round that takes longer is given up
+ROUND_SECONDS = 120.0
+
+
+class AccountWatch:
+    """Reports one account to the desk. `offset_ms` is how far the venue's clock is ahead."""
+
+    def __init__(
+        self, name: str, book: ExchangeAccount, contracts: Mapping[str, Contract], clock: Clock
+    ) -> None:
+        self._name = name
+        self._book = book
+        self._clock = clock
+        self._waiting = list(contracts)
+        self._since_ms: dict[str, int] = {}
+        self._seen: dict[str, set[FundingPayment]] = {}
+        self.offset_ms = 0
+
+    async def run(self, emit: Emit, seconds: float, funding_since_ms: int | None = None) -> None:
+        """Report every `seconds` until cancelled; payments from `funding_since_ms` (now) on."""
+        begin_ms = self._venue_ms() if funding_since_ms is None else funding_since_ms
+        self._since_ms = dict.fromkeys(self._waiting, begin_ms)
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                async with asyncio.timeout(ROUND_SECONDS):
+                    await self.round(emit)
+            except TimeoutError:
+                _log.warning("account_round_given_up", account=self._name)
+
+    async def round(self, emit: Emit) -> None:
+        """Report what is held, then the new payments of the contracts whose turn it is."""
+        held = await self.report_positions(emit)
+        if held is None:
+            return
+        turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
+        self._waiting = rest + turn
+        for contract in turn:
+            try:
+                await self._report_funding(contract, held.get(contract, ZERO), emit)
+            except VenueUnavailable as outage:
+                _log.warning("funding_unavailable", account=self._name, reason=str(outage))
+
+    async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
+        """Emit what is held; nothing when the venue does not answer."""
+        try:
+            units = held_units(await self._book.positions())
+        except VenueUnavailable as outage:
+            _log.warning("positions_unavailable", account=self._name, reason=str(outage))
+            return None
+        emit(PositionsReported(self._clock.now_ms(), self._name, units))
+        return units
+
+    async def _report_funding(self, contract: str, held: Decimal, emit: Emit) -> None:
+        since_ms = self._since_ms[contract]
+        seen = self._seen.setdefault(contract, set())
+        until_ms = self._venue_ms() - LISTED_MS
+        listed = await self._book.funding(contract, since_ms)
+        new = [each for each in listed if each.at_ms <= until_ms and each not in seen]
+        for at_ms, settled in groupby(new, key=lambda each: each.at_ms):
+            payments = list(settled)
+            paid = await self._paid(contract, held, at_ms, payments)
+            if paid is not None:
+                emit(paid)
+            seen.update(payments)
+            self._since_ms[contract] = at_ms
+        # The next list begins at this instant; what is older cannot come again.
+        seen -= {each for each in seen if each.at_ms < self._since_ms[contract]}
+
+    async def _paid(
+        self, contract: str, held: Decimal, at_ms: int, payments: Sequence[FundingPayment]
+    ) -> FundingPaid | None:
+        amount = total(each.amount for each in payments)
+        if not amount:
+            return None
+        since = await self._book.trades(contract, at_ms)
+        units = held - total(trade.units for trade in since if trade.at_ms > at_ms)
+        rate = await self._book.funding_rate(contract, at_ms)
+        if rate is None:
+            raise VenueUnavailable(f"{contract}: the rate of a payment is not shown yet")
+        mark = (-amount / (rate * units)).quantize(PLACES) if rate and units else ZERO
+        if mark <= 0:
+            _log.warning(
+                "funding_not_understood",
+                account=self._name,
+                contract=contract,
+                amount=amount,
+                rate=rate,
+                units=units,
+            )
+            return None
+        return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark)
+
+    def _venue_ms(self) -> int:
+        return self._clock.now_ms() + self.offset_ms

@@ -1,0 +1,350 @@
+"""One account at an exchange, read exactly: what it holds, owes, was paid, and how it is set.
+
+Every answer is ccxt's unified shape, told in base coins and exact decimals by the table's units.
+Nothing here changes anything at the venue. What cannot be read raises VenueUnavailable: a failed
+question is never taken for zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.fund import Account
+from rebalancer.core.instant import MINUTE_MS
+from rebalancer.core.money import ZERO, number, total
+from rebalancer.core.order import OrderSide, PositionSide
+from rebalancer.errors import InputRefused, VenueUnavailable
+from rebalancer.exchanges import UNREADABLE
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
+from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
+
+T = TypeVar("T")
+
+#: an answer without a position that was held is believed when a second one agrees, this much later
+EMPTY_AGAIN_SECONDS = 0.5
+#: entries asked for at once, and how often a list is asked to go on
+PAGE = 100
+PAGES_MAX = 20
+#: a settlement's rate and its payment are stamped within this of each other
+RATE_NEAR_MS = MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What is held of one contract in one book."""
+
+    contract: str
+    book: PositionSide
+    #: signed base coins
+    units: Decimal
+    entry_price: Decimal | None
+    mark_price: Decimal | None
+    liquidation_price: Decimal | None
+    initial_margin: Decimal | None
+    maintenance_margin: Decimal | None
+    unrealized: Decimal | None
+    leverage: Decimal | None
+    #: "cross", "isolated", or None where the venue does not say
+    margin_mode: str | None
+
+    @property
+    def liquidation_distance(self) -> Decimal | None:
+        """How far the mark is from liquidation, as a share of the mark."""
+        if self.mark_price is None or self.liquidation_price is None:
+            return None
+        return abs(self.mark_price - self.liquidation_price) / self.mark_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """One currency of the account."""
+
+    currency: str
+    #: with the profit of open positions; None where the venue does not tell enough
+    equity: Decimal | None
+    available: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOrder:
+    """An order that can still trade, ours or not."""
+
+    order_id: str
+    client_order_id: str
+    contract: str
+    side: OrderSide
+    #: base coins still to trade
+    remaining: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTrade:
+    """One trade of the account, ours or not."""
+
+    trade_id: str
+    order_id: str
+    contract: str
+    #: signed base coins
+    units: Decimal
+    price: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingPayment:
+    """One payment of funding as the venue booked it; below zero = paid by the account."""
+
+    #: the venue's id; some venues give none, or the same to all
+    payment_id: str
+    contract: str
+    amount: Decimal
+    at_ms: int
+
+
+class ExchangeAccount:
+    """Reads one account through its client."""
+
+    def __init__(
+        self,
+        account: Account,
+        client: CcxtClient,
+        facts: VenueFacts,
+        contracts: Mapping[str, Contract],
+    ) -> None:
+        self._account = account
+        self._client = client
+        self._facts = facts
+        self._contracts = contracts
+        self._told = ACCOUNTS[facts.venue_id]
+        self._held: frozenset[str] = frozenset()
+
+    async def positions(self) -> tuple[Position, ...]:
+        """Return what is held; a contract is flat only when two answers agree."""
+        found = await self._positions_once()
+        if not found or self._held - {each.contract for each in found}:
+            # A venue under stress has answered with an empty list (docs/venues.md).
+            await asyncio.sleep(EMPTY_AGAIN_SECONDS)
+            found = await self._positions_once()
+        self._held = frozenset(each.contract for each in found)
+        return found
+
+    async def balance(self, currency: str) -> Balance:
+        """Return equity and what is free of `currency`."""
+        call = Call("fetch_balance", (dict(self._told.balance_params),))
+        answer = await self._ask(call, Ask.BALANCE)
+        with self._readable(f"balance of {currency}"):
+            equity: Decimal | None = number(self._told.equity(answer, currency), "equity")
+            available = number(answer[currency]["free"], "available balance")
+        if self._told.equity_is_wallet and equity is not None:
+            profits = [each.unrealized for each in await self.positions()]
+            known = [profit for profit in profits if profit is not None]
+            equity = equity + total(known) if len(known) == len(profits) else None
+        return Balance(currency=currency, equity=equity, available=available)
+
+    async def open_orders(self, contract: str) -> tuple[OpenOrder, ...]:
+        """Return every order of `contract` that can still trade."""
+        answer = await self._ask(Call("fetch_open_orders", (contract,)), Ask.ORDERS)
+        unit = self._facts.units.order_remaining
+        with self._readable(f"open orders of {contract}"):
+            return tuple(
+                OpenOrder(
+                    order_id=str(row["id"]),
+                    client_order_id=self._facts.client_ids.from_venue(
+                        row.get("clientOrderId") or ""
+                    ),
+                    contract=contract,
+                    side=OrderSide(row["side"]),
+                    remaining=self._units(contract, row["remaining"], unit),
+                )
+                for row in answer
+            )
+
+    async def trades(self, contract: str, since_ms: int) -> tuple[OwnTrade, ...]:
+        """Return own trades of `contract` at or after `since_ms`, oldest first."""
+        rows = await self._listed("fetch_my_trades", contract, since_ms, Ask.TRADES)
+        with self._readable(f"own trades of {contract}"):
+            return tuple(self._trade(contract, row) for row in rows)
+
+    async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
+        """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
+        method = self._facts.funding_query
+        rows = await self._listed(method, contract, since_ms, Ask.FUNDING)
+        with self._readable(f"funding of {contract}"):
+            return tuple(
+                FundingPayment(
+                    payment_id=str(row.get("id") or ""),
+                    contract=contract,
+                    amount=number(row["amount"], "a payment"),
+                    at_ms=int(row["timestamp"]),
+                )
+                for row in rows
+            )
+
+    async def funding_rate(self, contract: str, at_ms: int) -> Decimal | None:
+        """Return the rate that was settled at `at_ms`; None while the venue does not show it."""
+        call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, PAGE))
+        rows = await self._ask(call, Ask.PRICES)
+        with self._readable(f"funding rates of {contract}"):
+            near = [row for row in rows if abs(int(row["timestamp"]) - at_ms) <= RATE_NEAR_MS]
+            if not near:
+                return None
+            nearest = min(near, key=lambda row: abs(int(row["timestamp"]) - at_ms))
+            return number(nearest["fundingRate"], "a funding rate")
+
+    async def hedged(self) -> bool | None:
+        """Return whether the account keeps two books per contract; None where it is not told."""
+        books = self._facts.spelling.books
+        if len(books) == 1 or PositionSide.NET not in books:
+            return PositionSide.NET not in books
+        symbol, read = next(iter(self._contracts)), self._told.hedged
+        if read is not None:
+            return await self._ask_by(lambda exchange: read(exchange, symbol), Ask.SETTINGS)
+        answer = await self._ask(Call(self._facts.position_mode.read, (symbol,)), Ask.SETTINGS)
+        with self._readable("position mode"):
+            return bool(answer["hedged"])
+
+    async def margin_modes(self) -> Mapping[str, str]:
+        """Return "cross" or "isolated" by contract, as far as the venue tells."""
+        read = self._facts.margin_mode.read
+        rows = await self._settings(read, self._told.margin_modes) if read else {}
+        told = {symbol: row.get("marginMode") for symbol, row in rows.items()}
+        if not read:
+            told = {each.contract: each.margin_mode for each in await self.positions()}
+        return {symbol: mode for symbol, mode in told.items() if mode}
+
+    async def leverages(self) -> Mapping[str, frozenset[Decimal]]:
+        """Return the leverages set by contract (two where the books differ), as far as told."""
+        read = self._facts.leverage.read
+        if not read:
+            held = await self.positions()
+            return {each.contract: frozenset({each.leverage}) for each in held if each.leverage}
+        rows = await self._settings(read, self._told.leverages)
+        found = {}
+        with self._readable("leverage"):
+            for symbol, row in rows.items():
+                both = (row.get("longLeverage"), row.get("shortLeverage"))
+                found[symbol] = frozenset(number(each, "leverage") for each in both if each)
+        return found
+
+    async def key_rights(self) -> KeyRights | None:
+        """Return what the key may do besides trading; None where the venue does not tell."""
+        read = self._told.key_rights
+        return None if read is None else await self._ask_by(read, Ask.SETTINGS)
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    async def _positions_once(self) -> tuple[Position, ...]:
+        call = Call("fetch_positions", (list(self._contracts),))
+        answer = await self._ask(call, Ask.POSITIONS)
+        with self._readable("positions"):
+            found = [self._position(row) for row in answer if row["symbol"] in self._contracts]
+        return tuple(each for each in found if each.units)
+
+    async def _settings(self, one: str, every: str) -> Mapping[str, Any]:
+        """Return a setting's answers by contract: all in one request where the venue can."""
+        if every:
+            answer = await self._ask(Call(every, (list(self._contracts),)), Ask.SETTINGS)
+            return {symbol: answer[symbol] for symbol in self._contracts if symbol in answer}
+        return {
+            symbol: await self._ask(Call(one, (symbol,)), Ask.SETTINGS)
+            for symbol in self._contracts
+        }
+
+    async def _listed(self, method: str, contract: str, since_ms: int, kind: Ask) -> list[Any]:
+        """Return a list whole: asked to go on from its last instant while its pages are full."""
+        rows: dict[tuple[str, ...], Any] = {}
+        for _ in range(PAGES_MAX):
+            page = await self._ask(Call(method, (contract, since_ms, PAGE)), kind)
+            with self._readable(method):
+                for row in page:
+                    rows[(str(row.get("id")), str(row["timestamp"]), str(row["amount"]))] = row
+                ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
+                last_ms = int(ordered[-1]["timestamp"]) if ordered else since_ms
+            if len(page) < PAGE:
+                return [row for row in ordered if row["symbol"] == contract]
+            if last_ms <= since_ms:
+                break
+            since_ms = last_ms
+        raise VenueUnavailable(
+            f"{self._facts.venue_id}: {contract}: more than {PAGES_MAX * PAGE} entries at once"
+        )
+
+    async def _ask(self, call: Call, kind: Ask) -> Any:
+        return await self._ask_by(
+            lambda exchange: getattr(exchange, call.method)(*call.arguments), kind
+        )
+
+    async def _ask_by(self, question: Callable[[Any], Awaitable[T]], kind: Ask) -> T:
+        return await self._client.ask(question, self._facts.limits.costs[kind])
+
+    @contextmanager
+    def _readable(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (InputRefused, *UNREADABLE):
+            # Their texts quote the venue's answer, which is none of the log's business.
+            raise VenueUnavailable(f"{self._facts.venue_id}: {what}: unreadable answer") from None
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def _position(self, row: Mapping[str, Any]) -> Position:
+        symbol, side = row["symbol"], row.get("side")
+        size = self._units(symbol, row["contracts"], self._facts.units.position)
+        units = -abs(size) if side == "short" else size
+        entry, mark = _above_zero(row, "entryPrice"), _above_zero(row, "markPrice")
+        unrealized = _known(row, "unrealizedPnl")
+        if unrealized is None and entry is not None and mark is not None:
+            unrealized = units * (mark - entry)
+        return Position(
+            contract=symbol,
+            book=PositionSide(str(side)) if self._account.hedge and units else PositionSide.NET,
+            units=units,
+            entry_price=entry,
+            mark_price=mark,
+            liquidation_price=_above_zero(row, "liquidationPrice"),
+            initial_margin=_known(row, "initialMargin"),
+            maintenance_margin=_known(row, "maintenanceMargin"),
+            unrealized=unrealized,
+            leverage=_above_zero(row, "leverage"),
+            margin_mode=row.get("marginMode"),
+        )
+
+    def _trade(self, contract: str, row: Mapping[str, Any]) -> OwnTrade:
+        size = self._units(contract, row["amount"], self._facts.units.trade)
+        return OwnTrade(
+            trade_id=str(row["id"]),
+            order_id=str(row.get("order") or ""),
+            contract=contract,
+            units=-size if OrderSide(row["side"]) is OrderSide.SELL else size,
+            price=number(row["price"], "a trade's price"),
+            at_ms=int(row["timestamp"]),
+        )
+
+    def _units(self, symbol: str, amount: Any, unit: Unit) -> Decimal:
+        size = number(amount, f"{symbol}: an amount of the venue")
+        return self._contracts[symbol].units_in(size) if unit is Unit.CONTRACTS else size
+
+
+def held_units(positions: tuple[Position, ...]) -> dict[str, Decimal]:
+    """Return the signed base coins held by contract, both books together."""
+    units: dict[str, Decimal] = {}
+    for position in positions:
+        units[position.contract] = units.get(position.contract, ZERO) + position.units
+    return {symbol: size for symbol, size in units.items() if size}
+
+
+def _known(row: Mapping[str, Any], name: str) -> Decimal | None:
+    return None if row.get(name) is None else number(row[name], name)
+
+
+def _above_zero(row: Mapping[str, Any], name: str) -> Decimal | None:
+    """Return a price or leverage; venues write nought where there is none."""
+    value = _known(row, name)
+    return value if value is not None and value > 0 else None

@@ -1,0 +1,116 @@
+"""What each venue tells of an account where ccxt's unified answers leave it out or mix it up.
+
+Beside the rows of `facts.py`: which number is equity, where the books and the rights of a key are
+read, and which settings come for all contracts in one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRights:
+    """What a key may do besides trading, and from where."""
+
+    may_withdraw: bool
+    bound_to_address: bool
+
+
+ReadHedged = Callable[[Any, str], Awaitable[bool | None]]
+"""Asks a ccxt exchange whether the book of a symbol is two; None where it is not told."""
+ReadRights = Callable[[Any], Awaitable[KeyRights]]
+ReadEquity = Callable[[Any, str], Any]
+"""Reads the equity of a currency from ccxt's balance answer."""
+
+
+def _total(balance: Any, currency: str) -> Any:
+    return balance[currency]["total"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFacts:
+    """One venue's ways of telling an account."""
+
+    #: parameters of `fetch_balance`: at most venues ccxt would ask for the spot wallet
+    balance_params: Mapping[str, Any] = field(default_factory=dict)
+    equity: ReadEquity = _total
+    #: whether that number leaves out the profit of open positions
+    equity_is_wallet: bool = False
+    #: where ccxt has no `fetch_position_mode`
+    hedged: ReadHedged | None = None
+    #: ccxt methods that read the setting of every contract in one request; "" = one by one
+    margin_modes: str = ""
+    leverages: str = ""
+    key_rights: ReadRights | None = None
+
+
+async def _bybit_hedged(exchange: Any, symbol: str) -> bool | None:
+    # Asked for one contract, the venue shows its books even while they are empty.
+    told = {row.get("hedged") for row in await exchange.fetch_positions([symbol])} - {None}
+    return told.pop() if len(told) == 1 else None
+
+
+async def _gate_hedged(exchange: Any, symbol: str) -> bool | None:
+    settle = exchange.market(symbol)["settleId"]
+    answer = await exchange.privateFuturesGetSettleAccounts({"settle": settle})
+    return _flag(answer.get("in_dual_mode"))
+
+
+async def _bitget_hedged(exchange: Any, symbol: str) -> bool | None:
+    mode = (await exchange.fetch_margin_mode(symbol))["info"].get("posMode")
+    return {"hedge_mode": True, "one_way_mode": False}.get(mode)
+
+
+async def _binance_rights(exchange: Any) -> KeyRights:
+    answer = await exchange.sapiGetAccountApiRestrictions()
+    return KeyRights(
+        # A transfer to another customer takes money away as well.
+        may_withdraw=answer["enableWithdrawals"] is not False
+        or answer.get("enableInternalTransfer", False) is not False,
+        bound_to_address=answer["ipRestrict"] is True,
+    )
+
+
+async def _bybit_rights(exchange: Any) -> KeyRights:
+    told = (await exchange.privateGetV5UserQueryApi())["result"]
+    wallet = (told.get("permissions") or {}).get("Wallet") or []
+    addresses = told.get("ips") or []
+    return KeyRights(
+        may_withdraw=any("withdraw" in right.lower() for right in wallet),
+        bound_to_address=bool(addresses) and "*" not in addresses,
+    )
+
+
+def _mexc_equity(balance: Any, currency: str) -> Any:
+    return next(row["equity"] for row in balance["info"]["data"] if row["currency"] == currency)
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value))
+
+
+_SWAP = MappingProxyType({"type": "swap"})
+ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
+    {
+        "binanceusdm": AccountFacts(
+            margin_modes="fetch_margin_modes",
+            leverages="fetch_leverages",
+            key_rights=_binance_rights,
+        ),
+        "bybit": AccountFacts(
+            equity_is_wallet=True, hedged=_bybit_hedged, key_rights=_bybit_rights
+        ),
+        "okx": AccountFacts(balance_params=_SWAP),
+        "gate": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, hedged=_gate_hedged),
+        "xt": AccountFacts(balance_params=_SWAP, equity_is_wallet=True),
+        "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged),
+        "kucoinfutures": AccountFacts(),
+        "mexc": AccountFacts(balance_params=_SWAP, equity=_mexc_equity),
+        "hyperliquid": AccountFacts(balance_params=_SWAP),
+    }
+)
+"""By ccxt's name of the venue; every venue of the table has one."""
