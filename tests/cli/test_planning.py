@@ -236,3 +236,10 @@ class TestSpoiltFiles:
         assert answer.fatal["message_type"] == "exit_error"
         assert answer.fatal["code"] == answer.code == 2
         assert "missing.json" in answer.fatal["message"]
+
+
+def test_a_configuration_without_funds_is_not_good(run: Run, folder: Path) -> None:
+    (folder / "config.toml").write_text('mode = "paper"\n', encoding="utf-8")
+    answer = run("config", "check")
+    assert answer.code == 2
+    assert "no fund is configured" in answer.err

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rebalancer.core.actions import QueryOrder
-from rebalancer.core.events import CommandKind, Event, FillReported, OrderReported
+from rebalancer.core.events import (
+    CommandKind,
+    Event,
+    FillReported,
+    OrderReported,
+    PositionsReported,
+)
 from rebalancer.core.fund import Execution
 from rebalancer.core.order import (
     TRANSITIONS,
@@ -15,7 +21,14 @@ from rebalancer.core.order import (
     client_order_id,
     next_status,
 )
-from rebalancer.core.records import IntentCreated, OrderMoved, PointSet, RunMoved, Traded
+from rebalancer.core.records import (
+    IntentCreated,
+    OrderMoved,
+    PointSet,
+    RunMoved,
+    Traded,
+    TradingState,
+)
 from rebalancer.core.run import RunStatus
 from rebalancer.errors import BrokenInvariant
 from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, contract, desk, fund
@@ -288,3 +301,29 @@ def test_lots_are_cut_toward_zero_and_the_rest_stays_in_the_next_delta() -> None
     made.complete(made.orders[0])
     assert made.fund().holding.units[BTC] == D("3.2")
     assert len(made.of(OrderMoved)) == 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ABSENT, Outcome.REJECTED, Outcome.NEVER_SENT])
+def test_evidence_that_contradicts_itself_halts_the_fund_and_keeps_its_contract_frozen(
+    outcome: Outcome,
+) -> None:
+    made = started()
+    order = made.orders[0]
+    made.report(order, Outcome.ACCEPTED, venue_order_id="v")
+    made.report(order, outcome)
+    assert made.fund().trading is TradingState.HALTED
+    assert f"accepted is said to be {outcome}" in made.fund().trading_reason
+    assert made.state.working_on("main", BTC)
+
+
+def test_a_position_answer_that_a_trade_overtook_judges_nothing() -> None:
+    made = started()
+    asked_ms = made.now_ms
+    made.later(ms=50)
+    made.complete(made.orders[0])
+    made.later(ms=50)
+    before_the_trade = PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=asked_ms)
+    made.take(before_the_trade)
+    assert made.fund().trading is TradingState.ACTIVE
+    made.take(PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=made.now_ms))
+    assert made.fund().trading is TradingState.HALTED
