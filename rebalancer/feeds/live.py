@@ -83,7 +83,7 @@ class CcxtFeed:
         self.offset_ms = 0
         self._exchange: Any = None
         self._closed = False
-        self._stamps: dict[tuple[str, PriceSource], int] = {}
+        self._stamps: dict[tuple[str, PriceSource], tuple[int, Decimal]] = {}
         self._dropped: set[tuple[str, PriceSource]] = set()
 
     async def prices(self) -> AsyncIterator[PricesObserved]:
@@ -172,11 +172,18 @@ class CcxtFeed:
             for source in self._sources[contract]:
                 if source in needed:
                     price = self._price(ticker, contract, source)
-                    if price is not None and told_ms > self._stamps.get((contract, source), -1):
-                        self._stamps[contract, source] = told_ms
+                    if price is not None and self._is_news((contract, source), told_ms, price):
                         at_ms = told_ms - self.offset_ms
                         ticks.append(PriceTick(contract, source, price, at_ms))
         return ticks
+
+    def _is_news(self, key: tuple[str, PriceSource], told_ms: int, price: Decimal) -> bool:
+        last_ms, last_price = self._stamps.get(key, (-1, price))
+        # A stream may tell two prices of one millisecond, the later one last.
+        is_news = told_ms > last_ms or (told_ms == last_ms and price != last_price)
+        if is_news:
+            self._stamps[key] = told_ms, price
+        return is_news
 
     def _price(
         self, ticker: Mapping[str, Any], contract: str, source: PriceSource
