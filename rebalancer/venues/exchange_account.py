@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
-from rebalancer.core.instant import MINUTE_MS
+from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE
+from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
@@ -32,6 +33,8 @@ EMPTY_AGAIN_SECONDS = 0.5
 #: entries asked for at once, and how often a list is asked to go on
 PAGE = 100
 PAGES_MAX = 20
+#: venues show no more than a week of a list at once (Binance, Bybit)
+WINDOW_MS = 7 * DAY_MS
 #: a settlement's rate and its payment are stamped within this of each other
 RATE_NEAR_MS = MINUTE_MS
 
@@ -117,11 +120,13 @@ class ExchangeAccount:
         client: CcxtClient,
         facts: VenueFacts,
         contracts: Mapping[str, Contract],
+        clock: Clock,
     ) -> None:
         self._account = account
         self._client = client
         self._facts = facts
         self._contracts = contracts
+        self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
         self._held: frozenset[str] = frozenset()
 
@@ -258,7 +263,7 @@ class ExchangeAccount:
         }
 
     async def _listed(self, method: str, contract: str, since_ms: int, kind: Ask) -> list[Any]:
-        """Return a list whole: asked to go on from its last instant while its pages are full."""
+        """Return a list whole: asked to go on while its pages are full and its weeks not over."""
         rows: dict[tuple[str, ...], Any] = {}
         for _ in range(PAGES_MAX):
             page = await self._ask(Call(method, (contract, since_ms, PAGE)), kind)
@@ -266,14 +271,16 @@ class ExchangeAccount:
                 for row in page:
                     rows[(str(row.get("id")), str(row["timestamp"]), str(row["amount"]))] = row
                 ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
-                last_ms = int(ordered[-1]["timestamp"]) if ordered else since_ms
             if len(page) < PAGE:
-                return [row for row in ordered if row["symbol"] == contract]
-            if last_ms <= since_ms:
+                since_ms += WINDOW_MS
+                if since_ms >= self._clock.now_ms():
+                    return [row for row in ordered if row["symbol"] == contract]
+            elif since_ms == (last_ms := int(ordered[-1]["timestamp"])):
                 break
-            since_ms = last_ms
+            else:
+                since_ms = last_ms
         raise VenueUnavailable(
-            f"{self._facts.venue_id}: {contract}: more than {PAGES_MAX * PAGE} entries at once"
+            f"{self._facts.venue_id}: {contract}: {method} does not end within {PAGES_MAX} pages"
         )
 
     async def _ask(self, call: Call, kind: Ask) -> Any:

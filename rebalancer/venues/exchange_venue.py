@@ -83,7 +83,7 @@ class ExchangeVenue:
         self._orders = ExchangeOrders(
             client, self._facts, contracts, clock, leverage=expected.leverage
         )
-        self.account = ExchangeAccount(account, client, self._facts, contracts)
+        self.account = ExchangeAccount(account, client, self._facts, contracts, clock)
         self._checks = StartChecks(account, self._facts, self.account, expected)
         self._watch = AccountWatch(account.name, self.account, contracts, clock)
         self._emit: Emit | None = None

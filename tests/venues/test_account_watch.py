@@ -1,0 +1,122 @@
+"""A watched account: positions as they are, each payment of funding once, until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from rebalancer.clock import WallClock
+from rebalancer.core.events import FundingPaid, PositionsReported
+from rebalancer.venues import account_watch, exchange_account
+from tests.loopback.faults import Fault, Shape
+from tests.loopback.presets import KEY
+from tests.venues.accounts import BTC, CONTRACTS, D, account
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(account_watch, "LISTED_MS", 0)
+
+
+def paid(events: list[FundingPaid]) -> list[tuple[str, Decimal]]:
+    return [(each.contract, each.rate * each.mark) for each in events]
+
+
+async def test_a_payment_of_funding_is_told_once_and_is_what_the_venue_booked():
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.2")
+        desk.market.price("BTC/USDT", "50000", mark="50010")
+        desk.market.fund("BTC/USDT", "0.0003")
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        for _ in range(3):
+            await desk.venue._watch.round(desk.venue._tell)
+        (payment,) = desk.told(FundingPaid)
+        assert (payment.account, payment.contract, payment.rate) == ("main", BTC, D("0.0003"))
+        booked = desk.market.core.accounts[KEY].incomes[-1].amount
+        assert payment.rate * payment.mark * D("0.2") == -booked == D("3.0006")
+        assert len(desk.told(PositionsReported)) == 3
+
+
+async def test_a_payment_is_of_what_was_held_then_and_not_of_what_is_held_now():
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "-0.0001")
+        await asyncio.sleep(0.005)
+        await desk.buy(BTC, "0.6")
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        await desk.venue._watch.round(desk.venue._tell)
+        assert paid(desk.told(FundingPaid)) == [(BTC, D(-5))]
+
+
+async def test_both_books_of_a_hedge_account_make_one_payment():
+    async with account(hedge=True, prepare=lambda each: setattr(each, "hedged", True)) as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.3", positionSide="LONG")
+        await desk.buy(BTC, "-0.1", positionSide="SHORT")
+        desk.market.fund("BTC/USDT", "0.0002")
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        await desk.venue._watch.round(desk.venue._tell)
+        assert paid(desk.told(FundingPaid)) == [(BTC, D(10))]
+
+
+async def test_a_payment_that_the_position_does_not_explain_is_logged_and_shared_with_nobody():
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "0.0003")
+        core = desk.market.core.accounts[KEY]
+        core.incomes[-1] = type(core.incomes[-1])(**{**_fields(core.incomes[-1]), "amount": D("3")})
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        with capture_logs() as told:
+            await desk.venue._watch.round(desk.venue._tell)
+        assert desk.told(FundingPaid) == []
+        assert "funding_not_understood" in {line["event"] for line in told}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+async def test_watching_goes_on_through_outages_until_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.1)
+    async with account() as desk:
+        await desk.buy(BTC, "0.2")
+        desk.market.faults.plan(Fault(shape=Shape.BAD_GATEWAY, path="positionRisk", times=3))
+        watch = asyncio.create_task(desk.venue.watch_account(0.01))
+        async with asyncio.timeout(10):
+            while len(desk.told(PositionsReported)) < 2:  # noqa: ASYNC110 - nothing to wait on
+                await asyncio.sleep(0.01)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        assert watch.cancelled()
+
+
+async def test_a_round_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(account_watch, "ROUND_SECONDS", 0.05)
+    async with account() as desk:
+        desk.market.faults.plan(Fault(shape=Shape.SILENCE, path="positionRisk", hold_ms=400))
+        with capture_logs() as told:
+            watch = asyncio.create_task(desk.venue.watch_account(0.01))
+            await asyncio.sleep(0.15)
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        assert "account_round_given_up" in {line["event"] for line in told}
+
+
+async def test_contracts_take_turns_when_there_are_many(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(account_watch, "CONTRACTS_PER_ROUND", 1)
+    async with account() as desk:
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, WallClock().now_ms())
+        for _ in range(2):
+            await desk.venue._watch.round(desk.venue._tell)
+        asked = [call.params["symbol"] for call in desk.market.calls if "income" in call.path]
+        assert asked == ["BTCUSDT", "ETHUSDT"]
