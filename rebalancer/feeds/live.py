@@ -20,6 +20,7 @@ from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
+from rebalancer.core.market import FUTURE_TOLERANCE_MS
 from rebalancer.core.money import positive
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE, contract_of, in_our_words, nearest, open_exchange
@@ -181,7 +182,8 @@ class CcxtFeed:
         last_ms, last_price = self._stamps.get(key, (-1, price))
         # A stream may tell two prices of one millisecond, the later one last.
         is_news = told_ms > last_ms or (told_ms == last_ms and price != last_price)
-        if is_news:
+        # One stamp from the future, which the desk refuses, must not make old news of the rest.
+        if is_news and told_ms - self.offset_ms <= self._clock.now_ms() + FUTURE_TOLERANCE_MS:
             self._stamps[key] = told_ms, price
         return is_news
 

@@ -262,7 +262,6 @@ class StreamFeed:
             await self._read_clock(exchange)
             # A venue that keeps stamping the future is not asked again at once.
             await asyncio.sleep(self._pace.longest_pause_s)
-            self._doubted.clear()
 
     async def _read_clock(self, exchange: Any) -> None:
         venue_id = self._plan.venue_id
@@ -272,6 +271,7 @@ class StreamFeed:
             _log.warning("the venue's clock was not read", venue=venue_id, reason=str(outage))
             self._doubted.set()
             return
+        self._doubted.clear()
         # What is within the error of the reading is no news, and would only make stamps jitter.
         if abs(offset.ahead_ms - self._poller.offset_ms) > offset.uncertain_ms:
             self._poller.offset_ms = offset.ahead_ms

@@ -136,22 +136,13 @@ class Stream:
 
     async def _live(self, on_reconnect: Callable[[], None]) -> str:
         """Watch one client to its end and return why it ended."""
-        import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only streams cost
-
         client = self._opened()
+        _end_on_broken_frames(client)
         self._distrusted = False
         try:
             await self._watch(client, on_reconnect)
-        except asyncio.CancelledError:
-            # ccxt cancels what waits for a client that it closes by itself; that is not our end.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return "closed the stream"
         except _Lost as lost:
             return str(lost)
-        except (ccxt.BaseError, *UNREADABLE) as error:
-            return in_our_words(error)
         finally:
             # A dead peer holds up a close for ten seconds; the next client does not wait for it.
             closing = asyncio.create_task(client.close())
@@ -180,13 +171,22 @@ class Stream:
                 raise _Lost("told nothing new")
 
     async def _next(self, watch: Any, until: float) -> Any:
+        """Return the next answer; any failure of the venue or of ccxt raises _Lost."""
+        import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only streams cost
+
         try:
-            async with asyncio.timeout_at(until) as patience:
+            async with asyncio.timeout_at(until):
                 return await watch(self._symbols)
         except TimeoutError:
-            if not patience.expired():
+            raise _Lost("told nothing") from None
+        except asyncio.CancelledError:
+            # ccxt cancels what waits for a socket that it closes by itself; that is not our end.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
-        raise _Lost("told nothing")
+            raise _Lost("closed the stream") from None
+        except (ccxt.BaseError, *UNREADABLE) as error:
+            raise _Lost(in_our_words(error)) from None
 
     def _fresh(self, client: Any, answer: Any, seen: dict[str, Any]) -> dict[str, Any]:
         """Return the tickers that came since the last time.
@@ -201,3 +201,31 @@ class Stream:
             if ticker is not None and (ticker is not seen.get(symbol) or symbol in told):
                 seen[symbol] = fresh[symbol] = ticker
         return fresh
+
+
+def _end_on_broken_frames(client: Any) -> None:
+    """Let a frame that cannot be read end its socket.
+
+    ccxt reads frames in a callback of the event loop: what is raised there stops the reading for
+    good, reaches nobody who waits, and is logged by asyncio with all that ccxt says.
+    """
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the client already
+
+    connect = client.client
+
+    def guarded(url: str) -> Any:
+        socket = connect(url)
+        if not getattr(socket, "guarded", False):
+            socket.guarded = True
+            read = socket.handle_message
+
+            def handle(message: Any) -> None:
+                try:
+                    read(message)
+                except (ccxt.BaseError, *UNREADABLE):
+                    socket.on_error(ValueError("a frame cannot be read"))
+
+            socket.handle_message = handle
+        return socket
+
+    client.client = guarded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -116,6 +116,13 @@ async def watching(market: LoopbackVenue, *args: Any, **kwargs: Any) -> AsyncIte
 async def market() -> AsyncIterator[LoopbackVenue]:
     async with LoopbackVenue(binance(), beat_ms=50) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What is raised where nobody waits is logged by asyncio, with all that ccxt says."""
+    yield
+    assert [record for record in caplog.get_records("call") if record.name == "asyncio"] == []
 
 
 def mute(market: LoopbackVenue, frames: Callable[[str], bool]) -> None:
@@ -305,8 +312,12 @@ async def test_a_server_that_was_gone_is_found_again_and_each_reconnect_is_told_
 async def test_a_broken_frame_does_not_end_the_stream(market: LoopbackVenue):
     async with watching(market, BOTH) as watched:
         await watched.until(lambda: bool(watched.of(BTC, MARK)))
-        market.hub.garble()
-        await watched.until(lambda: watched.reconnects == 1)
+        with capture_logs() as logs:
+            market.hub.garble()
+            await watched.until(lambda: watched.reconnects == 1)
+        assert reasons(logs, "a price stream is built anew") == [
+            "gave an answer that cannot be read"
+        ]
         before = len(watched.of(BTC, MARK))
         await watched.until(lambda: len(watched.of(BTC, MARK)) > before + 3)
 
