@@ -66,4 +66,5 @@ async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_n
         assert {finding.outcome for finding in findings} == {Outcome.ACCEPTED}
         assert len(arrivals) == COUNT
         assert market.violations == []
-        assert taken_seconds <= 1.05 * BOUND_SECONDS, f"{taken_seconds:.2f} s"
+        # The exact figure is held in virtual time (test_rates); here a busy machine may be slower.
+        assert BOUND_SECONDS * 0.95 <= taken_seconds <= BOUND_SECONDS * 1.5
