@@ -88,7 +88,12 @@ GATE = VenueFacts(
     ),
     position_mode=_ONLY_POSITION_MODE,
     margin_mode=Setting(note="cross is a leverage of 0 with a limit, set with the leverage"),
-    leverage=Setting(read="fetch_leverage", set="set_leverage", calls=({"marginMode": "cross"},)),
+    leverage=Setting(
+        # ccxt's fetch_leverage is for spot margin only here.
+        set="set_leverage",
+        calls=({"marginMode": "cross"},),
+        note="read it from the positions",
+    ),
     streams=Streams(
         mark="watch_tickers",
         index="watch_tickers",

@@ -1,0 +1,103 @@
+"""A dry run over a live account: begins with what is held there, writes down orders, sends none.
+
+Its keys may be keys that trade: the transport of its client refuses every request that is not on
+the venue's list of reads, so nothing in here or in ccxt can reach a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.fund import Account
+from rebalancer.core.order import OrderIntent
+from rebalancer.ports import Clock, Emit
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.dry_run import DryRunVenue
+from rebalancer.venues.exchange_account import ExchangeAccount, held_units
+from rebalancer.venues.exchange_checks import (
+    Expected,
+    StartChecks,
+    measure_clock,
+    refuse_other_contracts,
+)
+from rebalancer.venues.exchange_venue import (
+    AS_CONFIGURED,
+    REQUEST_SECONDS,
+    facts_of,
+    open_with_keys,
+)
+from rebalancer.venues.facts import VenueFacts
+from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import Budget, Limiter
+from rebalancer.venues.read_only import ReadOnlyTransport
+
+
+class ReadOnlyClient(CcxtClient):
+    """A client that cannot send a write."""
+
+    def __init__(self, exchange: Any, facts: VenueFacts, clock: Clock) -> None:
+        limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
+        transport = ReadOnlyTransport(REQUEST_SECONDS, facts.venue_id)
+        super().__init__(exchange, transport, limiter, facts.limits.counters)
+
+
+def open_read_only(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> ReadOnlyClient:
+    """Return a client of the venue that can only ask."""
+    return ReadOnlyClient(open_with_keys(facts, keys), facts, clock)
+
+
+class LiveDryRunVenue:
+    """One account on which nothing happens, as it stands at the venue when the desk starts."""
+
+    def __init__(
+        self,
+        account: Account,
+        client: ReadOnlyClient,
+        contracts: Mapping[str, Contract],
+        clock: Clock,
+        expected: Expected = AS_CONFIGURED,
+    ) -> None:
+        self._name = account.name
+        self._client = client
+        self._contracts = contracts
+        self._clock = clock
+        self._facts = facts_of(account.venue)
+        self.account = ExchangeAccount(account, client, self._facts, contracts, clock)
+        self._checks = StartChecks(account, self._facts, self.account, expected)
+        self._dry = DryRunVenue(account.name, {}, clock)
+
+    @property
+    def would_send(self) -> Sequence[OrderIntent]:
+        """Every order of this process."""
+        return self._dry.would_send
+
+    async def start(self, emit: Emit) -> None:
+        """Check the account as if it were to be traded, and take over what it holds.
+
+        Raises ConfigRefused or VenueUnavailable: without positions there is nothing to run on.
+        """
+        await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
+        refuse_other_contracts(self._client, self._facts, self._contracts)
+        await measure_clock(self._client, self._facts, self._clock)
+        await self._checks.refuse_what_differs()
+        held = held_units(await self.account.positions())
+        self._dry = DryRunVenue(self._name, held, self._clock)
+        await self._dry.start(emit)
+
+    async def submit(self, intent: OrderIntent) -> None:
+        """Write the order down and count it as filled at its mark."""
+        await self._dry.submit(intent)
+
+    async def query(self, intent: OrderIntent) -> None:
+        """Report an order of an earlier process as over: it was never sent."""
+        await self._dry.query(intent)
+
+    async def report_positions(self) -> None:
+        """Report what was held at the start and this process's orders."""
+        await self._dry.report_positions()
+
+    async def close(self) -> None:
+        """Give up every connection; may be called twice."""
+        await self._client.close()
