@@ -177,6 +177,7 @@ class StreamFeed:
                 raise ConfigRefused(f"venue {self._plan.venue_id!r}: has no stream {method}")
             self._streamed[method] = frozenset(told)
             self._streams[method] = Stream(
+                self._plan.venue_id,
                 method,
                 told,
                 partial(self._client, exchange),

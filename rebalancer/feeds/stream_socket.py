@@ -7,6 +7,7 @@ its place. ccxt's errors end here and are told in our own words.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Stream:
 
     def __init__(
         self,
+        venue_id: str,
         method: str,
         keys: Collection[Key],
         opened: Callable[[], Any],
@@ -77,6 +79,7 @@ class Stream:
     ) -> None:
         """Connect to nothing yet. `opened` returns a new client that has the venue's markets."""
         self._method = method
+        self._log = _log.bind(venue=venue_id, stream=method)
         self._symbols = sorted({symbol for symbol, _ in keys})
         self._opened = opened
         self._take = take
@@ -106,9 +109,8 @@ class Stream:
             stood = loop.time() - began > self._pace.longest_pause_s + self._pace.deadline_s
             failures = 1 if stood else failures + 1
             pause_s = self._pace.pause_s(failures)
-            _log.warning(
+            self._log.warning(
                 "a price stream is built anew",
-                stream=self._method,
                 reason=reason,
                 attempt=failures,
                 pause_ms=round(pause_s * SECOND_MS),
@@ -121,10 +123,8 @@ class Stream:
         silent = {key for key, heard in self._heard.items() if heard < late}
         fresh = silent - self._reported
         if fresh:
-            _log.warning(
-                "a price stream is silent",
-                stream=self._method,
-                contracts=sorted({symbol for symbol, _ in fresh}),
+            self._log.warning(
+                "a price stream is silent", contracts=sorted({symbol for symbol, _ in fresh})
             )
         self._reported = silent
         return silent
@@ -137,7 +137,7 @@ class Stream:
     async def _live(self, on_reconnect: Callable[[], None]) -> str:
         """Watch one client to its end and return why it ended."""
         client = self._opened()
-        _end_on_broken_frames(client)
+        _read_exactly(client)
         self._distrusted = False
         try:
             await self._watch(client, on_reconnect)
@@ -197,14 +197,15 @@ class Stream:
         told = answer if isinstance(answer, Mapping) else {}
         fresh = {}
         for symbol in self._symbols:
-            ticker = kept.get(symbol) or told.get(symbol)
-            if ticker is not None and (ticker is not seen.get(symbol) or symbol in told):
+            ticker = told.get(symbol) or kept.get(symbol)
+            # Some venues' answers hold every contract again: each update is an object of its own.
+            if ticker is not None and ticker is not seen.get(symbol):
                 seen[symbol] = fresh[symbol] = ticker
         return fresh
 
 
-def _end_on_broken_frames(client: Any) -> None:
-    """Let a frame that cannot be read end its socket.
+def _read_exactly(client: Any) -> None:
+    """Let numbers in frames stay text, and let a frame that cannot be read end its socket.
 
     ccxt reads frames in a callback of the event loop: what is raised there stops the reading for
     good, reaches nobody who waits, and is logged by asyncio with all that ccxt says.
@@ -213,19 +214,29 @@ def _end_on_broken_frames(client: Any) -> None:
 
     connect = client.client
 
-    def guarded(url: str) -> Any:
+    def connected(url: str) -> Any:
         socket = connect(url)
-        if not getattr(socket, "guarded", False):
-            socket.guarded = True
-            read = socket.handle_message
+        if getattr(socket, "reads_exactly", False):
+            return socket
+        socket.reads_exactly = True
+        handle, handle_data = socket.handle_message, socket.handle_text_or_binary_message
 
-            def handle(message: Any) -> None:
-                try:
-                    read(message)
-                except (ccxt.BaseError, *UNREADABLE):
-                    socket.on_error(ValueError("a frame cannot be read"))
+        def read_data(data: str | bytes) -> None:
+            if isinstance(data, bytes) and socket.decompressBinary:
+                data = data.decode()
+            if isinstance(data, str) and data.startswith(("{", "[")):
+                socket.on_message_callback(socket, json.loads(data, parse_float=str))
+            else:
+                handle_data(data)
 
-            socket.handle_message = handle
+        def read(message: Any) -> None:
+            try:
+                handle(message)
+            except (ccxt.BaseError, *UNREADABLE):
+                socket.on_error(ValueError("a frame cannot be read"))
+
+        socket.handle_text_or_binary_message = read_data
+        socket.handle_message = read
         return socket
 
-    client.client = guarded
+    client.client = connected

@@ -10,16 +10,18 @@ from typing import Any, Self
 
 import ccxt.async_support as ccxt
 import pytest
+from aiohttp import WSMsgType
 from structlog.testing import capture_logs
 
 from rebalancer.clock import VirtualClock
 from rebalancer.core.events import PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.errors import BrokenInvariant
+from rebalancer.exchanges import open_streams
 from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
 from rebalancer.feeds.stream_best import BestPrices
 from rebalancer.feeds.stream_clock import venue_offset
-from rebalancer.feeds.stream_socket import StreamPace
+from rebalancer.feeds.stream_socket import StreamPace, _read_exactly
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 MARK, INDEX, LAST = PriceSource.MARK, PriceSource.INDEX, PriceSource.LAST
@@ -288,6 +290,21 @@ def test_pauses_grow_to_their_bound_and_are_never_alike():
     for failures, longest in ((1, 1), (2, 2), (5, 16), (6, 30), (1000, 30)):
         pauses = [pace.pause_s(failures) for _ in range(50)]
         assert longest / 2 <= min(pauses) < max(pauses) <= longest
+
+
+async def test_numbers_in_frames_keep_every_digit_and_other_frames_stay_as_they_are():
+    """MEXC and others send prices as JSON numbers, which ccxt would read as floats."""
+    client, heard = open_streams("mexc"), list[Any]()
+    client.handle_message = lambda _socket, message: heard.append(message)
+    _read_exactly(client)
+    socket = client.client("ws://127.0.0.1:1/")
+    assert client.client("ws://127.0.0.1:1/") is socket
+    for data in ('{"fairPrice": 2324.10, "ts": 5}', b"[0.1234567890123456789]", "pong"):
+        kind = WSMsgType.BINARY if isinstance(data, bytes) else WSMsgType.TEXT
+        socket.decompressBinary = True
+        socket.handle_message(SimpleNamespace(type=kind, data=data))
+    assert heard == [{"fairPrice": "2324.10", "ts": 5}, ["0.1234567890123456789"], "pong"]
+    await client.close()
 
 
 async def test_the_offset_is_the_median_of_five_half_a_round_trip_off():
