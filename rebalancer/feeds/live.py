@@ -41,6 +41,7 @@ _UNIFIED = {
 _RAW: Mapping[str, Mapping[PriceSource, str]] = {
     "xt": {PriceSource.MARK: "m", PriceSource.INDEX: "i"},
     "mexc": {PriceSource.MARK: "fairPrice", PriceSource.INDEX: "indexPrice"},
+    "bitget": {PriceSource.MARK: "markPrice", PriceSource.INDEX: "indexPrice"},
     "hyperliquid": {PriceSource.MARK: "markPx", PriceSource.INDEX: "oraclePx"},
 }
 
@@ -85,7 +86,7 @@ class CcxtFeed:
         self._exchange: Any = None
         self._closed = False
         self._stamps: dict[tuple[str, PriceSource], tuple[int, Decimal]] = {}
-        self._dropped: set[tuple[str, PriceSource]] = set()
+        self._dropped: set[tuple[str, PriceSource, bool]] = set()
 
     async def prices(self) -> AsyncIterator[PricesObserved]:
         """Yield what each poll found, until the feed is closed.
@@ -162,6 +163,8 @@ class CcxtFeed:
         answer: Mapping[str, Any],
         wanted: Mapping[str, Collection[PriceSource]],
         asked_ms: int,
+        *,
+        streamed: bool = False,
     ) -> list[PriceTick]:
         """Return the wanted prices of ccxt's tickers that are newer than the last, in our time."""
         ticks = []
@@ -172,7 +175,7 @@ class CcxtFeed:
             told_ms = stamp if isinstance(stamp, int) else asked_ms + self.offset_ms
             for source in self._sources[contract]:
                 if source in needed:
-                    price = self._price(ticker, contract, source)
+                    price = self._price(ticker, contract, source, streamed=streamed)
                     if price is not None and self._is_news((contract, source), told_ms, price):
                         at_ms = told_ms - self.offset_ms
                         ticks.append(PriceTick(contract, source, price, at_ms))
@@ -188,7 +191,12 @@ class CcxtFeed:
         return is_news
 
     def _price(
-        self, ticker: Mapping[str, Any], contract: str, source: PriceSource
+        self,
+        ticker: Mapping[str, Any],
+        contract: str,
+        source: PriceSource,
+        *,
+        streamed: bool = False,
     ) -> Decimal | None:
         raw_name = _RAW.get(self._venue_id, {}).get(source, "")
         value = ticker.get(_UNIFIED[source])
@@ -197,8 +205,10 @@ class CcxtFeed:
         try:
             price = positive(value)
         except InputRefused:
-            if (contract, source) not in self._dropped:
-                self._dropped.add((contract, source))
+            # Bad by stream and good by poll, or the other way round, is one warning and not many.
+            told = {(contract, source, by_stream) for by_stream in (True, False)} & self._dropped
+            self._dropped.add((contract, source, streamed))
+            if not told:
                 _log.warning(
                     "a price was dropped",
                     venue=self._venue_id,
@@ -207,7 +217,7 @@ class CcxtFeed:
                     reason="missing" if value is None else "not a number above zero",
                 )
             return None
-        self._dropped.discard((contract, source))
+        self._dropped.discard((contract, source, streamed))
         return price
 
 

@@ -190,14 +190,11 @@ class StreamFeed:
         return self._opened(self._plan.venue_id).set_markets_from_exchange(exchange)
 
     def _take(self, method: str, tickers: Mapping[str, Any]) -> set[Key]:
+        """Hand on what is new in a stream's tickers, and return which that was."""
         now_ms = self._clock.now_ms()
-        told = [key for key in self._streamed[method] if key[0] in tickers]
-        return self._news(tickers, told, now_ms)
-
-    def _news(self, tickers: Mapping[str, Any], keys: Collection[Key], asked_ms: int) -> set[Key]:
-        """Hand on what is new of `keys` in tickers, and return which that was."""
-        ticks = self._poller.news(tickers, _by_contract(keys), asked_ms)
-        return self._hand_on(ticks) | self._hand_on_best(tickers, keys, asked_ms)
+        keys = [key for key in self._streamed[method] if key[0] in tickers]
+        ticks = self._poller.news(tickers, _by_contract(keys), now_ms, streamed=True)
+        return self._hand_on(ticks) | self._hand_on_best(tickers, keys, now_ms)
 
     def _hand_on(self, ticks: Iterable[PriceTick]) -> set[Key]:
         told: set[Key] = set()

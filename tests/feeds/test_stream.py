@@ -309,6 +309,25 @@ async def test_a_server_that_was_gone_is_found_again_and_each_reconnect_is_told_
         await watched.until(lambda: len(watched.opened) - len(watched.closed) == 2)
 
 
+async def test_a_machine_that_is_gone_is_warned_of_by_stream_and_by_poll(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rebalancer.feeds.live.PRICES_WITHIN_S", 0.3)
+    async with LoopbackVenue(binance(), beat_ms=50) as market:
+        watched = Watched(market, BOTH)
+        taking = asyncio.create_task(watched.take())
+        await watched.until(lambda: bool(watched.of(BTC, MARK)))
+    with capture_logs() as logs:
+        await watched.until(lambda: len(reasons(logs, "prices were not read")) > 1)
+    assert set(reasons(logs, "prices were not read")) <= {
+        "binanceusdm could not be reached",
+        "binanceusdm did not answer in time",
+    }
+    assert set(reasons(logs, "a price stream is built anew")) == {"could not be reached"}
+    await watched.feed.close()
+    await taking
+
+
 async def test_a_broken_frame_does_not_end_the_stream(market: LoopbackVenue):
     async with watching(market, BOTH) as watched:
         await watched.until(lambda: bool(watched.of(BTC, MARK)))

@@ -205,6 +205,38 @@ async def test_a_stamp_from_the_future_does_not_shut_out_the_prices_after_it():
         await run.until(lambda: len(run.ticks) == 2)
 
 
+@pytest.mark.parametrize(
+    ("venue_id", "info"),
+    [
+        ("bitget", {"markPrice": "60000.1", "indexPrice": "60000.2"}),
+        ("mexc", {"fairPrice": "60000.1", "indexPrice": "60000.2"}),
+    ],
+)
+async def test_prices_that_ccxt_leaves_in_the_raw_frame_are_found(
+    venue_id: str, info: dict[str, str]
+):
+    venue = Venue(venue_id)
+    both = {BTC: (MARK, INDEX)}
+    async with Run(venue, both, mark="watch_tickers", index="watch_tickers") as run:
+        await run.until(lambda: len(venue.exchanges) == 2)
+        venue.tell(BTC, timestamp=NOW_MS, info=info)
+        await run.until(lambda: len(run.ticks) == 2)
+        assert [str(tick.price) for tick in run.ticks] == ["60000.1", "60000.2"]
+
+
+async def test_a_price_that_only_the_stream_tells_wrongly_is_polled_and_warned_of_once():
+    venue = Venue("bybit")
+    venue.tickers[BTC] = {"timestamp": None, "markPrice": "60000"}
+    with capture_logs() as logs:
+        async with Run(venue, {BTC: (MARK,)}, mark="watch_tickers") as run:
+            for step in range(1, 60):
+                run.clock.advance(10)
+                venue.tell(BTC, timestamp=NOW_MS + step, markPrice="NaN")
+                await asyncio.sleep(0.01)
+            assert len(run.ticks) > 2
+    assert len([entry for entry in logs if entry["event"] == "a price was dropped"]) == 1
+
+
 async def test_where_a_stream_stamps_nothing_our_time_counts():
     venue = Venue("hyperliquid")
     async with Run(venue, {BTC: (MARK,)}, mark="watch_tickers") as run:
