@@ -142,13 +142,13 @@ class RunOpened(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunMoved(Record):
-    """A run changed its status; nav and leverage are those after the change."""
+    """A run changed its status; nav and leverage are those after the change, None if unknown."""
 
     fund: str
     run_id: str
     status: RunStatus
     reason: str
-    nav: Decimal
+    nav: Decimal | None
     leverage: Decimal | None
     cost: Decimal
     marks: Mapping[str, Decimal]

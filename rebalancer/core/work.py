@@ -13,7 +13,6 @@ from rebalancer.core.actions import Action, Alert, Severity
 from rebalancer.core.folding import apply
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation, value
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import Record, RunMoved
@@ -96,7 +95,7 @@ class Work:
                 run_id=run.plan.run_id,
                 status=status,
                 reason=reason,
-                nav=worth.nav if worth else ZERO,
+                nav=worth.nav if worth else None,
                 leverage=worth.leverage if worth else None,
                 cost=run.cost,
                 marks=worth.marks if worth else {},

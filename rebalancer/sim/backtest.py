@@ -31,12 +31,13 @@ class Rebalance:
     def document(self) -> dict[str, Any]:
         """Return the run as the backtest document writes it."""
         plan, ended = self.plan, self.ended
+        nav = plan.nav if ended is None or ended.nav is None else ended.nav
         return {
             "at": iso(plan.opened_ms),
             "trigger": str(plan.trigger),
             "reason": plan.reason,
             "prices": {symbol: text(price) for symbol, price in plan.marks.items()},
-            "nav": text(ended.nav if ended else plan.nav),
+            "nav": text(nav),
             "leverage_before": None if plan.leverage is None else text(plan.leverage),
             "leverage_after": None
             if ended is None or ended.leverage is None

@@ -117,6 +117,7 @@ def test_navs_stay_finite_and_above_zero_and_books_balance(result: Result, name:
         assert each.plan.nav.is_finite()
         assert each.plan.nav > 0
         assert each.ended is not None
+        assert each.ended.nav is not None
         assert each.ended.nav > 0
     replay = result.replay
     held = [state.holding for state in replay.state.funds.values()]
