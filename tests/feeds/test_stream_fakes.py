@@ -216,8 +216,8 @@ async def test_prices_that_ccxt_leaves_in_the_raw_frame_are_found(
     venue_id: str, info: dict[str, str]
 ):
     venue = Venue(venue_id)
-    both = {BTC: (MARK, INDEX)}
-    async with Run(venue, both, mark="watch_tickers", index="watch_tickers") as run:
+    method = "watch_tickers"
+    async with Run(venue, {BTC: (MARK, INDEX)}, mark=method, index=method) as run:
         await run.until(lambda: len(venue.exchanges) == 2)
         venue.tell(BTC, timestamp=NOW_MS, info=info)
         await run.until(lambda: len(run.ticks) == 2)
