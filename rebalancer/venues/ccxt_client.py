@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import tenacity
 
-from rebalancer.errors import BrokenInvariant, VenueUnavailable, ensure
+from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
 from rebalancer.exchanges import UNREADABLE, in_our_words
+from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.rates import Cost, Limiter
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
 
@@ -59,6 +60,7 @@ class CcxtClient:
         self._transport = transport
         self._limiter = limiter
         self._counters = counters
+        self._credentials = Credentials.of(exchange)
         self.venue_id: str = exchange.id
         exchange.enableRateLimit = False
         exchange.fetch = self._fetch
@@ -84,10 +86,12 @@ class CcxtClient:
         except _Captured:
             return captured[0]
         except (ccxt.BaseError, *UNREADABLE) as error:
-            raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
+            refusal: DeskError = VenueUnavailable(f"{self.venue_id} {in_our_words(error)}")
+        else:
+            refusal = BrokenInvariant(f"{self.venue_id}: ccxt built no request")
         finally:
             _captured.reset(token)
-        raise BrokenInvariant(f"{self.venue_id}: ccxt built no request")
+        raise refusal
 
     def parse_orders(self, raw: Sequence[Any], market: Any) -> list[Mapping[str, Any]]:
         """Return the venue's own order entries as ccxt's unified orders."""
@@ -139,9 +143,11 @@ class CcxtClient:
         try:
             return await retrying(once)
         except ccxt.OrderNotFound:
-            raise NoSuchOrder(f"{self.venue_id} knows no such order") from None
+            refusal: VenueUnavailable = NoSuchOrder(f"{self.venue_id} knows no such order")
         except (ccxt.BaseError, *UNREADABLE) as error:
-            raise VenueUnavailable(f"{self.venue_id} {in_our_words(error)}") from None
+            refusal = VenueUnavailable(f"{self.venue_id} {in_our_words(error)}")
+        # Not raised in there: ccxt's error, which holds the signed request, would hang behind it.
+        raise refusal
 
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
@@ -166,6 +172,7 @@ class CcxtClient:
 
     async def _send(self, request: SignedRequest) -> Reply:
         reply = await self._transport.send(request)
+        reply = without_secrets(reply, request, self._credentials)
         self._heed(reply)
         return reply
 

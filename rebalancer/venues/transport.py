@@ -38,12 +38,15 @@ _FAILURES = tuple(kind for kind, _ in _IN_OUR_WORDS)
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request as ccxt built and signed it; headers and body may hold secrets."""
+    """A request as ccxt built and signed it; everything but its path may hold secrets."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: str | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method} {yarl.URL(self.url, encoded=True).path})"
 
 
 @dataclass(frozen=True, slots=True)
