@@ -131,9 +131,7 @@ class StreamFeed:
     async def _stop(self) -> None:
         running = self._running
         if running is not None:
-            # A second cancellation would cut short the closing of the clients.
-            if not running.cancelling():
-                running.cancel()
+            running.cancel()
             await asyncio.wait([running])
 
     async def _run(self) -> None:

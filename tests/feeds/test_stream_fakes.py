@@ -90,6 +90,7 @@ class Exchange:
         return NOW_MS
 
     async def close(self) -> None:
+        await asyncio.sleep(0.05)
         self.closed += 1
 
 
@@ -293,6 +294,18 @@ async def test_every_failure_of_a_stream_is_told_in_our_words_and_the_stream_bui
     rebuilt = [entry for entry in logs if entry["event"] == "a price stream is built anew"]
     assert rebuilt[0]["reason"] == reason
     assert "secret" not in repr(logs)
+
+
+async def test_a_young_stream_is_not_blamed_for_the_silence_of_the_one_before():
+    venue = Venue("bybit")
+    async with Run(venue, {BTC: (MARK,), ETH: (MARK,)}, mark="watch_tickers") as run:
+        await run.until(lambda: len(venue.exchanges) == 2)
+        venue.tell(BTC, timestamp=NOW_MS, markPrice="60000")
+        run.feed._streams["watch_tickers"].rebuild()
+        venue.tell(ETH, timestamp=NOW_MS, markPrice="3000")
+        await run.until(lambda: len(run.ticks) == 2)
+        await asyncio.sleep(0.1)
+        assert len(venue.exchanges) == 2
 
 
 async def test_a_fault_of_the_desk_after_a_reconnect_ends_the_feed_and_is_not_hidden():
