@@ -15,6 +15,9 @@ from rebalancer.core.order import TRANSITIONS, Fill, OrderIntent, OrderStatus, O
 from rebalancer.core.records import OrderMoved, Traded, TradingState
 from rebalancer.core.work import Work
 
+#: a venue may show the position of before a trade for so long after it
+POSITIONS_SETTLE_MS = 5_000
+
 
 def on_order(work: Work, event: OrderReported) -> None:
     """Take evidence about one of our orders."""
@@ -157,7 +160,11 @@ def on_positions(work: Work, event: PositionsReported) -> None:
     for symbol in sorted(symbols):
         traded_ms = state.traded_ms.get(symbol)
         asked_ms = event.asked_ms
-        overtaken = traded_ms is not None and asked_ms is not None and traded_ms >= asked_ms
+        overtaken = (
+            traded_ms is not None
+            and asked_ms is not None
+            and traded_ms > asked_ms - POSITIONS_SETTLE_MS
+        )
         if overtaken or work.state.working_on(event.account, symbol):
             continue
         told, held = event.units.get(symbol, ZERO), state.position(symbol)

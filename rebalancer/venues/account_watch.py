@@ -73,12 +73,13 @@ class AccountWatch:
 
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
         """Emit what is held; nothing when the venue does not answer."""
+        asked_ms = self._clock.now_ms()
         try:
             units = held_units(await self._book.positions())
         except VenueUnavailable as outage:
             _log.warning("positions_unavailable", account=self._name, reason=str(outage))
             return None
-        emit(PositionsReported(self._clock.now_ms(), self._name, units))
+        emit(PositionsReported(self._clock.now_ms(), self._name, units, asked_ms=asked_ms))
         return units
 
     async def _report_funding(self, contract: str, held: Decimal, emit: Emit) -> None:

@@ -325,5 +325,9 @@ def test_a_position_answer_that_a_trade_overtook_judges_nothing() -> None:
     before_the_trade = PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=asked_ms)
     made.take(before_the_trade)
     assert made.fund().trading is TradingState.ACTIVE
+    # Asked after the trade, but so soon that the venue may still show what was before it.
+    made.take(PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=made.now_ms))
+    assert made.fund().trading is TradingState.ACTIVE
+    made.later(5)
     made.take(PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=made.now_ms))
     assert made.fund().trading is TradingState.HALTED
