@@ -180,10 +180,10 @@ HYPERLIQUID = VenueFacts(
         set="set_leverage", calls=({"marginMode": "cross"},), note="read it from the positions"
     ),
     streams=Streams(
-        mark="watch_tickers",
-        index="watch_tickers",
+        mark=None,
+        index=None,
         bid_ask=None,
-        note="tickers carry markPx and oraclePx; bid and ask from watch_order_book or by polling",
+        note="watch_tickers carries mid prices only; polled tickers carry markPx and oraclePx",
     ),
     valid_ms=2 * 86_400_000,
     valid_note="a nonce is good for two days; ccxt sends no expiresAfter with orders",
