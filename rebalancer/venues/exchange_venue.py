@@ -9,7 +9,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import ConfigRefused, ensure
 from rebalancer.exchanges import nearest, open_exchange
 from rebalancer.ports import Clock, Emit
 from rebalancer.venues.account_watch import AccountWatch
@@ -28,6 +28,8 @@ from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
 
 REQUEST_SECONDS = 10.0
+#: so many ids are remembered against a second send
+SENT_MAX = 10_000
 #: how an account has to be where nothing else is said
 AS_CONFIGURED = Expected()
 
@@ -86,6 +88,8 @@ class ExchangeVenue:
         self.account = ExchangeAccount(account, client, self._facts, contracts, clock)
         self._checks = StartChecks(account, self._facts, self.account, expected)
         self._watch = AccountWatch(account.name, self.account, contracts, clock)
+        #: ids that were sent, oldest first; the values mean nothing
+        self._sent: dict[str, None] = {}
         self._emit: Emit | None = None
         self.clock_offset_ms = 0
 
@@ -94,24 +98,34 @@ class ExchangeVenue:
 
         Raises ConfigRefused with the remedy where the account is not as configured.
         """
-        self._emit = emit
         await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
         refuse_other_contracts(self._client, self._facts, self._contracts)
         self.clock_offset_ms = await measure_clock(self._client, self._facts, self._clock)
         self._watch.offset_ms = self.clock_offset_ms
         await self._checks.refuse_what_differs()
+        self._emit = emit
 
     async def submit(self, intent: OrderIntent) -> None:
-        """Send the order once and emit what is proved of it."""
+        """Send the order once and emit what is proved of it; an id that was sent is asked for."""
+        ensure(self._emit is not None, "no order is sent before the account was checked")
+        if intent.client_order_id in self._sent:
+            # Most venues would trade it again: there an id is taken only while its order is open.
+            await self.query(intent)
+            return
+        if len(self._sent) >= SENT_MAX:
+            self._sent.pop(next(iter(self._sent)))
+        self._sent[intent.client_order_id] = None
         await self._orders.submit(intent, self._tell)
 
     async def query(self, intent: OrderIntent) -> None:
-        """Find out what became of the order and emit it."""
-        await self._orders.query(intent, self._tell)
+        """Find out what became of the order and emit it; before the start there is nobody to."""
+        if self._emit is not None:
+            await self._orders.query(intent, self._tell)
 
     async def report_positions(self) -> None:
         """Emit what the account holds; nothing when the venue does not answer."""
-        await self._watch.report_positions(self._tell)
+        if self._emit is not None:
+            await self._watch.report_positions(self._tell)
 
     async def watch_account(self, seconds: float, funding_since_ms: int | None = None) -> None:
         """Emit positions and payments of funding every `seconds`, until cancelled."""

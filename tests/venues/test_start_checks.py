@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 
 from rebalancer.clock import WallClock
 from rebalancer.core.fund import Account
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import BrokenInvariant, ConfigRefused
 from rebalancer.venues.exchange_checks import Expected, StartChecks
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts import FACTS
+from tests.contracts.test_venue_contract import intent
 from tests.loopback.accounts import Account as VenueAccount
 from tests.loopback.accounts import Margin
 from tests.loopback.calls import Call
@@ -156,3 +157,29 @@ async def test_isolated_positions_are_refused_where_only_positions_tell():
     rows = [position_of("xt", marginMode="isolated")]
     with pytest.raises(ConfigRefused, match="is set to isolated"):
         await check("xt", Expected(accept_untold=True), hedge=True, fetch_positions=rows)
+
+
+async def test_an_account_that_was_refused_takes_no_order():
+    clock = WallClock()
+    async with LoopbackVenue(binance()) as market:
+        market.core.accounts[KEY].may_withdraw = True
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        market.point(client._exchange)
+        venue = ExchangeVenue(Account(name="main", venue="binanceusdm"), client, CONTRACTS, clock)
+        try:
+            with pytest.raises(ConfigRefused):
+                await venue.start(lambda _event: None)
+            with pytest.raises(BrokenInvariant, match="before the account was checked"):
+                await venue.submit(intent("r1", 1))
+            assert {call.method for call in market.calls} == {"GET"}
+        finally:
+            await venue.close()
+
+
+async def test_an_id_that_was_sent_is_asked_for_and_never_sent_again():
+    async with account() as desk:
+        order = intent("r1", 1)
+        for _ in range(3):
+            await desk.venue.submit(order)
+        sent = [call for call in desk.market.calls if call.method == "POST"]
+        assert len(sent) == 1
