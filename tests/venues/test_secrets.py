@@ -180,7 +180,8 @@ async def test_a_venue_that_quotes_the_key_back_is_not_quoted():
         def act(core: Any, call: Call) -> Answer:
             if "order" not in call.path and "positionRisk" not in call.path:
                 return honest(core, call)
-            told = {"code": -2015, "msg": f"Invalid key {KEY} or secret {SECRET}: {call.query}"}
+            sent = call.query + call.body.decode()
+            told = {"code": -2015, "msg": f"Invalid key {KEY} or secret {SECRET} in {sent}"}
             return Answer.of(told, 401)
 
         seen.market.dialect.act = act  # type: ignore[method-assign]
