@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
+from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
 from rebalancer.core.order import TRANSITIONS, OrderStatus, Outcome
 from rebalancer.core.records import (
@@ -105,13 +106,11 @@ def _fund_wiped(record: FundWiped, _look: Look) -> Iterator[Change]:
 
 
 def _verdict_changed(record: VerdictChanged, _look: Look) -> Iterator[Change]:
-    yield put(
-        VERDICTS,
-        fund=record.fund,
-        trigger=record.trigger,
-        reason=record.reason,
-        at_ms=record.at_ms,
-    )
+    yield _latest_verdict(record.fund, record.trigger, record.reason, record.at_ms)
+
+
+def _latest_verdict(fund: str, trigger: Trigger, reason: str, at_ms: int) -> Change:
+    return put(VERDICTS, fund=fund, trigger=trigger, reason=reason, at_ms=at_ms)
 
 
 def _fixed_settled(record: FixedSettled, _look: Look) -> Iterator[Change]:
@@ -144,13 +143,7 @@ def _run_opened(record: RunOpened, _look: Look) -> Iterator[Change]:
     )
     yield put(FUNDS, name=plan.fund, last_run_id=plan.run_id)
     # A run is a verdict too: the latest one is what readers are shown.
-    yield put(
-        VERDICTS,
-        fund=plan.fund,
-        trigger=plan.trigger,
-        reason=plan.reason,
-        at_ms=record.at_ms,
-    )
+    yield _latest_verdict(plan.fund, plan.trigger, plan.reason, record.at_ms)
 
 
 def _run_moved(record: RunMoved, _look: Look) -> Iterator[Change]:
