@@ -93,7 +93,7 @@ def begin(state: DeskState) -> None:
     """Arm a state that came from records: every fund is looked at with its next price."""
     for fund in state.funds.values():
         fund.restless = True
-        _arm(state, fund, now_ms=0)
+        _arm(state, fund)
         state.alarms.set_for(fund.name, 0)
 
 
@@ -141,7 +141,7 @@ def _settle(work: Work) -> None:
             break
     ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
     for fund in state.in_order(work.touched):
-        _arm(state, fund, work.now_ms)
+        _arm(state, fund)
         state.alarms.set_for(fund.name, _next_alarm_ms(fund, work.now_ms))
 
 
@@ -186,7 +186,7 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
     )
     # What follows is decided with the next price: all funding of one instant is charged first.
     for name in paid:
-        _arm(work.state, work.state.funds[name], work.now_ms)
+        _arm(work.state, work.state.funds[name])
 
 
 def _on_command(work: Work, event: Commanded) -> None:
@@ -210,21 +210,18 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
 }
 
 
-def _arm(state: DeskState, fund: FundState, now_ms: int) -> None:
+def _arm(state: DeskState, fund: FundState) -> None:
     """Set the ranges in which no rule of the fund can fire."""
     config = fund.fund
-    keys = {
-        (symbol, source)
-        for symbol in config.symbols
-        for source in (PriceSource.MARK, config.price_source)
-    }
     if fund.trading is not TradingState.ACTIVE and not _waits_for_price(fund):
         state.watch.arm(fund.name, {})
         return
     worth = None
     if not fund.restless and fund.launched_ms is not None:
-        worth = Work(state, now_ms).worth(fund)
+        worth = state.worth(fund)
     if worth is None or _waits_for_price(fund):
+        sources = (PriceSource.MARK, config.price_source)
+        keys = {(symbol, source) for symbol in config.symbols for source in sources}
         state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
         return
     standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)

@@ -78,17 +78,6 @@ class Fixed:
     #: skip when the magnitude of leverage is inside [low, high]; None never skips
     skip_within: tuple[Decimal, Decimal] | None = None
 
-    def latest_due_ms(self, until_ms: int) -> int:
-        """Return the latest instant at or before `until_ms`."""
-        day_ms = (until_ms + self.utc_offset_ms) // DAY_MS * DAY_MS - self.utc_offset_ms
-        passed = [
-            start_ms + time_ms
-            for start_ms in (day_ms - DAY_MS, day_ms)
-            for time_ms in self.times_of_day_ms
-            if start_ms + time_ms <= until_ms
-        ]
-        return max(passed)
-
     def next_due_ms(self, after_ms: int) -> int:
         """Return the first instant strictly after `after_ms`."""
         day_ms = (after_ms + self.utc_offset_ms) // DAY_MS * DAY_MS - self.utc_offset_ms

@@ -121,6 +121,19 @@ class OrderIntent:
         """Size in quote currency at the mark."""
         return abs(self.units) * self.mark
 
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What a log line says of the order."""
+        return {
+            "order": self.client_order_id,
+            "account": self.account,
+            "side": str(self.side),
+            "contracts": self.contracts,
+            "contract": self.contract,
+            "limit_price": self.limit_price,
+            "reduce_only": self.reduce_only,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:

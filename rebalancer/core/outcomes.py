@@ -32,7 +32,11 @@ def on_order(work: Work, event: OrderReported) -> None:
             work, intent, f"an order that was {before} is said to be {event.outcome}"
         )
         return
-    if event.outcome is Outcome.ACCEPTED and before is not before.PREPARED and order.venue_order_id:
+    if (
+        event.outcome is Outcome.ACCEPTED
+        and before is not OrderStatus.PREPARED
+        and order.venue_order_id
+    ):
         return
     work.record(
         OrderMoved(

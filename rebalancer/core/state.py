@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.contract import Contract
-from rebalancer.core.fund import Account, Fund
+from rebalancer.core.fund import Account, Fund, PriceSource
 from rebalancer.core.market import Market, Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
-from rebalancer.core.nav import Point, ValueInputs
+from rebalancer.core.nav import Point, Valuation, ValueInputs, value
 from rebalancer.core.order import Order, PositionSide
 from rebalancer.core.position import Holding
 from rebalancer.core.records import TradeKey, TradingState
 from rebalancer.core.run import Run
 from rebalancer.core.watch import AlarmClock, WatchIndex
+from rebalancer.errors import ensure
+
+#: NAV is a quotient of 60 digits: NAV x shares gives the equity back to within its last digits.
+NAV_TOLERANCE = Decimal("1e-55")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,21 @@ class DeskState:
     def in_order(self, names: Iterable[str]) -> list[FundState]:
         """Return the named funds in the operator's order."""
         return [self.funds[name] for name in sorted(names, key=self.rank.__getitem__)]
+
+    def worth(self, fund: FundState) -> Valuation | None:
+        """Value a launched fund at the newest prices, however old; None where one is unknown."""
+        marks, prices = {}, {}
+        source = fund.fund.price_source
+        for symbol in {**fund.fund.basket, **fund.holding.units}:
+            mark = self.market.price(symbol, PriceSource.MARK)
+            price = mark if source is PriceSource.MARK else self.market.price(symbol, source)
+            if mark is None or price is None:
+                return None
+            marks[symbol], prices[symbol] = mark, price
+        worth = value(fund.inputs, marks, prices)
+        gap = worth.nav * fund.shares - worth.equity
+        ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
+        return worth
 
     def working_on(self, account: str, contract: str) -> bool:
         """Whether an order on this contract may still trade; then it takes no new one."""

@@ -193,10 +193,9 @@ def _carry_out(work: Work, key: BookKey, plan: BookPlan, mark: Decimal) -> None:
         work.record(Crossed(work.now_ms, account, symbol, mark, plan.crosses))
     work.skips.extend((key, skip) for skip in plan.skips)
     work.skipped.update((account, symbol, skip.fund) for skip in plan.skips)
-    wanted = total(plan.wanted.values())
+    net = total(leg.units for leg in plan.legs)
     for leg in plan.legs:
-        share = leg.units / total(each.units for each in plan.legs)
-        parts = {name: units * share for name, units in plan.wanted.items()} if wanted else {}
+        parts = {name: units * (leg.units / net) for name, units in plan.wanted.items()}
         intent = _intent(work, key, leg, mark, parts)
         work.record(IntentCreated(work.now_ms, intent))
         work.actions.append(SubmitOrder(intent))

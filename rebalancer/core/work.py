@@ -7,21 +7,16 @@ ever changed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from rebalancer.core.actions import Action, Alert, Severity
 from rebalancer.core.folding import apply
-from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.nav import Valuation, value
+from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import Record, RunMoved
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import ensure
-
-#: NAV is a quotient of 60 digits: NAV x shares gives the equity back to within its last digits.
-NAV_TOLERANCE = Decimal("1e-55")
 
 BookKey = tuple[str, str]
 """(account, contract): orders are planned for one of these at a time."""
@@ -69,19 +64,7 @@ class Work:
 
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
-        market = self.state.market
-        marks, prices = {}, {}
-        source = fund.fund.price_source
-        for symbol in {**fund.fund.basket, **fund.holding.units}:
-            mark = market.price(symbol, PriceSource.MARK)
-            price = mark if source is PriceSource.MARK else market.price(symbol, source)
-            if mark is None or price is None:
-                return None
-            marks[symbol], prices[symbol] = mark, price
-        worth = value(fund.inputs, marks, prices)
-        gap = worth.nav * fund.shares - worth.equity
-        ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
-        return worth
+        return self.state.worth(fund)
 
     def move_run(self, fund: FundState, status: RunStatus, reason: str) -> None:
         """Record that the fund's run changed its status, with the NAV and leverage it left."""

@@ -84,16 +84,7 @@ class Executor:
             await asyncio.wait({before})
         if self._held_back(intent):
             return
-        _log.info(
-            "order_sent",
-            order=intent.client_order_id,
-            account=intent.account,
-            side=str(intent.side),
-            contracts=intent.contracts,
-            contract=intent.contract,
-            limit_price=intent.limit_price,
-            reduce_only=intent.reduce_only,
-        )
+        _log.info("order_sent", **intent.log_fields)
         try:
             await self._venues[intent.account].submit(intent)
         except asyncio.CancelledError:

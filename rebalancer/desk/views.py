@@ -7,7 +7,6 @@ from decimal import Decimal
 from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.state import DeskState, FundState
-from rebalancer.core.work import Work
 from rebalancer.ports import NavView
 
 
@@ -26,7 +25,7 @@ def view_prices(state: DeskState) -> dict[str, Decimal]:
 
 
 def _view(state: DeskState, fund: FundState, now_ms: int) -> NavView:
-    worth = Work(state, now_ms).worth(fund) if fund.launched_ms is not None else None
+    worth = state.worth(fund) if fund.launched_ms is not None else None
     price_at_ms = _oldest_price_ms(state, fund)
     limit_ms = fund.fund.max_age_ms
     late = price_at_ms is None or (limit_ms is not None and now_ms - price_at_ms > limit_ms)

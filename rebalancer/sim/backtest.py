@@ -12,7 +12,6 @@ from rebalancer.core.money import ZERO, text
 from rebalancer.core.records import FixedSettled, Record, RunMoved, RunOpened
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import Desk, FundState
-from rebalancer.core.work import Work
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.sim.replay import Replay, desk_for_history
@@ -99,7 +98,7 @@ class Result:
         }
 
     def _fund(self, fund: FundState) -> dict[str, Any]:
-        worth = Work(self.replay.state, 0).worth(fund)
+        worth = self.replay.state.worth(fund)
         costs = fund.costs
         return {
             "start_nav": text(fund.fund.initial_nav),

@@ -22,7 +22,6 @@ from rebalancer.core.records import (
 from rebalancer.core.rules.view import percent
 from rebalancer.core.run import RunPlan
 from rebalancer.core.state import FundState
-from rebalancer.core.work import Work
 from rebalancer.errors import InputRefused
 from rebalancer.sim.snapshot import Snapshot
 
@@ -97,7 +96,7 @@ class _Before:
 
     @classmethod
     def of(cls, snapshot: Snapshot, fund: FundState) -> _Before:
-        worth = Work(snapshot.state, snapshot.as_of_ms).worth(fund)
+        worth = snapshot.state.worth(fund)
         if worth is None:
             raise InputRefused(f"funds.{fund.name}: a price of its basket is missing")
         return cls(fund, worth, snapshot.as_of_ms)

@@ -42,16 +42,7 @@ class DryRunVenue:
             return
         self._taken.add(intent.client_order_id)
         self.would_send.append(intent)
-        _log.info(
-            "would_send",
-            order=intent.client_order_id,
-            account=intent.account,
-            side=str(intent.side),
-            contracts=intent.contracts,
-            contract=intent.contract,
-            limit_price=intent.limit_price,
-            reduce_only=intent.reduce_only,
-        )
+        _log.info("would_send", **intent.log_fields)
         now_ms = self._clock.now_ms()
         self._units[intent.contract] = self._units.get(intent.contract, ZERO) + intent.units
         if self._emit is None:

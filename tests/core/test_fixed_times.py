@@ -32,8 +32,8 @@ def test_10_30_at_plus_8_hours_is_02_30_utc_every_day() -> None:
     assert rule.next_due_ms(parse("2026-01-01T12:00:00Z")) == DUE
     assert rule.next_due_ms(DUE) == DUE + DAY_MS
     assert rule.next_due_ms(DUE - 1) == DUE
-    assert rule.latest_due_ms(DUE) == DUE
-    assert rule.latest_due_ms(DUE - 1) == DUE - DAY_MS
+    assert rule.due_between(DUE - DAY_MS, DUE)[-1] == DUE
+    assert rule.due_between(DUE - 2 * DAY_MS, DUE - 1)[-1] == DUE - DAY_MS
 
 
 def test_a_time_west_of_utc_and_several_times_a_day() -> None:

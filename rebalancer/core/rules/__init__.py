@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rebalancer.core.methodology import Trigger
 from rebalancer.core.rules import emergency, fixed, gap, leverage_cap, manual, price_move
 from rebalancer.core.rules.view import FundView, Rule, Signal
 
@@ -34,4 +33,4 @@ def signals(view: FundView) -> tuple[Signal, ...]:
     return tuple(signal for signal in fired if signal is not None)
 
 
-__all__ = ["RULES", "FundView", "Rule", "Signal", "Trigger", "signals"]
+__all__ = ["RULES", "FundView", "Rule", "Signal", "signals"]
