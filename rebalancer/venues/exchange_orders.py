@@ -42,7 +42,6 @@ ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
 class Seen:
     """One order as the venue describes it."""
 
-    order_id: str
     over: bool
     #: contracts filled in all
     filled_contracts: Decimal
@@ -81,12 +80,12 @@ class ExchangeOrders:
     async def query(self, intent: OrderIntent, emit: Emit) -> None:
         """Find the order by its client id; emit its fills and end, or that it is absent."""
         try:
-            seen = await self._find(intent)
+            order_id = await self._find(intent)
         except VenueUnavailable as outage:
             emit(self._report(intent, Outcome.UNKNOWN, why=str(outage)))
             return
-        if seen is not None:
-            await self._settle_or_say_unknown(intent, seen.order_id, emit)
+        if order_id is not None:
+            await self._settle_or_say_unknown(intent, order_id, emit)
             return
         emit(self._absent_or_unknown(intent))
 
@@ -137,8 +136,11 @@ class ExchangeOrders:
         # ccxt refuses to look up one order at Bybit until told that only recent ones are found.
         return {"acknowledged": True}
 
-    async def _find(self, intent: OrderIntent) -> Seen | None:
-        """Ask every way the venue knows to find an order by its client id."""
+    async def _find(self, intent: OrderIntent) -> str | None:
+        """Return the venue's id of an order, asking every way to find it by its client id.
+
+        An order that is there but cannot be read raises VenueUnavailable: it is not absent.
+        """
         market = self._client.markets[intent.contract]
         order = named(self._facts, intent.contract, market["id"], intent.client_order_id)
         for step in lookup_steps(self._facts, order):
@@ -148,7 +150,11 @@ class ExchangeOrders:
                 continue
             for each in self._listed(answer, market):
                 if each.get("clientOrderId") in (order.client_id, intent.client_order_id):
-                    return self._seen(intent, each)
+                    if not each.get("id"):
+                        raise VenueUnavailable(
+                            f"{self._facts.venue_id} shows the order, not its id"
+                        )
+                    return str(each["id"])
         return None
 
     def _listed(self, answer: Any, market: Any) -> list[Mapping[str, Any]]:
@@ -165,7 +171,6 @@ class ExchangeOrders:
             return None
         contracts = self._contracts_of(intent, filled, self._facts.units.order_filled)
         return Seen(
-            order_id=str(order["id"]),
             over=order["status"] in ENDED,
             filled_contracts=contracts,
         )

@@ -198,6 +198,21 @@ async def test_an_order_found_nowhere_twice_after_its_window_is_absent():
         assert desk.outcomes() == [Outcome.UNKNOWN, Outcome.ABSENT]
 
 
+@pytest.mark.parametrize("shown", [{"id": "7"}, {}], ids=["without figures", "without its id"])
+async def test_an_order_that_is_there_but_cannot_be_read_is_never_absent(shown, monkeypatch):
+    async with trading() as desk:
+        old = intent("0.5")
+        object.__setattr__(old, "created_ms", old.created_ms - 120_000)
+
+        async def ask(*_question: object) -> dict[str, object]:
+            return {"clientOrderId": old.client_order_id, "status": None, "filled": None, **shown}
+
+        monkeypatch.setattr(desk.venue._orders, "_ask", ask)
+        for _ in range(3):
+            await desk.venue.query(old)
+        assert desk.outcomes() == [Outcome.UNKNOWN] * 3
+
+
 async def test_an_order_taken_late_is_found_by_a_later_question():
     async with trading() as desk:
         desk.market.faults.plan(
