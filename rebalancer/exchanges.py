@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
+import tenacity
+
 from rebalancer.core.contract import Contract
 from rebalancer.core.money import ZERO, number, positive
 from rebalancer.errors import ConfigRefused
@@ -27,6 +29,8 @@ _IN_OUR_WORDS = {
     "AuthenticationError": "does not let us in",
     "BaseError": "refused the question",
 }
+#: the longest pause between two tries of a question
+LONGEST_PAUSE_SECONDS = 2.0
 #: what reading an answer of the wrong shape raises
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -58,6 +62,22 @@ def _opened(classes: Any, venue_id: str) -> Any:
     # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
     exchange.has["fetchCurrencies"] = False
     return exchange
+
+
+def read_retries(within_seconds: float) -> tenacity.AsyncRetrying:
+    """Return how a question that changes nothing is asked again after network failures.
+
+    It is given a coroutine function: of a plain one the coroutine would never be awaited.
+    """
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
+    return tenacity.AsyncRetrying(
+        # An allow-list: anything wider would catch cancellation and go on asking.
+        retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
+        stop=tenacity.stop_after_delay(within_seconds / 2),
+        wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
+        reraise=True,
+    )
 
 
 def in_our_words(error: BaseException) -> str:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-import tenacity
 
 from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
@@ -23,13 +22,19 @@ from rebalancer.core.fund import PriceSource
 from rebalancer.core.market import FUTURE_TOLERANCE_MS
 from rebalancer.core.money import positive
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
-from rebalancer.exchanges import UNREADABLE, contract_of, in_our_words, nearest, open_exchange
+from rebalancer.exchanges import (
+    UNREADABLE,
+    contract_of,
+    in_our_words,
+    nearest,
+    open_exchange,
+    read_retries,
+)
 from rebalancer.ports import Clock
 
-#: one reading of prices with its repetitions, and the longest pause between two of those
+#: one reading of prices with its repetitions, and one of the markets
 PRICES_WITHIN_S = 15.0
 _MARKETS_WITHIN_S = 60.0
-_LONGEST_PAUSE_S = 2.0
 #: venues whose tickers carry no mark price and which ccxt asks for it apart
 _MARKS_APART = frozenset({"binanceusdm", "okx"})
 _UNIFIED = {
@@ -261,15 +266,8 @@ async def read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float
     """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - opened by _open already
 
-    retrying = tenacity.AsyncRetrying(
-        # An allow-list: anything wider would catch cancellation and go on asking.
-        retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
-        stop=tenacity.stop_after_delay(within_s / 2),
-        wait=tenacity.wait_random_exponential(multiplier=0.25, max=_LONGEST_PAUSE_S),
-        reraise=True,
-    )
     try:
         async with asyncio.timeout(within_s):
-            return await retrying(ask)
+            return await read_retries(within_s)(ask)
     except (ccxt.BaseError, TimeoutError, *UNREADABLE) as error:
         raise VenueUnavailable(f"{venue_id} {in_our_words(error)}") from None

@@ -11,10 +11,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import tenacity
-
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
-from rebalancer.exchanges import UNREADABLE, in_our_words
+from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
 from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.rates import Cost, Limiter
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
@@ -23,7 +21,6 @@ T = TypeVar("T")
 
 #: a question is asked again after network failures for this long, and no longer
 QUESTION_SECONDS = 15.0
-LONGEST_PAUSE_SECONDS = 2.0
 
 #: statuses that mean "too many requests", and how long to stay away where no time is named
 SHUT_OUT = frozenset({418, 429})
@@ -124,14 +121,6 @@ class CcxtClient:
         """
         import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
-        retrying = tenacity.AsyncRetrying(
-            # An allow-list: anything wider would catch cancellation and go on asking.
-            retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
-            stop=tenacity.stop_after_delay(QUESTION_SECONDS / 2),
-            wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
-            reraise=True,
-        )
-
         async def once() -> T:
             # Waiting comes before signing here too, and each try is a request of its own.
             ticket = await self._limiter.enter(cost)
@@ -141,7 +130,7 @@ class CcxtClient:
                 self._limiter.leave(ticket)
 
         try:
-            return await retrying(once)
+            return await read_retries(QUESTION_SECONDS)(once)
         except ccxt.OrderNotFound:
             refusal: VenueUnavailable = NoSuchOrder(f"{self.venue_id} knows no such order")
         except (ccxt.BaseError, *UNREADABLE) as error:

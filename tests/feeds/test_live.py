@@ -11,7 +11,7 @@ import ccxt.async_support as ccxt
 import pytest
 from structlog.testing import capture_logs
 
-from rebalancer import clock
+from rebalancer import clock, exchanges
 from rebalancer.clock import VirtualClock
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
@@ -92,7 +92,7 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> Venue:
 
     monkeypatch.setattr(ccxt.binanceusdm, "fetch", staticmethod(stub.fetch))
     monkeypatch.setattr(ccxt.binanceusdm, "close", closing)
-    monkeypatch.setattr(live, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(exchanges, "LONGEST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(clock, "LONGEST_NAP_S", 0.001)
     return stub
 
