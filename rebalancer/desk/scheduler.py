@@ -15,6 +15,7 @@ from apscheduler.events import (
     EVENT_JOB_MISSED,
     JobEvent,
 )
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -39,6 +40,9 @@ class Scheduler:
         self._closed = False
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
+            # At once in the event loop, without a task that a stop could cancel half-way: the
+            # jobs only enqueue.
+            executors={"default": DebugExecutor()},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._scheduler.add_listener(
@@ -75,11 +79,11 @@ class Scheduler:
             self._closed = True
             self._scheduler.shutdown(wait=False)
 
-    async def _wake(self) -> None:
+    def _wake(self) -> None:
         self._wake_ms = None
         self._inbox.put(Woke(self._clock.now_ms()))
 
-    async def _pulse(self) -> None:
+    def _pulse(self) -> None:
         self._inbox.put(Woke(self._clock.now_ms()))
 
     def _report(self, event: JobEvent) -> None:

@@ -178,3 +178,18 @@ async def test_closed_it_wakes_nobody(wall: Bench) -> None:
     wall.scheduler.close()
     await asyncio.sleep(0.1)
     assert wall.woken == []
+
+
+async def test_a_stop_at_the_very_moment_of_an_alarm_is_not_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job in a task of its own was cancelled before it began, and logged with a traceback."""
+    for turns_of_the_loop in range(6):
+        bench = Bench(WallClock(), monkeypatch)
+        bench.scheduler.start()
+        bench.scheduler.wake_at(0)
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0)
+        bench.scheduler.close()
+        await asyncio.sleep(0.01)
+    assert caplog.messages == []
