@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rebalancer.core.actions import Action, Severity
-from rebalancer.core.deciding import decide, fixed_after_ms, halt
+from rebalancer.core.arming import arm, next_alarm_ms
+from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
     CommandKind,
@@ -24,11 +25,10 @@ from rebalancer.core.events import (
     PositionsReported,
     PricesObserved,
 )
-from rebalancer.core.fund import PriceSource
-from rebalancer.core.instant import DAY_MS
 from rebalancer.core.market import Key
-from rebalancer.core.methodology import COOLDOWN_MS, Trigger
+from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
+from rebalancer.core.opening import halt
 from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import (
@@ -38,10 +38,8 @@ from rebalancer.core.records import (
     TradingChanged,
     TradingState,
 )
-from rebalancer.core.run import RunStatus
-from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.state import DeskState
 from rebalancer.core.trading import end_run_if_settled, plan_orders
-from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import CommandRefused, ensure
 
@@ -93,7 +91,7 @@ def begin(state: DeskState) -> None:
     """Arm a state that came from records: every fund is looked at with its next price."""
     for fund in state.funds.values():
         fund.restless = True
-        _arm(state, fund)
+        arm(state, fund)
         state.alarms.set_for(fund.name, 0)
 
 
@@ -141,8 +139,8 @@ def _settle(work: Work) -> None:
             break
     ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
     for fund in state.in_order(work.touched):
-        _arm(state, fund)
-        state.alarms.set_for(fund.name, _next_alarm_ms(fund, work.now_ms))
+        arm(state, fund)
+        state.alarms.set_for(fund.name, next_alarm_ms(fund, work.now_ms))
 
 
 def _take_prices(
@@ -186,7 +184,7 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
     )
     # What follows is decided with the next price: all funding of one instant is charged first.
     for name in paid:
-        _arm(work.state, work.state.funds[name])
+        arm(work.state, work.state.funds[name])
 
 
 def _on_command(work: Work, event: Commanded) -> None:
@@ -208,51 +206,3 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PositionsReported: on_positions,
     Commanded: _on_command,
 }
-
-
-def _arm(state: DeskState, fund: FundState) -> None:
-    """Set the ranges in which no rule of the fund can fire."""
-    config = fund.fund
-    if fund.trading is not TradingState.ACTIVE and not _waits_for_price(fund):
-        state.watch.arm(fund.name, {})
-        return
-    worth = None
-    if not fund.restless and fund.launched_ms is not None:
-        worth = state.worth(fund)
-    if worth is None or _waits_for_price(fund):
-        sources = (PriceSource.MARK, config.price_source)
-        keys = {(symbol, source) for symbol in config.symbols for source in sources}
-        state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
-        return
-    standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)
-    state.watch.arm(fund.name, quiet_ranges(standing))
-
-
-def _waits_for_price(fund: FundState) -> bool:
-    run = fund.run
-    return fund.restless and run is not None and run.status is RunStatus.WORKING
-
-
-def _next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
-    """Return the next time at which something about the fund is due by the clock alone."""
-    if fund.launched_ms is None:
-        return None
-    offset_ms = fund.fund.nav_boundary_ms
-    times = [(now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms + DAY_MS]
-    rules, run = fund.fund.methodology, fund.run
-    if run is not None and run.status is RunStatus.WORKING:
-        times.append(run.next_slice_ms)
-    elif run is not None and fund.last_run_ms is not None:
-        times.append(fund.last_run_ms + COOLDOWN_MS)
-    after_ms = fixed_after_ms(fund)
-    if rules.fixed and after_ms is not None and fund.trading is TradingState.ACTIVE:
-        times.append(rules.fixed.next_due_ms(now_ms))
-        oldest_ms = rules.fixed.next_due_ms(after_ms)
-        if oldest_ms <= now_ms:
-            times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
-    if fund.last_run_ms is not None:
-        cooled = (rules.price_move, rules.leverage_cap)
-        times += [fund.last_run_ms + rule.cooldown_ms for rule in cooled if rule]
-    if rules.emergency and fund.last_emergency_ms is not None:
-        times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
-    return min((at_ms for at_ms in times if at_ms > now_ms), default=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rebalancer.core.actions import QueryOrder, Severity
-from rebalancer.core.deciding import halt
 from rebalancer.core.events import (
     FillReported,
     LiquidationReported,
@@ -11,6 +10,7 @@ from rebalancer.core.events import (
     PositionsReported,
 )
 from rebalancer.core.money import ZERO, split_pro_rata, text
+from rebalancer.core.opening import halt
 from rebalancer.core.order import TRANSITIONS, Fill, OrderIntent, OrderStatus, Outcome
 from rebalancer.core.records import OrderMoved, Traded, TradingState
 from rebalancer.core.work import Work

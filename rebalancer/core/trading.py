@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity, SubmitOrder
-from rebalancer.core.deciding import halt
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.limits import Part, Refused, check_account, check_exposure, check_part
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
+from rebalancer.core.opening import halt
 from rebalancer.core.order import (
     OrderIntent,
     PositionSide,

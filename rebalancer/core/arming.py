@@ -1,0 +1,60 @@
+"""When a fund is looked at again: the prices its rules wait for, and its next alarm."""
+
+from __future__ import annotations
+
+from rebalancer.core.deciding import fixed_after_ms
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.methodology import COOLDOWN_MS
+from rebalancer.core.records import TradingState
+from rebalancer.core.run import RunStatus
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
+
+
+def arm(state: DeskState, fund: FundState) -> None:
+    """Set the ranges in which no rule of the fund can fire."""
+    config = fund.fund
+    if fund.trading is not TradingState.ACTIVE and not _waits_for_price(fund):
+        state.watch.arm(fund.name, {})
+        return
+    worth = None
+    if not fund.restless and fund.launched_ms is not None:
+        worth = state.worth(fund)
+    if worth is None or _waits_for_price(fund):
+        sources = (PriceSource.MARK, config.price_source)
+        keys = {(symbol, source) for symbol in config.symbols for source in sources}
+        state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
+        return
+    standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)
+    state.watch.arm(fund.name, quiet_ranges(standing))
+
+
+def _waits_for_price(fund: FundState) -> bool:
+    run = fund.run
+    return fund.restless and run is not None and run.status is RunStatus.WORKING
+
+
+def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
+    """Return the next time at which something about the fund is due by the clock alone."""
+    if fund.launched_ms is None:
+        return None
+    offset_ms = fund.fund.nav_boundary_ms
+    times = [(now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms + DAY_MS]
+    rules, run = fund.fund.methodology, fund.run
+    if run is not None and run.status is RunStatus.WORKING:
+        times.append(run.next_slice_ms)
+    elif run is not None and fund.last_run_ms is not None:
+        times.append(fund.last_run_ms + COOLDOWN_MS)
+    after_ms = fixed_after_ms(fund)
+    if rules.fixed and after_ms is not None and fund.trading is TradingState.ACTIVE:
+        times.append(rules.fixed.next_due_ms(now_ms))
+        oldest_ms = rules.fixed.next_due_ms(after_ms)
+        if oldest_ms <= now_ms:
+            times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
+    if fund.last_run_ms is not None:
+        cooled = (rules.price_move, rules.leverage_cap)
+        times += [fund.last_run_ms + rule.cooldown_ms for rule in cooled if rule]
+    if rules.emergency and fund.last_emergency_ms is not None:
+        times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
+    return min((at_ms for at_ms in times if at_ms > now_ms), default=None)

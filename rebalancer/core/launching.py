@@ -1,0 +1,47 @@
+"""The first moment of a fund: its seed capital and its first exposure."""
+
+from __future__ import annotations
+
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import round_to_places
+from rebalancer.core.opening import NOTHING_DUE, open_run, say_none
+from rebalancer.core.planner import target_units
+from rebalancer.core.records import FundLaunched, PointSet, PositionsAdopted
+from rebalancer.core.rules.view import Signal
+from rebalancer.core.state import FundState
+from rebalancer.core.trust import fresh, sources_of
+from rebalancer.core.work import Work
+
+
+def launch(work: Work, fund: FundState) -> None:
+    """Give the fund its seed capital and first exposure once its prices are beyond doubt."""
+    config, market = fund.fund, work.state.market
+    pairs = [(symbol, source) for symbol in config.symbols for source in sources_of(fund)]
+    known = all(market.price(symbol, source) is not None for symbol, source in pairs)
+    settled = known and all(
+        market.second_source_agrees(symbol, source) or market.steady(symbol, source)
+        for symbol, source in pairs
+    )
+    if not settled or not fresh(work, fund, for_fixed=False):
+        fund.restless = True
+        say_none(work, fund, "launch waits for a fresh price and a second opinion on it")
+        return
+    cash = config.initial_nav * config.initial_shares
+    work.record(FundLaunched(work.now_ms, fund.name, config.account, config.initial_shares, cash))
+    worth = work.worth(fund)
+    if worth is None:
+        return
+    if not work.state.desk.free_launch:
+        reason = "the fund starts: first exposure"
+        open_run(work, fund, worth, Signal(trigger=Trigger.LAUNCH, reason=reason))
+        return
+    units = target_units(config.target_leverage, cash, config.basket, worth.marks)
+    hedge = work.state.accounts[config.account].account.hedge
+    units = {symbol: round_to_places(size) for symbol, size in units.items()}
+    work.record(
+        PositionsAdopted(work.now_ms, fund.name, config.account, units, worth.marks, hedge=hedge)
+    )
+    work.record(
+        PointSet(work.now_ms, fund.name, config.initial_nav, worth.prices, config.target_leverage)
+    )
+    say_none(work, fund, NOTHING_DUE)

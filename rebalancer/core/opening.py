@@ -1,0 +1,139 @@
+"""Opens a run to a frozen target, takes one up again, or stops a fund."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.fund import NavKind
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.limits import check_run
+from rebalancer.core.methodology import COOLDOWN_MS, Trigger
+from rebalancer.core.money import ONE, ZERO, total
+from rebalancer.core.nav import Valuation
+from rebalancer.core.planner import target_units
+from rebalancer.core.records import (
+    FixedSettled,
+    FundWiped,
+    RunOpened,
+    Settlement,
+    TradingChanged,
+    TradingState,
+    VerdictChanged,
+)
+from rebalancer.core.rules.view import Signal
+from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.state import FundState
+from rebalancer.core.work import Work
+
+NOTHING_DUE = "nothing is due"
+
+
+def open_run(
+    work: Work, fund: FundState, worth: Valuation, signal: Signal, due_ms: tuple[int, ...] = ()
+) -> None:
+    """Freeze a target and open a run to it; a breached limit halts the fund instead."""
+    wiped = signal.trigger is Trigger.GAP
+    aim = ZERO if wiped else fund.fund.target_leverage
+    size = worth.equity
+    if fund.fund.size_from is NavKind.FORMULA:
+        size = worth.formula_nav * fund.shares
+    targets = dict.fromkeys(fund.holding.units, ZERO)
+    if not wiped:
+        targets |= target_units(aim, size, fund.fund.basket, worth.marks)
+    deltas = {
+        symbol: units - fund.holding.units.get(symbol, ZERO) - working_units(work, fund, symbol)
+        for symbol, units in targets.items()
+    }
+    notional = total(abs(units) * worth.marks[symbol] for symbol, units in deltas.items())
+    refused = None if wiped else check_run(fund.fund, runs_today(work, fund), notional)
+    if refused is not None:
+        halt(work, fund, refused.reason)
+        return
+    if fund.run is not None:
+        work.move_run(fund, RunStatus.SUPERSEDED, f"{signal.trigger}: {signal.reason}")
+    run_id = f"{fund.name}-{fund.run_seq + 1:06d}"
+    for instant_ms in due_ms:
+        work.record(
+            FixedSettled(work.now_ms, fund.name, instant_ms, Settlement.RUN, signal.reason, run_id)
+        )
+    work.record(
+        RunOpened(
+            work.now_ms,
+            RunPlan(
+                run_id=run_id,
+                fund=fund.name,
+                trigger=signal.trigger,
+                reason=signal.reason,
+                target_leverage=aim,
+                target_units=targets,
+                delta_units=deltas,
+                marks=worth.marks,
+                base_nav=worth.formula_nav,
+                base_prices={symbol: worth.prices[symbol] for symbol in fund.fund.symbols},
+                nav=worth.nav,
+                leverage=worth.leverage,
+                due_ms=due_ms,
+                opened_ms=work.now_ms,
+            ),
+        )
+    )
+    fund.suspicions.clear()
+    work.plan_books_of(fund)
+
+
+def working_units(work: Work, fund: FundState, symbol: str) -> Decimal:
+    """Return the fund's signed part of what is still open or unknown at the venue."""
+    part = ZERO
+    for order in work.state.orders.values():
+        intent = order.intent
+        wanted = intent.wanted.get(fund.name)
+        if intent.contract == symbol and intent.account == fund.fund.account and wanted:
+            open_share = ONE - order.filled_contracts / intent.contracts
+            part += intent.units * open_share * wanted / total(intent.wanted.values())
+    return part
+
+
+def runs_today(work: Work, fund: FundState) -> int:
+    """Return the runs the fund opened on the present UTC day."""
+    same_day = fund.day_ms == work.now_ms // DAY_MS * DAY_MS
+    return fund.day_runs if same_day else 0
+
+
+def resume(work: Work, fund: FundState) -> bool:
+    """Take up an incomplete run whose cool-down is over; say whether one was."""
+    run = fund.run
+    if run is None or run.status is not RunStatus.INCOMPLETE or fund.last_run_ms is None:
+        return False
+    if work.now_ms < fund.last_run_ms + COOLDOWN_MS:
+        return False
+    work.move_run(fund, RunStatus.WORKING, "resumed after its cool-down")
+    work.plan_books_of(fund)
+    return True
+
+
+def halt(work: Work, fund: FundState, reason: str) -> None:
+    """Stop the fund's trading with a reason; an operator resumes it."""
+    if fund.run is not None:
+        work.move_run(fund, RunStatus.HALTED, reason)
+    if fund.trading is TradingState.ACTIVE:
+        work.record(TradingChanged(work.now_ms, fund.name, TradingState.HALTED, reason))
+        say_none(work, fund, f"halted: {reason}")
+    work.alert(Severity.CRITICAL, "fund_halted", fund.name, reason)
+    work.touch(fund)
+
+
+def wipe(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> None:
+    """End the fund by the gap rule: its formula NAV is 0 from here on and it is flattened."""
+    work.record(FundWiped(work.now_ms, fund.name, signal.reason, worth.nav, worth.prices))
+    work.alert(Severity.CRITICAL, "fund_wiped", fund.name, signal.reason)
+    open_run(work, fund, worth, signal)
+
+
+def say_none(work: Work, fund: FundState, reason: str) -> None:
+    """Record the verdict "no trade", where it is a new one."""
+    if fund.run is not None and fund.run.status is RunStatus.WORKING:
+        return
+    verdict = (Trigger.NONE, reason)
+    if fund.verdict != verdict:
+        work.record(VerdictChanged(work.now_ms, fund.name, *verdict))
