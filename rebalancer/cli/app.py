@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli import operating, planning, reading
+from rebalancer.cli import configuring, operating, planning, reading
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
 
@@ -32,7 +32,8 @@ app.command()(reading.nav)
 app.command()(reading.history)
 app.command()(planning.backtest)
 app.add_typer(config_app, name="config")
-config_app.command("check")(planning.check)
+config_app.command("check")(configuring.check)
+config_app.command("show")(configuring.show)
 
 
 @app.command()

@@ -289,25 +289,3 @@ def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
     )
     bars = ", ".join(f"{name} {history.rows} rows" for name, history in histories.items())
     console().print(table(f"Replay of {bars}", columns, rows))
-
-
-@told
-def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Read the configuration and say whether a desk could run with it."""
-    from rebalancer.bootstrap import refuse_empty  # noqa: PLC0415 - not needed to print --help
-
-    settings = load_config(config)
-    refuse_empty(settings)
-    if as_json:
-        print_json(
-            {
-                "ok": True,
-                "mode": str(settings.mode),
-                "digest": settings.digest,
-                "funds": list(settings.funds),
-            }
-        )
-        return
-    names = ", ".join(settings.funds)
-    typer.echo(f"good: mode {settings.mode}, {len(settings.funds)} funds ({names})")
-    typer.echo(f"digest {settings.digest}")

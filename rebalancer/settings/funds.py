@@ -122,10 +122,17 @@ def _limits(table: FundTable) -> Limits:
     )
 
 
+def rules_in_force(rules: RulesTable) -> frozenset[str]:
+    """Return the rules that apply: those named, else the usual ones, and those that always do."""
+    named = rules.model_fields_set & {*NAMED_RULES}
+    always = frozenset(RulesTable.model_fields) - {*NAMED_RULES}
+    return always | (named or _RULES_OF_A_SILENT_FUND)
+
+
 def _methodology(where: str, rules: RulesTable, target: Decimal) -> Methodology:
     for key, rule in (("fixed", rules.fixed), ("manual", rules.manual)):
         _refuse_confirm_ticks(f"{where}.{key}", rule)
-    named = (rules.model_fields_set & {*NAMED_RULES}) or _RULES_OF_A_SILENT_FUND
+    named = rules_in_force(rules)
     price_move = _price_move(rules.price_move, target) if "price_move" in named else None
     leverage_cap = _leverage_cap(where, rules) if "leverage_cap" in named else None
     return Methodology(

@@ -35,8 +35,7 @@ def load(
     `environ` (REBALANCER__SECTION__KEY), the credentials directory and the file. Raises
     ConfigRefused: one line per problem, each with its place.
     """
-    file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
-    return parse(_read(file), str(file), environ, overrides)
+    return parse(*read(path, environ), environ, overrides)
 
 
 def parse(
@@ -46,6 +45,13 @@ def parse(
     overrides: Mapping[str, Any] = NOTHING,
 ) -> Config:
     """Do as `load` does with a document that is at hand; `name` stands in its refusals."""
+    return to_config(*validated(text, name, environ, overrides))
+
+
+def validated(
+    text: str, name: str, environ: Mapping[str, str], overrides: Mapping[str, Any] = NOTHING
+) -> tuple[Settings, Places]:
+    """Return the tables of a document with every other source over it; raises ConfigRefused."""
     file = from_toml(text, name)
     layers = [
         from_options(overrides),
@@ -61,13 +67,15 @@ def parse(
         refuse([*problems, *from_validation(error, places)])
     if problems:
         refuse(problems)
-    return to_config(settings, places)
+    return settings, places
 
 
-def _read(file: Path) -> str:
+def read(path: Path | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the text and the name of the file at `path`, $REBALANCER_CONFIG or ./config.toml."""
+    file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
     try:
         # A byte order mark, which some editors write, is not part of the text.
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig"), str(file)
     except FileNotFoundError:
         remedy = "cp config.example.toml config.toml, or name another with --config"
         raise ConfigRefused(f"{file}: no such file; {remedy}") from None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
@@ -150,6 +150,17 @@ def has_password(url: str) -> bool:
 def without_password(url: str) -> str:
     """Return the URL of a store without its password, for showing and for the digest."""
     return _PASSWORD_PARAMETER.sub(r"\1", _PASSWORD_OF_USER.sub(r"\1", url))
+
+
+def parser_of(*annotations: Any) -> Callable[..., Any] | None:
+    """Return what reads the operator's words into a value of this type; None: nothing of ours."""
+    for each in annotations:
+        if isinstance(each, BeforeValidator):
+            return each.func
+        parser = parser_of(*get_args(each))
+        if parser is not None:
+            return parser
+    return None
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import CONFIG, Answer, Run
+from tests.cli.conftest import Answer, Run
 from tests.factories import BTC, holding, snapshot
 
 PRICES = f"{BTC}=prices.csv"
@@ -111,38 +111,6 @@ class TestBacktest:
         assert words in answer.sentence
 
 
-class TestConfigCheck:
-    def test_a_good_one_is_called_good(self, run: Run) -> None:
-        answer = run("config", "check")
-        assert (answer.code, answer.err) == (0, "")
-        assert "good: mode paper, 2 funds (BTC3L, BTC1S)" in answer.out
-
-    def test_the_document(self, run: Run) -> None:
-        document = run("config", "check", "--json").json
-        assert document["ok"] is True
-        assert document["funds"] == ["BTC3L", "BTC1S"]
-        assert len(document["digest"]) == 64
-
-    def test_another_file_can_be_named_in_two_ways(
-        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (folder / "other.toml").write_text(CONFIG.replace("BTC1S", "BTC2S"))
-        assert "BTC2S" in run("config", "check", "-c", "other.toml").out
-        monkeypatch.setenv("REBALANCER_CONFIG", "other.toml")
-        assert "BTC2S" in run("config", "check").out
-
-    def test_several_mistakes_are_told_at_once_each_with_its_place(
-        self, run: Run, folder: Path
-    ) -> None:
-        text = CONFIG.replace("target_leverage = 3", "levrage = 3").replace("lot =", "lott =")
-        (folder / "config.toml").write_text(text)
-        answer = run("config", "check")
-        assert answer.code == 2
-        assert "config.toml:8: " in answer.err
-        assert "config.toml:15: " in answer.err
-        assert "Traceback" not in answer.err
-
-
 def spoilt(folder: Path, kind: str, broken: str) -> str:
     """Leave something that cannot be read under a name, and return the name."""
     path = folder / f"spoilt-{kind}"
@@ -236,10 +204,3 @@ class TestSpoiltFiles:
         assert answer.fatal["message_type"] == "exit_error"
         assert answer.fatal["code"] == answer.code == 2
         assert "missing.json" in answer.fatal["message"]
-
-
-def test_a_configuration_without_funds_is_not_good(run: Run, folder: Path) -> None:
-    (folder / "config.toml").write_text('mode = "paper"\n', encoding="utf-8")
-    answer = run("config", "check")
-    assert answer.code == 2
-    assert "no fund is configured" in answer.err
