@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli import configuring, operating, planning, reading
+from rebalancer.cli import configuring, following, operating, planning, reading
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
 
@@ -30,6 +30,9 @@ app.command()(operating.resume)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)
+app.command()(following.schedule)
+app.command()(following.orders)
+app.command()(following.events)
 app.command()(planning.backtest)
 app.add_typer(config_app, name="config")
 config_app.command("check")(configuring.check)

@@ -133,6 +133,10 @@ class SqlReader:
         """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""
         return self._run(lambda connection: journal.page(connection, after_seq, limit))
 
+    def journal_end(self) -> int:
+        """Return the number of the last record; 0 where there is none."""
+        return self._run(journal.read_head).seq
+
     def _check(self, version: str | None) -> None:
         refuse_newer(version, self._place.shown)
         if version is None:

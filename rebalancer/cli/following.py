@@ -1,0 +1,182 @@
+"""Commands that follow what happens: what comes next, what was ordered, what was recorded."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.output import NONE, age, console, money, print_json, table, when
+from rebalancer.cli.reading import FundFilter, Limit, opened
+from rebalancer.core.instant import iso
+from rebalancer.core.money import text
+from rebalancer.errors import InputRefused
+
+if TYPE_CHECKING:
+    from rebalancer.core.fund import Fund
+    from rebalancer.store.reader import SqlReader
+    from rebalancer.store.rows import FixedRow, JournalRow, OrderRow
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, to ctrl-c.")]
+POLL_SECONDS = 0.5
+
+
+@told
+def schedule(
+    fund: FundFilter = None, limit: Limit = 10, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Show the next fixed rebalances, and what became of each fund's last one."""
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+
+    now_ms = WallClock().now_ms()
+    with opened(config) as (settings, reader):
+        chosen = _chosen(settings.funds, fund)
+        last = {name: next(iter(reader.fixed(name, 1)), None) for name in chosen}
+    coming = sorted(_coming(chosen, now_ms, limit))[:limit]
+    if as_json:
+        print_json([_due_document(due_ms, name, last[name]) for due_ms, name in coming])
+        return
+    rows = [
+        [
+            when(due_ms),
+            age(due_ms - now_ms),
+            name,
+            NONE if (row := last[name]) is None else when(row.due_ms),
+            NONE if row is None else str(row.settlement),
+            NONE if row is None else row.reason,
+        ]
+        for due_ms, name in coming
+    ]
+    columns = ("next", ">in", "fund", "last", "result", "reason")
+    console().print(table("", columns, rows))
+
+
+def _chosen(funds: Mapping[str, Fund], fund: str | None) -> dict[str, Fund]:
+    if fund is not None and fund not in funds:
+        raise InputRefused(f"there is no fund {fund}; the configuration has {', '.join(funds)}")
+    return {name: each for name, each in funds.items() if fund in (None, name)}
+
+
+def _coming(funds: Mapping[str, Fund], after_ms: int, limit: int) -> Iterator[tuple[int, str]]:
+    for name, fund in funds.items():
+        rule, due_ms = fund.methodology.fixed, after_ms
+        for _ in range(limit if rule is not None else 0):
+            assert rule is not None  # noqa: S101 - for the type checker; the range is empty
+            due_ms = rule.next_due_ms(due_ms)
+            yield due_ms, name
+
+
+def _due_document(due_ms: int, fund: str, last: FixedRow | None) -> dict[str, Any]:
+    return {
+        "due": iso(due_ms),
+        "fund": fund,
+        "last": None
+        if last is None
+        else {"due": iso(last.due_ms), "result": str(last.settlement), "reason": last.reason},
+    }
+
+
+@told
+def orders(limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show the latest orders, newest first."""
+    with opened(config) as (_, reader):
+        found = reader.orders(limit)
+    if as_json:
+        print_json([_order_document(order) for order in found])
+        return
+    rows = [
+        [
+            when(order.created_ms),
+            order.account,
+            order.contract,
+            str(order.side),
+            str(order.position_side),
+            f"{order.contracts:f}",
+            f"{order.filled_contracts:f}",
+            money(order.limit_price),
+            str(order.status),
+            order.client_order_id,
+        ]
+        for order in found
+    ]
+    columns = ("at", "account", "contract", "side", "book", ">contracts", ">filled", ">limit")
+    console().print(table("", (*columns, "status", "id"), rows))
+
+
+def _order_document(order: OrderRow) -> dict[str, Any]:
+    document = {part.name: _plain(getattr(order, part.name)) for part in fields(order)}
+    document["at"] = iso(document.pop("created_ms"))
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return text(value)
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+@told
+def events(
+    limit: Limit = 20, follow: Follow = False, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Show the latest records of the journal, oldest first, one line each."""
+    with opened(config) as (_, reader):
+        for row in _rows(reader, limit, follow=follow):
+            line = json.dumps(_event_document(row)) if as_json else _event_line(row)
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+def _rows(reader: SqlReader, limit: int, *, follow: bool) -> Iterator[JournalRow]:
+    seen = max(0, reader.journal_end() - limit)
+    while True:
+        page = reader.journal(seen)
+        yield from page
+        if page:
+            seen = page[-1].seq
+        elif follow:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _event_document(row: JournalRow) -> dict[str, Any]:
+    from rebalancer.store.codec import CODEC  # noqa: PLC0415 - not needed to print --help
+
+    encoded = CODEC.encode(row.record)
+    return {
+        "seq": row.seq,
+        "at": iso(encoded.at_ms),
+        "kind": encoded.kind,
+        "record": json.loads(encoded.body),
+    }
+
+
+def _event_line(row: JournalRow) -> str:
+    words = " ".join(_words(row.record))
+    return f"{iso(row.record.at_ms)}  {row.seq:>6}  {type(row.record).__name__:<16} {words}"
+
+
+def _words(noun: Any) -> Iterator[str]:
+    """Yield the parts of a record that fit on a line: its names, numbers and reasons."""
+    for part in fields(noun):
+        value = getattr(noun, part.name)
+        if is_dataclass(value):
+            yield from _words(value)
+        elif isinstance(value, Decimal):
+            yield f"{part.name}={text(value)}"
+        elif isinstance(value, Mapping):
+            inner = ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+            if inner:
+                yield f"{part.name}={{{inner}}}"
+        elif isinstance(value, str) and value:
+            yield f"{part.name}={value}" if part.name != "reason" else f"({value})"

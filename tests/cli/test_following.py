@@ -1,0 +1,96 @@
+"""Commands that follow what happens, over the store of a desk that ran."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rebalancer.cli import following
+from rebalancer.core.instant import DAY_MS, parse
+from rebalancer.store.rows import JournalRow
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+class TestSchedule:
+    def test_the_next_fixed_times_come_in_order_each_fund_with_its_last(self, run: Run) -> None:
+        found = run("schedule", "-n", "4", "--json").json
+        due_ms = [parse(each["due"]) for each in found]
+        assert [each["fund"] for each in found] == ["BTC1S", "BTC3L", "BTC1S", "BTC3L"]
+        assert due_ms == sorted(due_ms)
+        assert due_ms[2] - due_ms[0] == DAY_MS
+        assert all(each["due"].endswith("T02:30:00Z") for each in found)
+        assert found[0]["last"] is None, "no fixed time has come yet"
+
+    def test_a_person_sees_how_long_it_is(self, run: Run) -> None:
+        answer = run("schedule", "BTC3L", "-n", "2")
+        assert answer.out.count("BTC3L") == 2
+        assert "BTC1S" not in answer.out
+
+    def test_a_fund_that_is_not_configured_is_refused(self, run: Run) -> None:
+        answer = run("schedule", "BTC9L")
+        assert answer.code == 2
+        assert "there is no fund BTC9L" in answer.sentence
+
+
+class TestOrders:
+    def test_the_newest_comes_first_with_everything_known_of_it(self, run: Run) -> None:
+        found = run("orders", "--json").json
+        assert [each["at"] for each in found] == sorted((o["at"] for o in found), reverse=True)
+        assert {each["status"] for each in found} == {"closed"}
+        assert found[0]["contracts"] == found[0]["filled_contracts"]
+
+    def test_a_person_sees_a_table(self, run: Run) -> None:
+        answer = run("orders")
+        assert "BTC/USDT:USDT" in answer.out
+        assert "closed" in answer.out
+
+
+class TestEvents:
+    def test_the_latest_records_come_oldest_first_one_on_a_line(self, run: Run) -> None:
+        lines = run("events", "-n", "5").out.splitlines()
+        numbers = [int(line.split()[1]) for line in lines]
+        assert len(numbers) == 5
+        assert numbers == list(range(numbers[0], numbers[0] + 5))
+
+    def test_a_line_names_what_happened_to_what(self, run: Run) -> None:
+        text = run("events", "-n", "1000").out
+        opened = next(line for line in text.splitlines() if "price_move" in line)
+        assert "RunOpened" in opened
+        assert "fund=BTC3L" in opened
+        assert "the price moved -16.00 %" in opened
+
+    def test_programs_get_each_record_whole(self, run: Run) -> None:
+        lines = [
+            json.loads(line) for line in run("events", "-n", "1000", "--json").out.splitlines()
+        ]
+        assert lines[0]["kind"] == "DeskOpened"
+        assert [each["seq"] for each in lines] == list(range(1, len(lines) + 1))
+        assert {"fund", "state", "reason"} < lines[-1]["record"].keys() | {
+            "fund",
+            "state",
+            "reason",
+        }
+
+    def test_following_shows_what_comes_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reader whose journal grows between two looks."""
+        pages = iter([["a"], [], ["b"]])
+        seen: list[int] = []
+
+        class Growing:
+            def journal_end(self) -> int:
+                return 7
+
+            def journal(self, after_seq: int) -> tuple[JournalRow, ...]:
+                seen.append(after_seq)
+                return tuple(
+                    JournalRow(after_seq + 1, name, "")  # type: ignore[arg-type]
+                    for name in next(pages)
+                )
+
+        monkeypatch.setattr(following, "POLL_SECONDS", 0)
+        rows = following._rows(Growing(), 2, follow=True)  # type: ignore[arg-type]
+        assert [str(next(rows).record), str(next(rows).record)] == ["a", "b"]
+        assert seen == [5, 6, 6]
