@@ -113,7 +113,9 @@ PRIVATE: Mapping[tuple[str, str, tuple[str, ...]], set[str]] = {
     ("GET", "/fapi/v1/rateLimit/order", ()): set(),
     # Appears only where the user's own bracket was adjusted.
     ("GET", "/fapi/v1/leverageBracket", ()): {"-[].notionalCoef"},
-    ("GET", "/fapi/v1/symbolConfig", ()): set(),
+    # Answers of the venue that were made public (ccxt/ccxt#24256) have a bool, as its own client
+    # demands; the sample is of older documentation.
+    ("GET", "/fapi/v1/symbolConfig", ()): {"![].isAutoAddMargin bool for text"},
     ("GET", "/fapi/v1/multiAssetsMargin", ()): set(),
     ("POST", "/fapi/v1/leverage", ("symbol", "leverage")): set(),
     ("POST", "/fapi/v1/listenKey", ()): set(),

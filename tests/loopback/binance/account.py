@@ -160,7 +160,7 @@ def symbol_config(request: Request) -> Any:
         {
             "symbol": native(instrument.name),
             "marginType": _margin_name(request.account.margin(instrument.name, Book.NET)),
-            "isAutoAddMargin": "false",
+            "isAutoAddMargin": False,
             "leverage": request.account.leverage(instrument.name, Book.NET),
             "maxNotionalValue": "100000000",
         }
