@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 
+from rebalancer import live
 from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.core.actions import Alert
 from rebalancer.core.contract import Contract
@@ -43,9 +44,10 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
 
 
 def refuse_empty(config: Config) -> None:
-    """Raise ConfigRefused when there is nothing to run."""
+    """Raise ConfigRefused when there is nothing to run, or live trading could not begin."""
     if not config.funds:
         raise ConfigRefused("no fund is configured: add a [funds.NAME] table")
+    live.refuse_unready(config)
 
 
 def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
@@ -93,6 +95,8 @@ async def _wire(
     *,
     control: bool,
 ) -> Daemon:
+    if config.mode is Mode.LIVE:
+        raise ConfigRefused("mode: live trading is not wired yet; use paper or dry-run")
     history = await store.load()
     last_ms = max((record.at_ms for record in history), default=0)
     played = _played(config)
@@ -156,10 +160,10 @@ async def _venue_contracts(config: Config) -> dict[str, Contract]:
     """Ask the venue for its contracts where real prices are used; ccxt is imported only then."""
     if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
         return {}
-    from rebalancer.feeds import live  # noqa: PLC0415 - half a second, needed on this path only
+    from rebalancer.feeds.live import contracts  # noqa: PLC0415 - needed on this path only
 
     symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
-    return await live.contracts(config.feed.venue, sorted(symbols))
+    return await contracts(config.feed.venue, sorted(symbols))
 
 
 def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> dict[str, Venue]:

@@ -35,21 +35,24 @@ LONGEST_PAUSE_SECONDS = 2.0
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def open_exchange(venue_id: str) -> Any:
-    """Return an exchange object of ccxt without credentials, or raise ConfigRefused."""
+def open_exchange(venue_id: str, endpoint: str = "") -> Any:
+    """Return an exchange object of ccxt without credentials, or raise ConfigRefused.
+
+    `endpoint` (scheme, host and port) takes the place of the venue's own in every address.
+    """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - half a second that only live prices cost
 
-    return _opened(ccxt, venue_id)
+    return _opened(ccxt, venue_id, endpoint)
 
 
-def open_streams(venue_id: str) -> Any:
+def open_streams(venue_id: str, endpoint: str = "") -> Any:
     """Return the same with streams, of ccxt.pro."""
     from ccxt import pro  # noqa: PLC0415 - as above
 
-    return _opened(pro, venue_id)
+    return _opened(pro, venue_id, endpoint)
 
 
-def _opened(classes: Any, venue_id: str) -> Any:
+def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
     from ccxt import TICK_SIZE  # noqa: PLC0415 - as above
 
     if venue_id not in classes.exchanges:
@@ -61,7 +64,23 @@ def _opened(classes: Any, venue_id: str) -> Any:
     exchange.number = str
     # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
     exchange.has["fetchCurrencies"] = False
+    if endpoint:
+        exchange.urls = _moved(exchange.urls, endpoint)
     return exchange
+
+
+def _moved(addresses: Any, endpoint: str) -> Any:
+    """Return a tree of addresses with `endpoint` in the place of scheme, host and port of each."""
+    if isinstance(addresses, Mapping):
+        return {name: _moved(each, endpoint) for name, each in addresses.items()}
+    if isinstance(addresses, list):
+        return [_moved(each, endpoint) for each in addresses]
+    if not isinstance(addresses, str):
+        return addresses
+    scheme, found, rest = addresses.partition("://")
+    # http becomes ws and https wss, so that streams follow with the same care.
+    origin = endpoint.replace("http", "ws", 1) if scheme in ("ws", "wss") else endpoint
+    return origin + "".join(rest.partition("/")[1:]) if found else addresses
 
 
 def read_retries(within_seconds: float) -> tenacity.AsyncRetrying:

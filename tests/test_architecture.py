@@ -38,8 +38,10 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
         | {"bootstrap"}
     ),
+    "live": frozenset({"core", "ports", "clock", "settings", "exchanges", "feeds", "venues"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
+        | {"exchanges", "live"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

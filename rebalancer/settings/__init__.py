@@ -1,6 +1,7 @@
 """What the operator decided: TOML, environment and systemd credentials, as exact core values."""
 
 from rebalancer.settings.config import (
+    AccountSettings,
     Config,
     Credentials,
     DeskSettings,
@@ -15,6 +16,7 @@ from rebalancer.settings.loading import load, parse
 from rebalancer.settings.tables import Settings
 
 __all__ = [
+    "AccountSettings",
     "Config",
     "Credentials",
     "DeskSettings",

@@ -109,6 +109,20 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """How one account is reached, and what its venue has to say of it before it is traded."""
+
+    #: the leverage set at the venue for every contract; None where any will do
+    leverage: int | None = None
+    #: trade although the key may withdraw or works from any address
+    accept_key_rights: bool = False
+    #: trade although the venue does not tell the rights of the key or the books it keeps
+    accept_untold: bool = False
+    #: scheme, host and port on this machine that take the place of the venue's; "" is none
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything an operator decided. Funds and accounts are in the operator's order."""
 
@@ -125,6 +139,8 @@ class Config:
     desk: DeskSettings
     #: for a live venue only; paper and dry-run trade without keys
     secrets: Mapping[str, Credentials] = field(default_factory=dict)
+    #: by account, as the others
+    at_venue: Mapping[str, AccountSettings] = field(default_factory=dict)
 
     @property
     def store_url_shown(self) -> str:

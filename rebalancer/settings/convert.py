@@ -10,6 +10,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
 from rebalancer.errors import OperatorMistake
 from rebalancer.settings.config import (
+    AccountSettings,
     Config,
     Credentials,
     DeskSettings,
@@ -46,14 +47,6 @@ def to_config(settings: Settings, places: Places) -> Config:
                 problems.append(places.about(str(refused)))
         return made
 
-    if Mode(settings.mode) is Mode.LIVE:
-        problems.append(
-            places.problem(
-                ("mode",),
-                "live trading needs the exchange connector, which this version does not have; "
-                "use paper or dry-run",
-            )
-        )
     accounts = each(settings.accounts, _account)
     contracts = {}
     for symbol, table in settings.contracts.items():
@@ -81,6 +74,7 @@ def to_config(settings: Settings, places: Places) -> Config:
         log=LogSettings(level=settings.log.level, format=settings.log.format),
         desk=_desk(settings),
         secrets={name: _credentials(table) for name, table in settings.accounts.items()},
+        at_venue={name: _at_venue(table) for name, table in settings.accounts.items()},
     )
 
 
@@ -103,6 +97,15 @@ def _paper(table: PaperTable) -> PaperSettings:
         funding=table.funding,
         latency_ms=table.latency,
         fill_ratio=table.fill_ratio,
+    )
+
+
+def _at_venue(table: AccountTable) -> AccountSettings:
+    return AccountSettings(
+        leverage=table.leverage,
+        accept_key_rights=table.accept_key_rights,
+        accept_untold=table.accept_untold,
+        endpoint=table.endpoint,
     )
 
 

@@ -25,6 +25,7 @@ from rebalancer.settings.values import (
     CostBps,
     Count,
     Destination,
+    Endpoint,
     Flag,
     Milliseconds,
     Name,
@@ -219,6 +220,10 @@ class AccountTable(Table):
     api_key: Secret | None = None
     secret: Secret | None = None
     password: Secret | None = None
+    endpoint: Endpoint = ""
+    leverage: Count | None = None
+    accept_key_rights: Flag = False
+    accept_untold: Flag = False
     hedge: Flag | None = None
     waives_min_notional: Flag = _default(Account, "waives_min_notional")
     initial_margin: Share = _default(Account, "initial_margin")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
@@ -136,6 +138,37 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _endpoint(value: str) -> str:
+    if not value:
+        return value
+    remedy = "write scheme, host and port and nothing else, such as http://127.0.0.1:8080"
+    try:
+        parts = urlsplit(value)
+        origin, host = _origin(parts), parts.hostname
+    except ValueError:
+        raise ValueError(f"{value!r} is not a URL; {remedy}") from None
+    if parts.scheme not in ("http", "https") or not host or value != origin:
+        raise ValueError(f"{value!r}: {remedy}")
+    if not _is_this_machine(host):
+        raise ValueError(
+            f"{host} is not this machine: signed requests go to the venue itself or to a simulator "
+            "here, such as http://127.0.0.1:8080"
+        )
+    return value
+
+
+def _origin(parts: SplitResult) -> str:
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if parts.port is None else f":{parts.port}")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def sqlite_file(url: str) -> Path | None:
     """Return the file that the URL of an SQLite store names; None for a server."""
     scheme, _, file = url.partition(":///")
@@ -191,6 +224,8 @@ Symbol = Annotated[
     str, AfterValidator(_matching(_SYMBOL, "is not a contract; write BTC/USDT:USDT"))
 ]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+"""Scheme, host and port of a server on this machine in the place of a venue; "" is none."""
 Text = Annotated[str, Field(max_length=10_000)]
 PathText = Annotated[str, Field(min_length=1, max_length=4_096)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]

@@ -45,9 +45,12 @@ def facts_of(venue_id: str) -> VenueFacts:
     return facts
 
 
-def open_with_keys(facts: VenueFacts, keys: Mapping[str, str]) -> Any:
-    """Return a ccxt object set up as the table says, with `keys` by ccxt's names."""
-    exchange = open_exchange(facts.venue_id)
+def open_with_keys(facts: VenueFacts, keys: Mapping[str, str], endpoint: str = "") -> Any:
+    """Return a ccxt object set up as the table says, with `keys` by ccxt's names.
+
+    `endpoint` takes the place of the venue's own addresses; "" leaves them.
+    """
+    exchange = open_exchange(facts.venue_id, endpoint)
     for name, key in keys.items():
         setattr(exchange, name, key)
     exchange.options.update(facts.presets)
@@ -56,11 +59,14 @@ def open_with_keys(facts: VenueFacts, keys: Mapping[str, str]) -> Any:
     return exchange
 
 
-def open_client(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> CcxtClient:
+def open_client(
+    facts: VenueFacts, keys: Mapping[str, str], clock: Clock, endpoint: str = ""
+) -> CcxtClient:
     """Return a client of the venue with `keys` by ccxt's names: apiKey, secret, password, ..."""
     limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
     transport = Transport(REQUEST_SECONDS)
-    return CcxtClient(open_with_keys(facts, keys), transport, limiter, facts.limits.counters)
+    exchange = open_with_keys(facts, keys, endpoint)
+    return CcxtClient(exchange, transport, limiter, facts.limits.counters)
 
 
 async def _nothing(*_arguments: object, **_named: object) -> bool:

@@ -27,6 +27,9 @@ ReadEquity = Callable[[Any, str], Any]
 """Reads the equity of a currency from ccxt's balance answer."""
 
 
+_KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "secret"})
+
+
 def _total(balance: Any, currency: str) -> Any:
     return balance[currency]["total"]
 
@@ -46,6 +49,8 @@ class AccountFacts:
     margin_modes: str = ""
     leverages: str = ""
     key_rights: ReadRights | None = None
+    #: the keys of the configuration by ccxt's names of them
+    keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
 
 
 async def _bybit_hedged(exchange: Any, symbol: str) -> bool | None:
@@ -94,6 +99,8 @@ def _flag(value: Any) -> bool | None:
 
 
 _SWAP = MappingProxyType({"type": "swap"})
+_WITH_PASSWORD = MappingProxyType({**_KEYS, "password": "password"})
+_WALLET = MappingProxyType({"walletAddress": "api_key", "privateKey": "secret"})
 ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
     {
         "binanceusdm": AccountFacts(
@@ -104,13 +111,13 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
         "bybit": AccountFacts(
             equity_is_wallet=True, hedged=_bybit_hedged, key_rights=_bybit_rights
         ),
-        "okx": AccountFacts(balance_params=_SWAP),
+        "okx": AccountFacts(balance_params=_SWAP, keys=_WITH_PASSWORD),
         "gate": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, hedged=_gate_hedged),
         "xt": AccountFacts(balance_params=_SWAP, equity_is_wallet=True),
-        "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged),
-        "kucoinfutures": AccountFacts(),
+        "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged, keys=_WITH_PASSWORD),
+        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD),
         "mexc": AccountFacts(balance_params=_SWAP, equity=_mexc_equity),
-        "hyperliquid": AccountFacts(balance_params=_SWAP),
+        "hyperliquid": AccountFacts(balance_params=_SWAP, keys=_WALLET),
     }
 )
 """By ccxt's name of the venue; every venue of the table has one."""

@@ -43,9 +43,11 @@ class ReadOnlyClient(CcxtClient):
         super().__init__(exchange, transport, limiter, facts.limits.counters)
 
 
-def open_read_only(facts: VenueFacts, keys: Mapping[str, str], clock: Clock) -> ReadOnlyClient:
+def open_read_only(
+    facts: VenueFacts, keys: Mapping[str, str], clock: Clock, endpoint: str = ""
+) -> ReadOnlyClient:
     """Return a client of the venue that can only ask."""
-    return ReadOnlyClient(open_with_keys(facts, keys), facts, clock)
+    return ReadOnlyClient(open_with_keys(facts, keys, endpoint), facts, clock)
 
 
 class LiveDryRunVenue:

@@ -93,11 +93,42 @@ def test_a_fund_without_an_account_is_not_available(desk: str, refusal: Refusal)
     )
 
 
-def test_live_is_not_available(desk: str, refusal: Refusal) -> None:
-    assert refusal('mode = "live"\n' + desk) == (
-        "c.toml:1: mode: live trading needs the exchange connector, which this version does not "
-        "have; use paper or dry-run"
-    )
+@pytest.mark.parametrize(
+    ("endpoint", "sentence"),
+    [
+        ("http://10.0.0.5:8080", "10.0.0.5 is not this machine: signed requests go to the venue "),
+        ("https://fapi.binance.com", "fapi.binance.com is not this machine: "),
+        ("http://localhost.example.com", "localhost.example.com is not this machine: "),
+        ("http://127.0.0.1:8080/path", "'http://127.0.0.1:8080/path': write scheme, host and port"),
+        ("http://me:pass@127.0.0.1", "'http://me:pass@127.0.0.1': write scheme, host and port"),
+        ("http://127.0.0.1@evil.example", "'http://127.0.0.1@evil.example': write scheme, host"),
+        ("127.0.0.1:8080", "'127.0.0.1:8080': write scheme, host and port"),
+        ("ws://127.0.0.1:8080", "'ws://127.0.0.1:8080': write scheme, host and port"),
+        ("http://127.0.0.1:port", "'http://127.0.0.1:port' is not a URL; write scheme, host"),
+        ("http://", "'http://': write scheme, host and port"),
+    ],
+)
+def test_requests_with_keys_go_to_the_venue_or_stay_on_this_machine(
+    desk: str, refusal: Refusal, endpoint: str, sentence: str
+) -> None:
+    text = desk.replace('venue = "binance"', f'venue = "binance"\nendpoint = "{endpoint}"')
+    assert refusal(text).startswith(f"c.toml:3: accounts.main.endpoint: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("leverage = 0", "leverage: must be greater than or equal to 1"),
+        ("leverage = 2.5", "leverage: must be a whole number"),
+        ('accept_untold = "yes"', "accept_untold: must be true or false"),
+        ("accept_key_rights = 1", "accept_key_rights: must be true or false"),
+    ],
+)
+def test_what_is_expected_of_an_account_is_written_plainly(
+    desk: str, refusal: Refusal, line: str, sentence: str
+) -> None:
+    text = desk.replace('venue = "binance"', f'venue = "binance"\n{line}')
+    assert refusal(text) == f"c.toml:3: accounts.main.{sentence}"
 
 
 @pytest.mark.parametrize(
