@@ -125,6 +125,7 @@ async def _wire(
         feed = _feed(config, desk, clock, history, settle)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
     return Daemon(
+        mode=str(config.mode),
         state=recovered.state,
         store=store,
         clock=clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,7 @@ def run(config: ConfigPath = None) -> None:
     """Run the desk until it is told to stop (SIGTERM or ctrl-c)."""
     from rebalancer import logs  # noqa: PLC0415 - as below
     from rebalancer.bootstrap import open_daemon  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.desk.service import ServiceManager  # noqa: PLC0415 - as above
     from rebalancer.store.sql import open_store  # noqa: PLC0415 - as above
 
     settings = load_config(config)
@@ -35,6 +37,7 @@ def run(config: ConfigPath = None) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         daemon = await open_daemon(settings, open_store(settings.store_url))
+        daemon.manager = ServiceManager.of(os.environ)
         await daemon.run(stop)
 
     until_stopped(work)

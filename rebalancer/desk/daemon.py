@@ -12,6 +12,7 @@ import structlog
 
 from rebalancer.core.actions import Alert
 from rebalancer.core.events import Event
+from rebalancer.core.instant import iso
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
 from rebalancer.desk.control import ControlServer
@@ -20,6 +21,8 @@ from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.loop import DeskLoop
 from rebalancer.desk.publisher import ViewSaver
 from rebalancer.desk.scheduler import Scheduler
+from rebalancer.desk.service import Heartbeat, ServiceManager
+from rebalancer.desk.views import next_fixed
 from rebalancer.desk.watcher import Watcher
 from rebalancer.ports import Clock, Publisher, Store, Venue
 
@@ -38,11 +41,14 @@ class Daemon:
     inbox: Inbox
     venues: Mapping[str, Venue]
     watcher: Watcher
+    mode: str = "paper"
     open_orders: Sequence[OrderIntent] = ()
     control: ControlServer | None = None
     view_interval_seconds: float = 5.0
     on_alert: Callable[[Alert], None] = lambda _alert: None
     publishers: list[Publisher] = field(default_factory=list)
+    #: whoever started the process and wants to know how it is
+    manager: ServiceManager = field(default_factory=lambda: ServiceManager(None))
     loop: DeskLoop = field(init=False)
     executor: Executor = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -77,9 +83,19 @@ class Daemon:
             if self.control is not None:
                 await self.control.start()
             _log.info("ready", funds=len(self.state.funds))
+            self.manager.tell("READY=1", f"STATUS={self.status()}")
             await self._work_until(stop)
         finally:
             await self._close()
+
+    def status(self) -> str:
+        """Say in one line how the desk is, for whoever started it."""
+        halted = [name for name, fund in self.state.funds.items() if fund.trading != "active"]
+        words = f"{self.mode}, {len(self.state.funds)} funds"
+        if halted:
+            words += f", not trading: {', '.join(halted)}"
+        coming = next_fixed(self.state, self.clock.now_ms())
+        return words if coming is None else f"{words}, next fixed rebalance {iso(coming)}"
 
     async def _reconcile(self) -> None:
         """Ask the venue about everything that is not settled, before anything new is decided."""
@@ -92,12 +108,20 @@ class Daemon:
         await self._drain()
 
     async def _work_until(self, stop: asyncio.Event) -> None:
+        heart = Heartbeat(
+            self.manager,
+            {"loop": lambda: self.loop.steps, "schedule": lambda: self.scheduler.woken},
+            self.views.save,
+            self.status,
+        )
         loop = asyncio.create_task(self.loop.run(), name="loop")
         others: set[asyncio.Task[Any]] = {
             asyncio.create_task(self.watcher.run(), name="watcher"),
             asyncio.create_task(self.views.run(), name="views"),
             asyncio.create_task(stop.wait(), name="stop"),
         }
+        if self.manager.listens:
+            others.add(asyncio.create_task(heart.run(), name="heart"))
         try:
             await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -117,6 +141,7 @@ class Daemon:
     async def _wind_down(self) -> None:
         """Let what is on its way arrive, take it in, and send nothing more."""
         _log.info("stopping")
+        self.manager.tell("STOPPING=1", "STATUS=waiting for what is on its way to the venue")
         pending = await self.executor.stop(STOP_WITHIN_SECONDS)
         if pending:
             _log.warning("orders_unresolved", count=pending)

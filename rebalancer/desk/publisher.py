@@ -31,10 +31,12 @@ class ViewSaver:
             await self.save()
             await asyncio.sleep(self._interval_seconds)
 
-    async def save(self) -> None:
-        """Save once."""
+    async def save(self) -> bool:
+        """Save once; say whether the store took it."""
         views = view_funds(self._state, self._clock.now_ms())
         try:
             await self._store.save_views(views, view_prices(self._state))
         except StoreUnavailable as error:
             _log.warning("views_not_saved", reason=str(error))
+            return False
+        return True

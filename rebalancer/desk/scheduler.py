@@ -38,6 +38,8 @@ class Scheduler:
         self._clock = clock
         self._wake_ms: int | None = None
         self._closed = False
+        #: how often the desk was woken; grows every second while all is well
+        self.woken = 0
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             # At once in the event loop, without a task that a stop could cancel half-way: the
@@ -81,9 +83,11 @@ class Scheduler:
 
     def _wake(self) -> None:
         self._wake_ms = None
+        self.woken += 1
         self._inbox.put(Woke(self._clock.now_ms()))
 
     def _pulse(self) -> None:
+        self.woken += 1
         self._inbox.put(Woke(self._clock.now_ms()))
 
     def _report(self, event: JobEvent) -> None:

@@ -24,6 +24,12 @@ def view_prices(state: DeskState) -> dict[str, Decimal]:
     }
 
 
+def next_fixed(state: DeskState, now_ms: int) -> int | None:
+    """Return the next fixed instant of any launched fund; None where none will come."""
+    coming = (view.next_fixed_ms for view in view_funds(state, now_ms))
+    return min((at_ms for at_ms in coming if at_ms is not None), default=None)
+
+
 def _view(state: DeskState, fund: FundState, now_ms: int) -> NavView:
     worth = state.worth(fund) if fund.launched_ms is not None else None
     price_at_ms = _oldest_price_ms(state, fund)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 import stat
 import time
@@ -14,7 +15,7 @@ import pytest
 from rebalancer.core.run import RunStatus
 from rebalancer.store.reader import open_reader
 from tests.e2e.conftest import CONFIG
-from tests.e2e.process import Desk, command, running, wait_until
+from tests.e2e.process import PATIENCE_SECONDS, Desk, command, running, wait_until
 
 pytest_plugins = ["tests.store.postgres"]
 
@@ -243,3 +244,21 @@ def test_a_desk_on_postgresql(folder: Path, postgres_url: str) -> None:
         desk.wait_for("ready")
         assert desk.events("recovered")[0]["funds"] == 2
         assert desk.end() == 0
+
+
+def test_the_service_manager_hears_of_every_stage(folder: Path) -> None:
+    """sd_notify(3), with the real process: ready after reconciliation, alive, stopping."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(PATIENCE_SECONDS)
+        address = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "2400000"}
+        with running(folder, **address) as desk:
+            ready, status = manager.recv(4_096).decode().splitlines()
+            assert ready == "READY=1"
+            assert status.startswith("STATUS=paper, 2 funds")
+            assert desk.events("ready")
+            while "WATCHDOG=1" not in manager.recv(4_096).decode():
+                pass  # a beat in a slow moment tells its status only
+            assert desk.end(signal.SIGTERM) == 0
+        while not (last := manager.recv(4_096).decode()).startswith("STOPPING=1"):
+            assert last.startswith(("WATCHDOG=1", "STATUS="))
