@@ -37,6 +37,7 @@ from rebalancer.core.methodology import (
 )
 from rebalancer.core.order import Fill, OrderIntent, Outcome
 from rebalancer.core.records import DeskOpened, Record
+from rebalancer.core.scope import Scope
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.feeds.candles import FundingPoint, History, PricePoint
 from rebalancer.sim.backtest import Result, backtest
@@ -245,9 +246,15 @@ class Bench:
         """Let the engine notice the time."""
         return self.take(Woke(self.now_ms))
 
-    def command(self, kind: CommandKind, name: str = "BTC3L", reason: str = "asked for") -> Step:
-        """Give an operator's command."""
-        return self.take(Commanded(self.now_ms, kind, name, reason))
+    def command(
+        self,
+        kind: CommandKind,
+        name: str = "BTC3L",
+        reason: str = "asked for",
+        scope: Scope = Scope.FUND,
+    ) -> Step:
+        """Give an operator's command, about a fund unless `scope` says otherwise."""
+        return self.take(Commanded(self.now_ms, kind, name, reason, scope))
 
     def report(self, order: OrderIntent, outcome: Outcome, **over: Any) -> Step:
         """Report evidence about an order."""

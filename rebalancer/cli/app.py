@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli import configuring, following, operating, planning, reading
+from rebalancer.cli import configuring, following, operating, planning, reading, states
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
 
@@ -25,8 +25,8 @@ app.command()(operating.run)
 app.command()(operating.demo)
 app.command()(planning.plan)
 app.command()(operating.rebalance)
-app.command()(operating.halt)
-app.command()(operating.resume)
+app.command()(states.halt)
+app.command()(states.resume)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)

@@ -78,24 +78,6 @@ def rebalance(
         typer.echo(f"{fund}: run {answer['run_id']} opened, delta {deltas}")
 
 
-@told
-def halt(
-    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
-) -> None:
-    """Have the running desk stop trading a fund; its NAV goes on."""
-    answer = ask(config, {"command": "halt", "fund": fund, "reason": reason})
-    print_json(answer) if as_json else typer.echo(f"{fund}: halted")
-
-
-@told
-def resume(
-    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
-) -> None:
-    """Have the running desk trade a halted fund again."""
-    answer = ask(config, {"command": "resume", "fund": fund, "reason": reason})
-    print_json(answer) if as_json else typer.echo(f"{fund}: active")
-
-
 def ask(config: Path | None, request: dict[str, str]) -> dict[str, Any]:
     """Send one command to the running desk and return its answer.
 

@@ -27,13 +27,14 @@ from rebalancer.cli.output import (
     nav as nav_text,
 )
 from rebalancer.core.money import text
+from rebalancer.core.scope import title
 from rebalancer.errors import InputRefused
 from rebalancer.ports import NavView
 
 if TYPE_CHECKING:
     from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader
-    from rebalancer.store.rows import RunRow
+    from rebalancer.store.rows import RunRow, ScopeRow
 
 FundFilter = Annotated[str | None, typer.Argument(help="Name of a fund. Default: all.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")]
@@ -56,6 +57,7 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
         running = is_running(settings.desk.control_socket)
         views, verdicts = reader.views(), {row.fund: row for row in reader.verdicts()}
         orders = [order for order in reader.orders(20) if order.status in ("prepared", "unknown")]
+        scopes = reader.scopes()
     if as_json:
         print_json(
             {
@@ -66,6 +68,7 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
                     | {"verdict": verdicts[view.fund].reason if view.fund in verdicts else None}
                     for view in views
                 },
+                "not_active": [_scope_document(row) for row in scopes],
                 "unresolved_orders": [order.client_order_id for order in orders],
             }
         )
@@ -86,6 +89,8 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
     ]
     columns = ("fund", ">NAV", ">leverage", ">target", ">equity", "state", "next fixed", "verdict")
     console().print(table("", columns, rows))
+    for row in scopes:
+        note(f"{title(row.scope, row.name)} is {row.state}: {row.reason}")
     for order in orders:
         note(f"order {order.client_order_id} on {order.contract} is {order.status}")
 
@@ -213,6 +218,16 @@ def _run_document(run: RunRow) -> dict[str, Any]:
         "leverage_after": _text(run.leverage_after),
         "delta_units": {symbol: text(units) for symbol, units in run.delta_units.items()},
         "cost": text(run.cost),
+    }
+
+
+def _scope_document(row: ScopeRow) -> dict[str, Any]:
+    return {
+        "scope": str(row.scope),
+        "name": row.name,
+        "state": str(row.state),
+        "reason": row.reason,
+        "at": when(row.at_ms),
     }
 
 

@@ -15,7 +15,8 @@ from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
 def arm(state: DeskState, fund: FundState) -> None:
     """Set the ranges in which no rule of the fund can fire."""
     config = fund.fund
-    if fund.trading is not TradingState.ACTIVE and not _waits_for_price(fund):
+    shut = fund.trading is TradingState.WIPED or state.permission(fund).halted
+    if shut and not _waits_for_price(fund):
         state.watch.arm(fund.name, {})
         return
     worth = None
@@ -47,7 +48,8 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
     elif run is not None and fund.last_run_ms is not None:
         times.append(fund.last_run_ms + COOLDOWN_MS)
     after_ms = fixed_after_ms(fund)
-    if rules.fixed and after_ms is not None and fund.trading is TradingState.ACTIVE:
+    trades = fund.trading not in (TradingState.HALTED, TradingState.WIPED)
+    if rules.fixed and after_ms is not None and trades:
         times.append(rules.fixed.next_due_ms(now_ms))
         oldest_ms = rules.fixed.next_due_ms(after_ms)
         if oldest_ms <= now_ms:

@@ -8,7 +8,7 @@ from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.launching import launch
 from rebalancer.core.methodology import COOLED, Trigger
 from rebalancer.core.nav import Valuation
-from rebalancer.core.opening import NOTHING_DUE, open_run, resume, say_none, wipe
+from rebalancer.core.opening import NOTHING_DUE, RUN_WAITS, open_run, resume, say_none, wipe
 from rebalancer.core.records import FixedSettled, NavStruck, Settlement, TradingState
 from rebalancer.core.rules.fixed import missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
@@ -34,8 +34,9 @@ def decide(work: Work, fund: FundState) -> None:
         say_none(work, fund, "no price is known yet for every contract")
         return
     strike(work, fund, worth)
-    if fund.trading is TradingState.HALTED:
-        say_none(work, fund, f"halted: {fund.trading_reason}")
+    permission = work.state.permission(fund)
+    if permission.halted:
+        say_none(work, fund, permission.text)
     elif fund.trading is TradingState.WIPED:
         if not resume(work, fund):
             say_none(work, fund, "the gap rule ended this fund")
@@ -60,7 +61,7 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
         elif waiting is None:
             waiting = problem
     if not resume(work, fund):
-        say_none(work, fund, waiting or NOTHING_DUE)
+        say_none(work, fund, waiting or (RUN_WAITS if fund.run else NOTHING_DUE))
 
 
 def _warn_of_drift(work: Work, fund: FundState, view: FundView) -> None:

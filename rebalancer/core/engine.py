@@ -13,10 +13,11 @@ from typing import Any
 
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.arming import arm, next_alarm_ms
+from rebalancer.core.commands import on_command, on_contract_changed
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
-    CommandKind,
+    ContractChanged,
     Event,
     FillReported,
     FundingPaid,
@@ -28,20 +29,16 @@ from rebalancer.core.events import (
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
-from rebalancer.core.opening import halt
 from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
 from rebalancer.core.records import (
-    CommandTaken,
     FundingPosted,
     Record,
-    TradingChanged,
-    TradingState,
 )
 from rebalancer.core.state import DeskState
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.work import BookKey, Work
-from rebalancer.errors import CommandRefused, ensure
+from rebalancer.errors import ensure
 
 #: rounds of decide, plan and settle in one step; more would mean that a rule fires for ever
 ROUNDS_MAX = 10
@@ -98,28 +95,6 @@ def begin(state: DeskState) -> None:
 def next_wake_ms(state: DeskState) -> int | None:
     """Return when the engine wants to be woken, whatever the prices do."""
     return state.alarms.next_ms()
-
-
-def refuse_command(state: DeskState, command: Commanded) -> None:
-    """Raise CommandRefused with the reason when `command` cannot be carried out now."""
-    fund = state.funds.get(command.fund)
-    if fund is None:
-        known = ", ".join(state.funds)
-        raise CommandRefused(f"there is no fund {command.fund}; the desk runs {known}")
-    if fund.trading is TradingState.WIPED:
-        raise CommandRefused(f"{command.fund} was ended by the gap rule")
-    if command.kind is CommandKind.RESUME:
-        if fund.trading is not TradingState.HALTED:
-            raise CommandRefused(f"{command.fund} is not halted")
-    elif command.kind is CommandKind.HALT:
-        if fund.trading is TradingState.HALTED:
-            raise CommandRefused(f"{command.fund} is halted already: {fund.trading_reason}")
-    elif fund.trading is TradingState.HALTED:
-        raise CommandRefused(f"{command.fund} is halted: {fund.trading_reason}; resume it first")
-    elif fund.launched_ms is None:
-        raise CommandRefused(f"{command.fund} is not launched yet: it waits for its first price")
-    elif not fund.fund.methodology.manual:
-        raise CommandRefused(f"funds.{command.fund}.rules.manual is switched off")
 
 
 def _settle(work: Work) -> None:
@@ -187,22 +162,12 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
         arm(work.state, work.state.funds[name])
 
 
-def _on_command(work: Work, event: Commanded) -> None:
-    refuse_command(work.state, event)
-    fund = work.state.funds[event.fund]
-    work.record(CommandTaken(work.now_ms, event.kind, event.fund, event.reason))
-    if event.kind is CommandKind.HALT:
-        halt(work, fund, event.reason)
-    elif event.kind is CommandKind.RESUME:
-        work.record(TradingChanged(work.now_ms, event.fund, TradingState.ACTIVE, event.reason))
-    work.due.add(event.fund)
-
-
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderReported: on_order,
     FillReported: on_fill,
     FundingPaid: _on_funding,
     LiquidationReported: on_liquidation,
     PositionsReported: on_positions,
-    Commanded: _on_command,
+    Commanded: on_command,
+    ContractChanged: on_contract_changed,
 }

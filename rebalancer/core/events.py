@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import Fill, Outcome, PositionSide
+from rebalancer.core.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,28 @@ class CommandKind(StrEnum):
 
     REBALANCE = "rebalance"
     HALT = "halt"
+    REDUCE = "reduce"
     RESUME = "resume"
 
 
 @dataclass(frozen=True, slots=True)
 class Commanded:
-    """An operator's command for one fund."""
+    """An operator's command for one fund, or for what else `scope` says."""
 
     at_ms: int
     kind: CommandKind
-    fund: str
+    #: of the fund, account or contract; empty for the desk
+    name: str
+    reason: str
+    scope: Scope = Scope.FUND
+
+
+@dataclass(frozen=True, slots=True)
+class ContractChanged:
+    """A contract is no longer what the desk sized its orders for; `reason` says what changed."""
+
+    at_ms: int
+    contract: str
     reason: str
 
 
@@ -122,4 +135,5 @@ Event = (
     | LiquidationReported
     | PositionsReported
     | Commanded
+    | ContractChanged
 )

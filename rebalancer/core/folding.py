@@ -10,13 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core import ledger, records
+from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import WORKING, Order, Outcome, PositionSide, next_status
+from rebalancer.core.permission import TRANSITIONS, Permission
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import ENDED, Run, RunStatus
+from rebalancer.core.scope import Scope, title
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
 
@@ -237,8 +240,31 @@ def _wiped(state: DeskState, record: records.FundWiped) -> None:
 
 def _trading(state: DeskState, record: records.TradingChanged) -> None:
     fund = state.funds.get(record.fund)
-    if fund is not None:  # as above
-        fund.trading, fund.trading_reason = record.state, record.reason
+    if fund is None:  # as above
+        return
+    _refuse_transition(fund.name, fund.trading, record.state)
+    fund.trading, fund.trading_reason = record.state, record.reason
+    if record.state is TradingState.HALTED:
+        fund.manual = None
+
+
+def _refuse_transition(what: str, before: TradingState, after: TradingState) -> None:
+    ensure(after in TRANSITIONS[before], f"{what} is {before} and cannot become {after}")
+
+
+def _scope(state: DeskState, record: records.ScopeChanged) -> None:
+    key = (record.scope, record.name)
+    ensure(record.scope is not Scope.FUND, "the state of a fund is told in another record")
+    known = state.scopes.pop(key, None)
+    before = known.state if known else TradingState.ACTIVE
+    _refuse_transition(title(*key), before, record.state)
+    if record.state is not TradingState.ACTIVE:
+        state.scopes[key] = Permission(*key, record.state, record.reason)
+    if record.state is TradingState.HALTED and record.scope is not Scope.CONTRACT:
+        # A command that waited must not be carried out once trading is allowed again.
+        for fund in state.funds.values():
+            if record.scope is Scope.DESK or fund.fund.account == record.name:
+                fund.manual = None
 
 
 def _struck(state: DeskState, record: records.NavStruck) -> None:
@@ -252,8 +278,8 @@ def _struck(state: DeskState, record: records.NavStruck) -> None:
 
 
 def _command(state: DeskState, record: records.CommandTaken) -> None:
-    if record.kind == "rebalance":
-        _fund(state, record.fund).manual = record.reason
+    if record.kind is CommandKind.REBALANCE:
+        _fund(state, record.name).manual = record.reason
 
 
 _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
@@ -272,6 +298,7 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.FundingPosted: _funding,
     records.FundWiped: _wiped,
     records.TradingChanged: _trading,
+    records.ScopeChanged: _scope,
     records.NavStruck: _struck,
     records.CommandTaken: _command,
 }

@@ -6,7 +6,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import round_to_places
 from rebalancer.core.opening import NOTHING_DUE, open_run, say_none
 from rebalancer.core.planner import target_units
-from rebalancer.core.records import FundLaunched, PointSet, PositionsAdopted
+from rebalancer.core.records import FundLaunched, PointSet, PositionsAdopted, TradingState
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.state import FundState
 from rebalancer.core.trust import fresh, sources_of
@@ -16,6 +16,10 @@ from rebalancer.core.work import Work
 def launch(work: Work, fund: FundState) -> None:
     """Give the fund its seed capital and first exposure once its prices are beyond doubt."""
     config, market = fund.fund, work.state.market
+    permission = work.state.permission(fund)
+    if permission.state is not TradingState.ACTIVE:
+        say_none(work, fund, permission.text)
+        return
     pairs = [(symbol, source) for symbol in config.symbols for source in sources_of(fund)]
     known = all(market.price(symbol, source) is not None for symbol, source in pairs)
     settled = known and all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
@@ -27,6 +28,7 @@ from rebalancer.core.state import FundState
 from rebalancer.core.work import Work
 
 NOTHING_DUE = "nothing is due"
+RUN_WAITS = "an incomplete run waits to be taken up again"
 
 
 def open_run(
@@ -46,6 +48,10 @@ def open_run(
         for symbol, units in targets.items()
     }
     notional = total(abs(units) * worth.marks[symbol] for symbol, units in deltas.items())
+    blocked = None if wiped else _blocked(work, fund, deltas)
+    if blocked is not None:
+        say_none(work, fund, blocked)
+        return
     refused = None if wiped else check_run(fund.fund, runs_today(work, fund), notional)
     if refused is not None:
         halt(work, fund, refused.reason)
@@ -82,6 +88,19 @@ def open_run(
     work.plan_books_of(fund)
 
 
+def _blocked(work: Work, fund: FundState, deltas: Mapping[str, Decimal]) -> str | None:
+    """Say which trading state keeps a run from doing anything at all; None when it can begin."""
+    reason = None
+    for symbol, units in deltas.items():
+        if not work.state.desk.contracts[symbol].contracts_in(units):
+            continue
+        permission = work.state.permission(fund, symbol)
+        if permission.lets_through(fund.holding.units.get(symbol, ZERO), units):
+            return None
+        reason = permission.text
+    return reason
+
+
 def working_units(work: Work, fund: FundState, symbol: str) -> Decimal:
     """Return the fund's signed part of what is still open or unknown at the venue."""
     part = ZERO
@@ -107,6 +126,12 @@ def resume(work: Work, fund: FundState) -> bool:
         return False
     if work.now_ms < fund.last_run_ms + COOLDOWN_MS:
         return False
+    missing = {
+        symbol: units - fund.holding.units.get(symbol, ZERO)
+        for symbol, units in run.plan.target_units.items()
+    }
+    if _blocked(work, fund, missing) is not None:
+        return False
     work.move_run(fund, RunStatus.WORKING, "resumed after its cool-down")
     work.plan_books_of(fund)
     return True
@@ -116,7 +141,7 @@ def halt(work: Work, fund: FundState, reason: str) -> None:
     """Stop the fund's trading with a reason; an operator resumes it."""
     if fund.run is not None:
         work.move_run(fund, RunStatus.HALTED, reason)
-    if fund.trading is TradingState.ACTIVE:
+    if fund.trading in (TradingState.ACTIVE, TradingState.REDUCING):
         work.record(TradingChanged(work.now_ms, fund.name, TradingState.HALTED, reason))
         say_none(work, fund, f"halted: {reason}")
     work.alert(Severity.CRITICAL, "fund_halted", fund.name, reason)

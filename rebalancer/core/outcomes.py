@@ -17,6 +17,8 @@ from rebalancer.core.work import Work
 
 #: a venue may show the position of before a trade for so long after it
 POSITIONS_SETTLE_MS = 5_000
+#: a fund in one of these has nothing left to halt
+STOPPED = (TradingState.HALTED, TradingState.WIPED)
 
 
 def on_order(work: Work, event: OrderReported) -> None:
@@ -181,11 +183,11 @@ def on_positions(work: Work, event: PositionsReported) -> None:
 def _halt_contradicted(work: Work, intent: OrderIntent, reason: str) -> None:
     """Halt the funds of an order whose evidence contradicts itself; the order stays working."""
     for name in intent.wanted:
-        if work.state.funds[name].trading is TradingState.ACTIVE:
+        if work.state.funds[name].trading not in STOPPED:
             halt(work, work.state.funds[name], f"{intent.client_order_id}: {reason}")
 
 
 def _halt_account(work: Work, account: str, reason: str) -> None:
     for fund in work.state.funds.values():
-        if fund.fund.account == account and fund.trading is TradingState.ACTIVE:
+        if fund.fund.account == account and fund.trading not in STOPPED:
             halt(work, fund, reason)

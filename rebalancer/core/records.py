@@ -16,15 +16,17 @@ from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.scope import Scope
 
 TradeKey = tuple[str, str]
 """(client order id, or ACCOUNT/CONTRACT where no order was ours; trade id)."""
 
 
 class TradingState(StrEnum):
-    """What a fund may do."""
+    """What may be traded; `core/permission.py` has the table of what follows what."""
 
     ACTIVE = "active"
+    REDUCING = "reducing"  # only what makes a fund's exposure smaller
     HALTED = "halted"  # NAV goes on, nothing is traded
     WIPED = "wiped"  # the gap rule ended the fund: formula NAV 0, position flattened
 
@@ -260,6 +262,16 @@ class TradingChanged(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeChanged(Record):
+    """The desk, an account or a contract may trade, or may not; `name` is empty for the desk."""
+
+    scope: Scope
+    name: str
+    state: TradingState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NavStruck(Record):
     """The daily NAV of a fund at its boundary; both NAVs unrounded."""
 
@@ -281,7 +293,9 @@ class CommandTaken(Record):
     """An operator's command was taken; kept for the audit."""
 
     kind: CommandKind
-    fund: str
+    scope: Scope
+    #: of the fund, account or contract; empty for the desk
+    name: str
     reason: str
 
 
@@ -303,6 +317,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     FundWiped,
     ShortfallCovered,
     TradingChanged,
+    ScopeChanged,
     NavStruck,
     CommandTaken,
 )

@@ -13,9 +13,11 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point, Valuation, ValueInputs, value
 from rebalancer.core.order import Order, PositionSide
+from rebalancer.core.permission import Permission, strictest
 from rebalancer.core.position import Holding
 from rebalancer.core.records import TradeKey, TradingState
 from rebalancer.core.run import Run
+from rebalancer.core.scope import Scope
 from rebalancer.core.watch import AlarmClock, WatchIndex
 from rebalancer.errors import ensure
 
@@ -139,6 +141,8 @@ class DeskState:
     orders: dict[str, Order] = field(default_factory=dict)
     #: trade ids of fills already booked for working orders, so that a repeated report is a no-op
     seen_trades: set[TradeKey] = field(default_factory=set)
+    #: what is not active of the desk, its accounts and contracts
+    scopes: dict[tuple[Scope, str], Permission] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, desk: Desk) -> DeskState:
@@ -174,6 +178,17 @@ class DeskState:
         gap = worth.nav * fund.shares - worth.equity
         ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
         return worth
+
+    def permission(self, fund: FundState, contract: str | None = None) -> Permission:
+        """Return what a fund may trade, of one contract where it is named: its strictest scope."""
+        found = Permission(Scope.FUND, fund.name, fund.trading, fund.trading_reason)
+        if not self.scopes:
+            return found
+        found = strictest(found, self.scopes.get((Scope.DESK, "")))
+        found = strictest(found, self.scopes.get((Scope.ACCOUNT, fund.fund.account)))
+        if contract is not None:
+            found = strictest(found, self.scopes.get((Scope.CONTRACT, contract)))
+        return found
 
     def working_on(self, account: str, contract: str) -> bool:
         """Whether an order on this contract may still trade; then it takes no new one."""

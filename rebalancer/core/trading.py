@@ -22,7 +22,6 @@ from rebalancer.core.records import (
     IntentCreated,
     PointSet,
     ShortfallCovered,
-    TradingState,
 )
 from rebalancer.core.run import Run, RunStatus
 from rebalancer.core.state import FundState
@@ -47,7 +46,7 @@ def plan_orders(work: Work, key: BookKey) -> None:
         work.touch(fund)
     while wanting and mark is not None:
         book = book_of(work, key, mark)
-        wants = {name: want_of(fund, symbol, mark) for name, fund in wanting.items()}
+        wants = {name: want_of(work, fund, symbol, mark) for name, fund in wanting.items()}
         plan = plan_book(book, wants)
         refused = _refuse(work, wanting, wants, plan, book)
         if not refused:
@@ -64,7 +63,7 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
         return False
-    if fund.trading is TradingState.HALTED:
+    if work.state.permission(fund, symbol).halted:
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
@@ -96,13 +95,17 @@ def book_of(work: Work, key: BookKey, mark: Decimal) -> Book:
     )
 
 
-def want_of(fund: FundState, symbol: str, mark: Decimal) -> Want:
-    """Return what the fund's run still wants of a contract, and the most one order may carry."""
+def want_of(work: Work, fund: FundState, symbol: str, mark: Decimal) -> Want:
+    """Return what the fund's run still wants of a contract, and the most one order may carry.
+
+    What its trading state does not let through is not wanted now; it makes the run incomplete.
+    """
     run = fund.run
     if run is None:
         return Want(units=ZERO)
     held = fund.holding.units.get(symbol, ZERO)
-    units = run.plan.target_units[symbol] - held
+    whole = run.plan.target_units[symbol] - held
+    units = work.state.permission(fund, symbol).lets_through(held, whole)
     execution, emergency = fund.fund.execution, fund.fund.methodology.emergency
     child_units, child_notional = execution.max_child_units, execution.max_child_notional
     if run.plan.trigger is Trigger.EMERGENCY and emergency is not None:
@@ -236,8 +239,8 @@ def end_run_if_settled(work: Work, fund: FundState) -> bool:
     run = fund.run
     if run is None or run.status is not RunStatus.WORKING:
         return False
-    account = fund.fund.account
-    for symbol in run.plan.target_units:
+    account, barred = fund.fund.account, ""
+    for symbol, target in run.plan.target_units.items():
         if work.state.working_on(account, symbol):
             return False
         mark = work.state.market.price(symbol, PriceSource.MARK)
@@ -246,8 +249,16 @@ def end_run_if_settled(work: Work, fund: FundState) -> bool:
         book = book_of(work, (account, symbol), mark)
         if (account, symbol, fund.name) in work.skipped:
             continue
-        if plan_alone(book, want_of(fund, symbol, mark), sliced=False).legs:
+        want = want_of(work, fund, symbol, mark)
+        if plan_alone(book, want, sliced=False).legs:
             return False
+        whole = target - fund.holding.units.get(symbol, ZERO)
+        if whole != want.units and plan_alone(book, Want(units=whole), sliced=False).legs:
+            barred = work.state.permission(fund, symbol).text
+    if barred:
+        work.move_run(fund, RunStatus.INCOMPLETE, barred)
+        work.alert(Severity.WARNING, "run_incomplete", fund.name, barred)
+        return False
     work.move_run(fund, RunStatus.DONE, "at its target within one lot")
     _set_point(work, fund, run)
     return True

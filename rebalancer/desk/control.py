@@ -1,6 +1,7 @@
 """The control socket: operators' commands to a running desk, as lines of JSON on a Unix socket.
 
-A request is {"command": ..., "fund": ..., "reason": ...}; the answer is {"ok": true, ...} or
+A request is {"command": ..., "fund": ..., "reason": ...}; what is not about a fund has "scope"
+("desk", "account" or "contract") and "name" instead. The answer is {"ok": true, ...} or
 {"ok": false, "error": "one sentence"}. File permissions guard it: owner only.
 """
 
@@ -19,6 +20,7 @@ import structlog
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.core.money import text
 from rebalancer.core.records import Record, RunOpened
+from rebalancer.core.scope import Scope
 from rebalancer.desk.inbox import Inbox
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
@@ -27,6 +29,8 @@ _log = structlog.get_logger(__name__)
 LINE_BYTES_MAX = 65_536
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107
+#: the key that names what a request is about, where it is not `name`
+_NAMED_BY = {Scope.FUND: "fund"}
 
 
 class ControlServer:
@@ -115,14 +119,15 @@ class ControlServer:
             raise CommandRefused(f"a command is one line of at most {LINE_BYTES_MAX} bytes")
         try:
             fields = json.loads(line)
-            kind, fund = CommandKind(fields["command"]), str(fields["fund"])
+            kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
+            name = "" if scope is Scope.DESK else str(fields[_NAMED_BY.get(scope, "name")])
             reason = str(fields.get("reason") or "by an operator")[:500]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             known = ", ".join(CommandKind)
             raise CommandRefused(
                 f"a command is one line of JSON with command ({known}), fund and reason"
             ) from None
-        return Commanded(self._clock.now_ms(), kind, fund, reason)
+        return Commanded(self._clock.now_ms(), kind, name, reason, scope)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes | None:

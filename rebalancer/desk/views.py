@@ -47,7 +47,7 @@ def _view(state: DeskState, fund: FundState, now_ms: int) -> NavView:
         shares=fund.shares,
         price_at_ms=price_at_ms,
         stale=late,
-        trading=str(fund.trading),
+        trading=str(state.permission(fund).state),
         run=str(fund.run.plan.trigger) if fund.run else "",
         next_fixed_ms=rule.next_due_ms(max(after_ms, now_ms)) if rule and after_ms else None,
     )

@@ -25,8 +25,15 @@ from rebalancer.errors import BrokenInvariant, StoreUnavailable, ensure
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the JSON object of one version (without `v`) into that of the next."""
 
+
+def _command_with_scope(raw: dict[str, Any]) -> dict[str, Any]:
+    """Commands were about one fund before they could be about more."""
+    name = raw.pop("fund", None)
+    return raw | {"name": name, "scope": "fund"}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
-UPGRADERS: Mapping[str, Sequence[Upgrade]] = {}
+UPGRADERS: Mapping[str, Sequence[Upgrade]] = {"CommandTaken": (_command_with_scope,)}
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.
 MAX_POWER = 1_000

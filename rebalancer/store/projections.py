@@ -32,6 +32,7 @@ from rebalancer.core.records import (
     Record,
     RunMoved,
     RunOpened,
+    ScopeChanged,
     Traded,
     TradingChanged,
     TradingState,
@@ -49,6 +50,7 @@ from rebalancer.store.tables import (
     ORDERS,
     PROJECTIONS,
     RUNS,
+    SCOPES,
     VERDICTS,
 )
 
@@ -99,6 +101,17 @@ def _point_set(record: PointSet, _look: Look) -> Iterator[Change]:
 
 def _trading_changed(record: TradingChanged, _look: Look) -> Iterator[Change]:
     yield put(FUNDS, name=record.fund, state=record.state, state_reason=record.reason)
+
+
+def _scope_changed(record: ScopeChanged, _look: Look) -> Iterator[Change]:
+    yield put(
+        SCOPES,
+        scope=record.scope,
+        name=record.name,
+        state=record.state,
+        reason=record.reason,
+        at_ms=record.at_ms,
+    )
 
 
 def _fund_wiped(record: FundWiped, _look: Look) -> Iterator[Change]:
@@ -246,6 +259,7 @@ FOLDS: Mapping[type[Record], Callable[[Any, Look], Iterator[Change]]] = {
     FundLaunched: _fund_launched,
     PointSet: _point_set,
     TradingChanged: _trading_changed,
+    ScopeChanged: _scope_changed,
     FundWiped: _fund_wiped,
     VerdictChanged: _verdict_changed,
     FixedSettled: _fixed_settled,

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from rebalancer.core.records import Record
+from rebalancer.core.records import Record, TradingState
 from rebalancer.errors import InputRefused, StoreUnavailable
 from rebalancer.ports import NavView
 from rebalancer.store import journal
@@ -22,6 +22,7 @@ from rebalancer.store.rows import (
     NavRow,
     OrderRow,
     RunRow,
+    ScopeRow,
     VerdictRow,
     from_row,
 )
@@ -35,6 +36,7 @@ from rebalancer.store.tables import (
     PRICES,
     RUNS,
     SCHEMA_HEAD,
+    SCOPES,
     VERDICTS,
     VIEWS,
 )
@@ -109,6 +111,11 @@ class SqlReader:
     def verdicts(self) -> tuple[VerdictRow, ...]:
         """Return the latest verdict of each fund, by name."""
         return self._read(VerdictRow, select(VERDICTS).order_by(VERDICTS.c.fund))
+
+    def scopes(self) -> tuple[ScopeRow, ...]:
+        """Return what is not active of the desk, its accounts and contracts."""
+        query = select(SCOPES).where(SCOPES.c.state != TradingState.ACTIVE.value)
+        return self._read(ScopeRow, query.order_by(SCOPES.c.scope, SCOPES.c.name))
 
     def navs(self, fund: str) -> tuple[NavRow, ...]:
         """Return the daily NAVs of the fund, oldest first."""

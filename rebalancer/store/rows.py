@@ -14,6 +14,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import OrderSide, OrderStatus, PositionSide
 from rebalancer.core.records import Record, Settlement, TradingState
 from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.store.codec import decimal_text, mapping_text, mapping_value, storable
 
 T = TypeVar("T")
@@ -124,6 +125,17 @@ class VerdictRow:
 
     fund: str
     trigger: Trigger
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRow:
+    """The trading state of the desk (its name is empty), an account or a contract."""
+
+    scope: Scope
+    name: str
+    state: TradingState
     reason: str
     at_ms: int
 

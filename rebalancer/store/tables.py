@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0001"
-KNOWN_SCHEMAS = (SCHEMA_HEAD,)
+SCHEMA_HEAD = "0002"
+KNOWN_SCHEMAS = ("0001", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -138,6 +138,16 @@ VERDICTS = _table(
     _whole("at_ms"),
 )
 
+#: The latest trading state of the desk (its name is empty), of accounts and of contracts.
+SCOPES = _table(
+    "scopes",
+    _key("scope"),
+    _key("name"),
+    _text("state"),
+    _text("reason"),
+    _whole("at_ms"),
+)
+
 NAVS = _table(
     "navs",
     _key("fund"),
@@ -169,4 +179,4 @@ VIEWS = _table(
 PRICES = _table("prices", _key("contract"), _text("price"))
 
 #: What a rebuild empties and folds again from the journal.
-PROJECTIONS = (FUNDS, RUNS, ORDERS, FILLS, FIXED, VERDICTS, NAVS)
+PROJECTIONS = (FUNDS, RUNS, ORDERS, FILLS, FIXED, VERDICTS, SCOPES, NAVS)

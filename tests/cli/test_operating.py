@@ -144,3 +144,36 @@ def test_a_reason_in_no_encoding_is_sent_as_it_can_be(run: Run, desk: Desk, comm
     answer = run(*COMMANDS[command][:2], "--reason", "caf\udce9")
     assert answer.code == 0
     assert desk.asked[0]["reason"] == "caf\udce9"
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "said"),
+    [
+        (["--desk"], {"scope": "desk", "name": ""}, "the desk"),
+        (["--account", "main"], {"scope": "account", "name": "main"}, "account main"),
+        (["--contract", "X/USDT:USDT"], {"scope": "contract", "name": "X/USDT:USDT"}, None),
+    ],
+)
+def test_a_halt_and_a_resume_may_be_about_more_than_a_fund(
+    run: Run, desk: Desk, options: list[str], asked: dict[str, str], said: str | None
+) -> None:
+    what = said or "contract X/USDT:USDT"
+    assert run("halt", *options, "--reason", "drill").out == f"{what}: halted\n"
+    answer = run("halt", *options, "--reduce-only", "--reason", "drill")
+    assert answer.out == f"{what}: only reducing\n"
+    assert run("resume", *options, "--reason", "over").out == f"{what}: active\n"
+    assert desk.asked == [
+        {"command": command, "reason": reason} | asked
+        for command, reason in (("halt", "drill"), ("reduce", "drill"), ("resume", "over"))
+    ]
+
+
+@pytest.mark.parametrize("named", [[], ["BTC3L", "--desk"], ["--desk", "--account", "main"]])
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_a_halt_and_a_resume_are_about_exactly_one_thing(
+    run: Run, desk: Desk, command: str, named: list[str]
+) -> None:
+    answer = run(command, *named, "--reason", "drill")
+    assert answer.code == 2
+    assert answer.sentence == "name one of: a fund, --account, --contract or --desk"
+    assert desk.asked == []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from rebalancer.core.records import ScopeChanged, TradingState
+from rebalancer.core.scope import Scope
 from rebalancer.store.sql import open_store
 from tests.cli.conftest import Run
-from tests.factories import BTC
+from tests.factories import BTC, NOON
 
 pytestmark = pytest.mark.usefixtures("store")
 READERS = ["status", "nav", "history", "plan"]
@@ -157,3 +160,22 @@ def test_a_fund_that_left_the_configuration_is_told_in_a_sentence(run: Run, fold
     assert answer.code in (1, 2)
     assert "BTC1S" in answer.err.splitlines()[-1]
     assert "Traceback" not in answer.err
+
+
+async def test_status_names_every_scope_that_is_not_active(folder: Path, run: Run) -> None:
+    written = open_store(f"sqlite:///{folder}/desk.db")
+    await written.commit(
+        [
+            ScopeChanged(NOON, Scope.CONTRACT, BTC, TradingState.HALTED, "its lot changed"),
+            ScopeChanged(NOON, Scope.DESK, "", TradingState.REDUCING, "drill"),
+        ]
+    )
+    await written.close()
+    said = await asyncio.to_thread(run, "status")
+    assert f"contract {BTC} is halted: its lot changed\n" in said.err
+    assert "the desk is reducing: drill\n" in said.err
+    document = (await asyncio.to_thread(run, "status", "--json")).json
+    assert [(each["scope"], each["state"]) for each in document["not_active"]] == [
+        ("contract", "halted"),
+        ("desk", "reducing"),
+    ]

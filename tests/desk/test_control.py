@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from rebalancer.clock import VirtualClock
-from rebalancer.core.records import CommandTaken, FundLaunched, TradingChanged, TradingState
+from rebalancer.core.records import (
+    CommandTaken,
+    FundLaunched,
+    ScopeChanged,
+    TradingChanged,
+    TradingState,
+)
 from rebalancer.desk.control import LINE_BYTES_MAX, PATH_BYTES_MAX, ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
@@ -22,6 +28,7 @@ from rebalancer.errors import ConfigRefused
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import of, until
 from tests.desk.test_daemon import Endless, world
+from tests.factories import BTC
 
 
 class Running:
@@ -73,7 +80,7 @@ class TestCommands:
         assert answer["trigger"] == "manual"
         assert set(answer["delta_units"]) == {"BTC/USDT:USDT"}
         (taken,) = of(running.store.records, CommandTaken)
-        assert (taken.fund, taken.reason) == ("BTC3L", "drill")
+        assert (taken.name, taken.reason) == ("BTC3L", "drill")
 
     async def test_halt_and_resume(self, running: Running) -> None:
         halted = await running.ask(command="halt", fund="BTC3L", reason="drill")
@@ -82,6 +89,22 @@ class TestCommands:
         assert resumed["ok"] is True
         states = [record.state for record in of(running.store.records, TradingChanged)]
         assert states == [TradingState.HALTED, TradingState.ACTIVE]
+
+    async def test_more_than_a_fund_is_named_by_its_scope(self, running: Running) -> None:
+        for scope, name in (("desk", None), ("account", "main"), ("contract", BTC)):
+            request = {"scope": scope} | ({"name": name} if name else {})
+            assert (await running.ask(command="reduce", reason="drill", **request))["ok"] is True
+            assert (await running.ask(command="halt", reason="drill", **request))["ok"] is True
+            assert (await running.ask(command="resume", reason="over", **request))["ok"] is True
+        changed = [
+            (each.scope, each.name, each.state) for each in of(running.store.records, ScopeChanged)
+        ]
+        states = (TradingState.REDUCING, TradingState.HALTED, TradingState.ACTIVE)
+        assert changed == [
+            (scope, name, state)
+            for scope, name in (("desk", ""), ("account", "main"), ("contract", BTC))
+            for state in states
+        ]
 
     async def test_a_halted_fund_is_not_rebalanced(self, running: Running) -> None:
         await running.ask(command="halt", fund="BTC3L", reason="drill")
@@ -125,6 +148,9 @@ class TestStrangers:
             b"null\n",
             b'{"command": "sell everything", "fund": "BTC3L"}\n',
             b'{"command": "halt"}\n',
+            b'{"command": "halt", "scope": "account"}\n',
+            b'{"command": "halt", "scope": "world", "name": "x"}\n',
+            b'{"command": "halt", "scope": [], "name": "x"}\n',
             b'{"command": ["halt"], "fund": "BTC3L"}\n',
             b'{"command": null, "fund": null}\n',
             b"[" * 60_000 + b"\n",

@@ -70,7 +70,7 @@ REFUSED: list[tuple[tuple[str, ...], Any, str]] = [
     ((*FUND, "cash_account"), {}, "cash_account is not available in this version"),
     ((*FUND, "units"), {ETH: "1"}, f"units: {ETH} is not in the fund's basket"),
     ((*FUND, "units"), None, "units: expected an object, got NoneType"),
-    ((*FUND, "state"), "dead", "state: 'dead' is not one of active, halted, wiped"),
+    ((*FUND, "state"), "dead", "state: 'dead' is not one of active, reducing, halted, wiped"),
     ((*FUND, "last_run_at"), "nope", "last_run_at: 'nope' is not a time"),
     ((*FUND, "last_run_at"), LATER, "last_run_at: 2026.*001Z lies after as_of"),
     ((*FUND, "last_fixed"), LATER, "last_fixed: .* lies after as_of"),

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rebalancer.core.events import CommandKind
 from rebalancer.core.records import (
     RECORD_TYPES,
+    CommandTaken,
     FundLaunched,
     PointSet,
     Record,
@@ -26,6 +28,7 @@ from rebalancer.core.records import (
     VerdictChanged,
 )
 from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, StoreUnavailable
 from rebalancer.store.codec import CODEC, Codec, decimal_text, mapping_text, mapping_value, storable
 
@@ -253,3 +256,10 @@ def test_text_no_database_can_hold_is_written_out_and_all_other_text_is_left_alo
     assert storable("né ☃") == "né ☃"
     assert storable("a\0b") == "a\\x00b"
     assert storable("a\udc80b") == "a\\udc80b"
+
+
+def test_a_command_of_the_first_version_was_about_a_fund() -> None:
+    body = '{"at_ms":7,"fund":"BTC3L","kind":"halt","reason":"drill","v":1}'
+    read = CODEC.decode("CommandTaken", body)
+    assert read == CommandTaken(7, CommandKind.HALT, Scope.FUND, "BTC3L", "drill")
+    assert '"v":2' in CODEC.encode(read).body

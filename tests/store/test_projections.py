@@ -23,6 +23,7 @@ from rebalancer.core.records import (
     Record,
     RunMoved,
     RunOpened,
+    ScopeChanged,
     Settlement,
     Traded,
     TradingChanged,
@@ -30,6 +31,7 @@ from rebalancer.core.records import (
     VerdictChanged,
 )
 from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.store.reader import open_reader
 from rebalancer.store.rows import (
     FillRow,
@@ -38,6 +40,7 @@ from rebalancer.store.rows import (
     NavRow,
     OrderRow,
     RunRow,
+    ScopeRow,
     VerdictRow,
 )
 from rebalancer.store.sql import open_store
@@ -173,6 +176,9 @@ def a_day() -> list[Record]:
         NavStruck(50, "BTC3L", 49, D("114.90"), D(115), D("172.35"), D("1.5"), {BTC: D(105)}),
         TradingChanged(at_ms=51, fund="BTC3L", state=TradingState.HALTED, reason="operator"),
         FundWiped(at_ms=52, fund="BTC3S", reason="gap", nav=D(-1), prices={BTC: D(140)}),
+        ScopeChanged(53, Scope.ACCOUNT, "main", TradingState.HALTED, "audit"),
+        ScopeChanged(54, Scope.DESK, "", TradingState.HALTED, "drill"),
+        ScopeChanged(55, Scope.DESK, "", TradingState.ACTIVE, "over"),
     ]
 
 
@@ -212,6 +218,8 @@ async def test_a_reader_sees_the_day_while_the_desk_runs(url: str) -> None:
         assert reader.navs("BTC3L") == (
             NavRow("BTC3L", 49, D("114.9"), D(115), D("172.35"), D("1.5")),
         )
+        halted = ScopeRow(Scope.ACCOUNT, "main", TradingState.HALTED, "audit", 53)
+        assert reader.scopes() == (halted,)
         assert reader.runs() == (
             RunRow(
                 run_id="r1",

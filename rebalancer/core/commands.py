@@ -1,0 +1,138 @@
+"""What operators and the venue's news do to trading states: halt, reduce, resume, freeze."""
+
+from __future__ import annotations
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.events import Commanded, CommandKind, ContractChanged
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.opening import halt
+from rebalancer.core.records import CommandTaken, ScopeChanged, TradingChanged, TradingState
+from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope, title
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.work import Work
+from rebalancer.errors import CommandRefused
+
+_AIMS = {
+    CommandKind.HALT: TradingState.HALTED,
+    CommandKind.REDUCE: TradingState.REDUCING,
+    CommandKind.RESUME: TradingState.ACTIVE,
+}
+
+
+def refuse_command(state: DeskState, command: Commanded) -> None:
+    """Raise CommandRefused with the reason when `command` cannot be carried out now."""
+    if command.kind is CommandKind.REBALANCE:
+        _refuse_rebalance(state, command)
+        return
+    before, reason = _standing(state, command)
+    what, aim = title(command.scope, command.name), _AIMS[command.kind]
+    if before is TradingState.WIPED:
+        raise CommandRefused(f"{what} was ended by the gap rule")
+    if before is aim:
+        if aim is TradingState.ACTIVE:
+            raise CommandRefused(f"{what} is not halted")
+        raise CommandRefused(f"{what} is {aim} already: {reason}")
+
+
+def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:
+    """Return the state of what the command is about, and why; refuse what does not exist."""
+    scope, name = command.scope, command.name
+    if scope is Scope.FUND:
+        fund = _fund(state, name)
+        return fund.trading, fund.trading_reason
+    known = {Scope.ACCOUNT: list(state.accounts), Scope.CONTRACT: list(state.desk.contracts)}
+    if scope in known and name not in known[scope]:
+        has = ", ".join(known[scope])
+        raise CommandRefused(f"there is no {scope} {name}; the desk has {has}")
+    permission = state.scopes.get((scope, name))
+    if permission is None:
+        return TradingState.ACTIVE, ""
+    return permission.state, permission.reason
+
+
+def _fund(state: DeskState, name: str) -> FundState:
+    fund = state.funds.get(name)
+    if fund is None:
+        known = ", ".join(state.funds)
+        raise CommandRefused(f"there is no fund {name}; the desk runs {known}")
+    return fund
+
+
+def _refuse_rebalance(state: DeskState, command: Commanded) -> None:
+    if command.scope is not Scope.FUND:
+        raise CommandRefused("a rebalance is of one fund: name it")
+    fund = _fund(state, command.name)
+    permission = state.permission(fund)
+    if fund.trading is TradingState.WIPED:
+        raise CommandRefused(f"{fund.name} was ended by the gap rule")
+    if permission.scope is not Scope.FUND and permission.halted:
+        raise CommandRefused(f"{permission.text}; resume it first")
+    if permission.halted:
+        raise CommandRefused(f"{fund.name} is halted: {permission.reason}; resume it first")
+    if fund.launched_ms is None:
+        raise CommandRefused(f"{fund.name} is not launched yet: it waits for its first price")
+    if not fund.fund.methodology.manual:
+        raise CommandRefused(f"funds.{fund.name}.rules.manual is switched off")
+
+
+def on_command(work: Work, event: Commanded) -> None:
+    """Carry out an operator's command, or refuse it before anything changed."""
+    refuse_command(work.state, event)
+    work.record(CommandTaken(work.now_ms, event.kind, event.scope, event.name, event.reason))
+    if event.kind is CommandKind.REBALANCE:
+        work.due.add(event.name)
+        return
+    aim = _AIMS[event.kind]
+    if event.scope is not Scope.FUND:
+        set_scope(work, event.scope, event.name, aim, event.reason)
+        return
+    fund = work.state.funds[event.name]
+    if aim is TradingState.HALTED:
+        halt(work, fund, event.reason)
+    else:
+        work.record(TradingChanged(work.now_ms, fund.name, aim, event.reason))
+    work.due.add(fund.name)
+
+
+def on_contract_changed(work: Work, event: ContractChanged) -> None:
+    """Freeze a contract that is no longer what its orders were sized for; others go on."""
+    if event.contract not in work.state.desk.contracts:
+        return
+    known = work.state.scopes.get((Scope.CONTRACT, event.contract))
+    if known is None or not known.halted:
+        set_scope(work, Scope.CONTRACT, event.contract, TradingState.HALTED, event.reason)
+
+
+def set_scope(work: Work, scope: Scope, name: str, state: TradingState, reason: str) -> None:
+    """Change what the desk, an account or a contract may trade, and look at its funds anew."""
+    work.record(ScopeChanged(work.now_ms, scope, name, state, reason))
+    if state is TradingState.HALTED:
+        what = title(scope, name)
+        work.alert(Severity.CRITICAL, f"{scope}_halted", what, f"{what} is halted: {reason}")
+    for fund in work.state.funds.values():
+        if not _reaches(scope, name, fund):
+            continue
+        if state is TradingState.HALTED and scope is not Scope.CONTRACT:
+            _stop_run(work, fund)
+        work.due.add(fund.name)
+
+
+def _stop_run(work: Work, fund: FundState) -> None:
+    """End the fund's run; what the gap rule flattens goes on once it is allowed to."""
+    run, reason = fund.run, work.state.permission(fund).text
+    if run is None:
+        return
+    if run.plan.trigger is not Trigger.GAP:
+        work.move_run(fund, RunStatus.HALTED, reason)
+    elif run.status is RunStatus.WORKING:
+        work.move_run(fund, RunStatus.INCOMPLETE, reason)
+
+
+def _reaches(scope: Scope, name: str, fund: FundState) -> bool:
+    if scope is Scope.ACCOUNT:
+        return fund.fund.account == name
+    if scope is Scope.CONTRACT:
+        run = fund.run
+        return name in fund.fund.basket or (run is not None and name in run.plan.target_units)
+    return True
