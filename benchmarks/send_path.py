@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -36,7 +36,7 @@ from rebalancer.desk.loop import DeskLoop
 from rebalancer.desk.recovery import Start, recover
 from rebalancer.errors import ensure
 from rebalancer.exchanges import open_exchange
-from rebalancer.ports import Emit, Store
+from rebalancer.ports import Emit, Store, Submission
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store
 from rebalancer.venues.ccxt_client import CcxtClient
@@ -120,6 +120,10 @@ class TickVenue:
         if self._emit is not None:
             self._emit(FillReported(now_ms, fill))
             self._emit(OrderReported(now_ms, order_id, Outcome.CLOSED, intent.contracts))
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Send side by side."""
+        return [self.submit(intent) for intent in intents]
 
     async def query(self, intent: OrderIntent) -> None:
         """Nothing is ever unknown here."""

@@ -5,10 +5,10 @@ Everything that touches the world implements one of these; `bootstrap.py` decide
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from rebalancer.core.events import Event, PricesObserved
 from rebalancer.core.order import OrderIntent
@@ -16,6 +16,9 @@ from rebalancer.core.records import Record
 
 Emit = Callable[[Event], None]
 """How anything outside tells the desk something: into the inbox, never into the engine."""
+
+Submission = Coroutine[Any, Any, None]
+"""What `Venue.submit` does, not yet begun."""
 
 
 class Clock(Protocol):
@@ -46,6 +49,13 @@ class Venue(Protocol):
 
     async def submit(self, intent: OrderIntent) -> None:
         """Send the order once and emit the evidence; raises nothing about the outcome."""
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Return a submission per order, of different contracts; each must be awaited, at once.
+
+        Together they may need fewer requests than one per order, yet each has its own outcome and
+        ends as soon as its own order is followed to its end.
+        """
 
     async def query(self, intent: OrderIntent) -> None:
         """Find out what became of the order and emit the evidence."""

@@ -10,7 +10,7 @@ import structlog
 from rebalancer.core.actions import Action, Alert, Severity, SubmitOrder
 from rebalancer.core.events import OrderReported
 from rebalancer.core.order import OrderIntent, Outcome
-from rebalancer.ports import Clock, Emit, Venue
+from rebalancer.ports import Clock, Emit, Submission, Venue
 
 _log = structlog.get_logger(__name__)
 #: the first question about an unknown order is asked at once, the next after 2, 4, 8 ... seconds,
@@ -47,13 +47,15 @@ class Executor:
 
     def carry_out(self, actions: Sequence[Action]) -> None:
         """Start every action; returns at once."""
+        orders: list[OrderIntent] = []
         for action in actions:
             if isinstance(action, Alert):
                 self._alert(action)
             elif isinstance(action, SubmitOrder):
-                self._send(action.intent)
+                orders.append(action.intent)
             elif not self._stopping:  # else the next start asks
                 self._start(self._ask(action.intent))
+        self._send([intent for intent in orders if not self._held_back(intent)])
 
     async def stop(self, within_seconds: float) -> int:
         """Take no more orders and wait for what is on its way; return how many did not end."""
@@ -67,11 +69,36 @@ class Executor:
         await asyncio.gather(*pending, return_exceptions=True)
         return len(pending)
 
-    def _send(self, intent: OrderIntent) -> None:
-        if self._held_back(intent):
+    def _send(self, intents: Sequence[OrderIntent]) -> None:
+        """Send together, by account, what waits for nothing; the rest behind its contract's last.
+
+        Of one contract never two are together: a batch need not be carried out in its order.
+        """
+        together: dict[str, dict[str, OrderIntent]] = {}
+        behind: list[OrderIntent] = []
+        for intent in intents:
+            first_of = together.setdefault(intent.account, {})
+            before = self._last.get((intent.account, intent.contract))
+            if intent.contract in first_of or (before is not None and not before.done()):
+                behind.append(intent)
+            else:
+                first_of[intent.contract] = intent
+        for account, first_of in together.items():
+            self._submit_all(account, list(first_of.values()))
+        for intent in behind:
+            key = (intent.account, intent.contract)
+            self._last[key] = self._start(self._submit_after(self._last[key], intent))
+
+    def _submit_all(self, account: str, intents: Sequence[OrderIntent]) -> None:
+        try:
+            submissions = self._venues[account].submit_all(intents)
+        except Exception as error:  # noqa: BLE001 - as in _submit
+            for intent in intents:
+                self._unknown(intent, f"{type(error).__name__} while sending")
             return
-        key = (intent.account, intent.contract)
-        self._last[key] = self._start(self._submit(self._last.get(key), intent))
+        for intent, submission in zip(intents, submissions, strict=True):
+            key = (account, intent.contract)
+            self._last[key] = self._start(self._submit(intent, submission))
 
     def _held_back(self, intent: OrderIntent) -> bool:
         if self._stopping:
@@ -79,14 +106,15 @@ class Executor:
             _log.info("order_held_back", order=intent.client_order_id)
         return self._stopping
 
-    async def _submit(self, before: asyncio.Task[None] | None, intent: OrderIntent) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        if self._held_back(intent):
-            return
+    async def _submit_after(self, before: asyncio.Task[None], intent: OrderIntent) -> None:
+        await asyncio.wait({before})
+        if not self._held_back(intent):
+            await self._submit(intent, self._venues[intent.account].submit(intent))
+
+    async def _submit(self, intent: OrderIntent, submission: Submission) -> None:
         _log.info("order_sent", **intent.log_fields)
         try:
-            await self._venues[intent.account].submit(intent)
+            await submission
         except asyncio.CancelledError:
             self._unknown(intent, "the desk stopped while the order was on its way")
             raise

@@ -251,22 +251,32 @@ def read_hyperliquid_batch(body: Any, client_order_ids: Sequence[str]) -> Answer
     statuses = _statuses(body)
     if isinstance(statuses, Answer):
         return _same(statuses, client_order_ids)
-    return _listed(statuses, client_order_ids, _read_status)
+    return _listed(statuses, client_order_ids, _read_status, in_order=True)
 
 
-def _listed(body: Any, client_order_ids: Sequence[str], read: Read) -> Answers:
+def _listed(
+    body: Any, client_order_ids: Sequence[str], read: Read, *, in_order: bool = False
+) -> Answers:
     """Match the items of a list to ids: by the id an item shows, else by its place.
 
-    Places count only in a list as long as the request: in a shorter one they may have moved.
+    Places count only in a list as long as the request: in a shorter one they may have moved. Where
+    the venue does not promise the order of the request, they count only if it makes no difference:
+    if every item without an id refuses for the same reason.
     """
     if not isinstance(body, list):
         return _same(read(body), client_order_ids)
     answers = [read(item) for item in body]
     named = {answer.client_order_id: answer for answer in answers if answer is not None}
-    whole = len(answers) == len(client_order_ids)
+    codes = {
+        None if answer is None else answer.code
+        for answer in answers
+        if answer is None or not answer.client_order_id
+    }
+    alike = len(codes) == 1 and not codes & {None, ""}
+    placed = len(answers) == len(client_order_ids) and (in_order or alike)
     matched: list[Answer | None] = []
     for place, client_order_id in enumerate(client_order_ids):
-        at_place = answers[place] if whole else None
+        at_place = answers[place] if placed else None
         if at_place is not None and at_place.client_order_id:
             at_place = None
         matched.append(named.get(client_order_id, at_place))

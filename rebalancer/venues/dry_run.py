@@ -6,7 +6,7 @@ that sized it, at no cost. It holds no credentials and opens no connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from rebalancer.core.events import FillReported, OrderReported, PositionsReported
 from rebalancer.core.money import ZERO
 from rebalancer.core.order import Fill, OrderIntent, Outcome
-from rebalancer.ports import Clock, Emit
+from rebalancer.ports import Clock, Emit, Submission
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +61,10 @@ class DryRunVenue:
                 now_ms, intent.client_order_id, Outcome.CLOSED, filled_contracts=intent.contracts
             )
         )
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Submit the orders side by side."""
+        return [self.submit(intent) for intent in intents]
 
     async def query(self, intent: OrderIntent) -> None:
         """Report an order of an earlier process as over: what was not booked never was."""

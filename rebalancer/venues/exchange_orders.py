@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,13 +15,14 @@ from rebalancer.core.events import Event, FillReported, OrderReported
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import Fill, OrderIntent, Outcome
-from rebalancer.errors import InputRefused, VenueUnavailable
-from rebalancer.ports import Clock, Emit
-from rebalancer.venues.answers import judge_for
-from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
-from rebalancer.venues.evidence import Finding, decide
+from rebalancer.errors import VenueUnavailable
+from rebalancer.ports import Clock, Emit, Submission
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.evidence import Finding
+from rebalancer.venues.exchange_search import TRADES_BEFORE_MS, OrderSearch
+from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
-from rebalancer.venues.requests import lookup_steps, named, order_request
+from rebalancer.venues.questions import Questions
 
 _log = structlog.get_logger(__name__)
 
@@ -30,10 +31,10 @@ SETTLE_TRIES = 6
 SETTLE_PAUSE_SECONDS = 0.25
 #: an order is absent only this long after its request can no longer be taken
 VISIBILITY_MARGIN_MS = 10 * SECOND_MS
+#: how wrong our measure of the venue's clock may have become since the start
+CLOCK_ERROR_MS = 2 * SECOND_MS
 #: what a venue lets a request live for, where it does not say
 LONGEST_VALIDITY_MS = 60 * SECOND_MS
-#: own trades are looked for from this long before the order was made: clocks differ
-TRADES_BEFORE_MS = 5 * SECOND_MS
 #: statuses of ccxt's unified orders that end an order
 ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
 
@@ -59,16 +60,43 @@ class ExchangeOrders:
         *,
         leverage: int | None = None,
     ) -> None:
-        self._client = client
         self._facts = facts
         self._contracts = contracts
         self._clock = clock
-        self._leverage = leverage
+        self._questions = Questions(client, facts)
+        self._search = OrderSearch(client, facts, self._questions)
+        self._sends = OrderSends(client, facts, contracts, leverage=leverage)
         self._absent_once: set[str] = set()
+        #: orders whose send has not returned
+        self._under_way: set[str] = set()
+        #: when a request of ours had left at the latest, by order, as long as its fate is open
+        self._left_ms: dict[str, int] = {}
+        #: a process before this one may have sent orders until this one began
+        self.began_ms = clock.now_ms()
 
     async def submit(self, intent: OrderIntent, emit: Emit) -> None:
         """Send the order once; emit what is proved of it, then its fills and its end."""
-        finding = await self._send(intent)
+        await self._submit(intent, self._sends.send(intent), emit)
+
+    def submit_all(self, intents: Sequence[OrderIntent], emit: Emit) -> Sequence[Submission]:
+        """Return a submission per order, of different contracts; together they leave soonest."""
+        sends = self._sends.send_all(intents)
+        return [
+            self._submit(intent, send, emit) for intent, send in zip(intents, sends, strict=True)
+        ]
+
+    async def _submit(
+        self, intent: OrderIntent, send: Coroutine[Any, Any, Finding], emit: Emit
+    ) -> None:
+        ours = intent.client_order_id
+        self._under_way.add(ours)
+        try:
+            finding = await send
+        finally:
+            self._under_way.discard(ours)
+            self._left_ms[ours] = self._clock.now_ms()
+        if finding.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT):
+            del self._left_ms[ours]
         emit(self._report(intent, finding.outcome, order_id=finding.order_id, why=finding.reason))
         if finding.outcome is not Outcome.ACCEPTED:
             return
@@ -80,26 +108,15 @@ class ExchangeOrders:
     async def query(self, intent: OrderIntent, emit: Emit) -> None:
         """Find the order by its client id; emit its fills and end, or that it is absent."""
         try:
-            order_id = await self._find(intent)
+            order_id = await self._search.find(intent)
         except VenueUnavailable as outage:
+            self._absent_once.discard(intent.client_order_id)
             emit(self._report(intent, Outcome.UNKNOWN, why=str(outage)))
             return
         if order_id is not None:
             await self._settle_or_say_unknown(intent, order_id, emit)
             return
         emit(self._absent_or_unknown(intent))
-
-    async def _send(self, intent: OrderIntent) -> Finding:
-        contract = self._contracts[intent.contract]
-        call = order_request(self._facts, intent, contract, leverage=self._leverage).call
-        cost = self._facts.limits.costs[Ask.ORDER]
-        try:
-            reply = await self._client.write(lambda exchange: _do(exchange, call), cost)
-        except VenueUnavailable as refusal:
-            return Finding(Outcome.NEVER_SENT, str(refusal))
-        market_id = self._client.markets[intent.contract]["id"]
-        judge = judge_for(self._facts, intent.client_order_id, market_id)
-        return decide(reply.evidence, judge, intent.client_order_id)
 
     async def _settle_or_say_unknown(self, intent: OrderIntent, order_id: str, emit: Emit) -> None:
         try:
@@ -121,6 +138,7 @@ class ExchangeOrders:
             fills = await self._fills(intent, order_id) if seen.filled_contracts else ()
             traded = total(fill.contracts for fill in fills)
             if traded == seen.filled_contracts:
+                self._left_ms.pop(intent.client_order_id, None)
                 end = self._report(
                     intent, Outcome.CLOSED, order_id=order_id, filled=seen.filled_contracts
                 )
@@ -130,38 +148,11 @@ class ExchangeOrders:
 
     async def _order(self, intent: OrderIntent, order_id: str) -> Seen | None:
         call = Call("fetch_order", (order_id, intent.contract, self._acknowledged()))
-        return self._seen(intent, await self._ask(call, Ask.QUERY))
+        return self._seen(intent, await self._questions.ask(call, Ask.QUERY))
 
     def _acknowledged(self) -> dict[str, Any]:
         # ccxt refuses to look up one order at Bybit until told that only recent ones are found.
         return {"acknowledged": True}
-
-    async def _find(self, intent: OrderIntent) -> str | None:
-        """Return the venue's id of an order, asking every way to find it by its client id.
-
-        An order that is there but cannot be read raises VenueUnavailable: it is not absent.
-        """
-        market = self._client.markets[intent.contract]
-        order = named(self._facts, intent.contract, market["id"], intent.client_order_id)
-        for step in lookup_steps(self._facts, order):
-            try:
-                answer = await self._ask(step, Ask.QUERY)
-            except NoSuchOrder:
-                continue
-            for each in self._listed(answer, market):
-                if each.get("clientOrderId") in (order.client_id, intent.client_order_id):
-                    if not each.get("id"):
-                        raise VenueUnavailable(
-                            f"{self._facts.venue_id} shows the order, not its id"
-                        )
-                    return str(each["id"])
-        return None
-
-    def _listed(self, answer: Any, market: Any) -> list[Mapping[str, Any]]:
-        """Return the unified orders in an answer, which may be one order, a list, or raw."""
-        if not self._facts.lookup.raw:
-            return answer if isinstance(answer, list) else [answer]
-        return self._client.parse_orders(_raw_orders(answer), market)
 
     def _seen(self, intent: OrderIntent, order: Any) -> Seen | None:
         if not isinstance(order, Mapping) or not order.get("id"):
@@ -178,7 +169,7 @@ class ExchangeOrders:
     async def _fills(self, intent: OrderIntent, order_id: str) -> tuple[Fill, ...]:
         since_ms = intent.created_ms - TRADES_BEFORE_MS
         call = Call("fetch_my_trades", (intent.contract, since_ms, 100, {"orderId": order_id}))
-        trades = await self._ask(call, Ask.TRADES)
+        trades = await self._questions.ask(call, Ask.TRADES)
         mine = [trade for trade in trades if str(trade.get("order")) == order_id]
         return tuple(self._fill(intent, trade) for trade in mine)
 
@@ -212,23 +203,25 @@ class ExchangeOrders:
 
     def _absent_or_unknown(self, intent: OrderIntent) -> OrderReported:
         """Say absent only when the request can no longer be taken and two looks found nothing."""
-        valid_ms = self._facts.valid_ms or LONGEST_VALIDITY_MS
-        certain_ms = intent.created_ms + valid_ms + VISIBILITY_MARGIN_MS
-        late_enough = self._clock.now_ms() >= certain_ms
-        if late_enough and intent.client_order_id in self._absent_once:
-            self._absent_once.discard(intent.client_order_id)
-            return self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
-        if late_enough:
-            self._absent_once.add(intent.client_order_id)
-        return self._report(intent, Outcome.UNKNOWN, why="not found, which proves nothing yet")
+        ours = intent.client_order_id
+        if self._may_still_arrive(intent):
+            return self._report(intent, Outcome.UNKNOWN, why="not found, which proves nothing yet")
+        if ours not in self._absent_once:
+            self._absent_once.add(ours)
+            return self._report(intent, Outcome.UNKNOWN, why="found nowhere, once")
+        self._absent_once.discard(ours)
+        self._left_ms.pop(ours, None)
+        return self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
 
-    async def _ask(self, call: Call, kind: Ask) -> Any:
-        try:
-            return await self._client.ask(
-                lambda exchange: _do(exchange, call), self._facts.limits.costs[kind]
-            )
-        except InputRefused as unreadable:
-            raise VenueUnavailable(f"{self._facts.venue_id}: {unreadable}") from None
+    def _may_still_arrive(self, intent: OrderIntent) -> bool:
+        """Whether the venue may yet take a request of this order, or not show it yet."""
+        ours = intent.client_order_id
+        if ours in self._under_way:
+            return True
+        left_ms = self._left_ms.get(ours, max(self.began_ms, intent.created_ms))
+        valid_ms = self._facts.valid_ms or LONGEST_VALIDITY_MS
+        certain_ms = left_ms + valid_ms + CLOCK_ERROR_MS + VISIBILITY_MARGIN_MS
+        return self._clock.now_ms() < certain_ms
 
     def _report(
         self,
@@ -247,18 +240,3 @@ class ExchangeOrders:
             venue_order_id=order_id,
             reason=why,
         )
-
-
-async def _do(exchange: Any, call: Call) -> Any:
-    method: Callable[..., Awaitable[Any]] = getattr(exchange, call.method)
-    return await method(*call.arguments)
-
-
-def _raw_orders(answer: Any) -> list[Any]:
-    """Return the venue's own order entries in an answer: a list or one, under result or data."""
-    inner = answer.get("result", answer.get("data")) if isinstance(answer, Mapping) else answer
-    if isinstance(inner, Mapping) and "items" in inner:
-        inner = inner["items"]
-    if inner is None:
-        return []
-    return list(inner) if isinstance(inner, Sequence) else [inner]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rebalancer.core.contract import Contract
@@ -11,7 +11,7 @@ from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent
 from rebalancer.errors import ConfigRefused, ensure
 from rebalancer.exchanges import nearest, open_exchange
-from rebalancer.ports import Clock, Emit
+from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.account_watch import AccountWatch
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount
@@ -104,6 +104,7 @@ class ExchangeVenue:
 
         Raises ConfigRefused with the remedy where the account is not as configured.
         """
+        self._orders.began_ms = self._clock.now_ms()
         await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
         refuse_other_contracts(self._client, self._facts, self._contracts)
         self.clock_offset_ms = await measure_clock(self._client, self._facts, self._clock)
@@ -113,15 +114,20 @@ class ExchangeVenue:
 
     async def submit(self, intent: OrderIntent) -> None:
         """Send the order once and emit what is proved of it; an id that was sent is asked for."""
-        ensure(self._emit is not None, "no order is sent before the account was checked")
-        if intent.client_order_id in self._sent:
-            # Most venues would trade it again: there an id is taken only while its order is open.
+        if self._is_first_send(intent):
+            await self._orders.submit(intent, self._tell)
+        else:
             await self.query(intent)
-            return
-        if len(self._sent) >= SENT_MAX:
-            self._sent.pop(next(iter(self._sent)))
-        self._sent[intent.client_order_id] = None
-        await self._orders.submit(intent, self._tell)
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Return a submission per order; batches where the venue has them and they are sooner."""
+        first = [self._is_first_send(intent) for intent in intents]
+        fresh = [intent for intent, is_first in zip(intents, first, strict=True) if is_first]
+        submissions = iter(self._orders.submit_all(fresh, self._tell))
+        return [
+            next(submissions) if is_first else self.query(intent)
+            for intent, is_first in zip(intents, first, strict=True)
+        ]
 
     async def query(self, intent: OrderIntent) -> None:
         """Find out what became of the order and emit it; before the start there is nobody to."""
@@ -140,6 +146,19 @@ class ExchangeVenue:
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
         await self._client.close()
+
+    def _is_first_send(self, intent: OrderIntent) -> bool:
+        """Say whether the id was never sent, and remember that it is now.
+
+        Most venues would trade it again: there an id is taken only while its order is open.
+        """
+        ensure(self._emit is not None, "no order is sent before the account was checked")
+        if intent.client_order_id in self._sent:
+            return False
+        if len(self._sent) >= SENT_MAX:
+            self._sent.pop(next(iter(self._sent)))
+        self._sent[intent.client_order_id] = None
+        return True
 
     def _tell(self, event: Event) -> None:
         if self._emit is not None:

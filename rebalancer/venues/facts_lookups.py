@@ -1,4 +1,4 @@
-"""How each venue is asked about one order, and told to cancel it, through ccxt.
+"""How each venue is asked about one order in its three places, and told to cancel it, through ccxt.
 
 Written out per venue because the obvious call is wrong at five of nine: it names no order (XT,
 MEXC), forwards a key that the venue ignores (Bybit), or fails inside ccxt (Bitget).
@@ -6,9 +6,13 @@ MEXC), forwards a key that the venue ignores (Bybit), or fails inside ccxt (Bitg
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rebalancer.venues.facts_shape import Call, Lookup, Named
 
 _DAY_MS = 86_400_000
+#: most entries asked for in one list
+PAGE = 100
 #: where an IOC order ends up first, then where a lost one might be
 _XT_STATES = (
     "FILLED",
@@ -55,46 +59,96 @@ def _by_external_oid(named: Named) -> tuple[Call, ...]:
     )
 
 
+def _lists(*methods: str) -> Callable[[Named, int], tuple[Call, ...]]:
+    """Return how to ask for the open orders of a contract, and then with each of `methods`."""
+
+    def lists(named: Named, since_ms: int) -> tuple[Call, ...]:
+        return tuple(
+            Call(method, (named.symbol, since_ms, PAGE))
+            for method in ("fetch_open_orders", *methods)
+        )
+
+    return lists
+
+
+def trades(named: Named, since_ms: int) -> Call:
+    """Return how to ask for own trades of a contract since an instant in ms, at every venue."""
+    return Call("fetch_my_trades", (named.symbol, since_ms, PAGE))
+
+
 BINANCE = Lookup(
     steps=_by_unified_id,
     raw=False,
+    lists=_lists("fetch_orders"),
+    trade_field="",
     horizon_ms=3 * _DAY_MS,
     note="a cancelled order without a fill is dropped after three days",
 )
 BYBIT = Lookup(
     steps=_by_link_id_lists,
     raw=False,
+    lists=_lists("fetch_canceled_and_closed_orders"),
+    trade_field="orderLinkId",
     horizon_ms=None,
     note="both lists take orderLinkId; fetch_order would forward clientOrderId as an unknown key",
 )
 OKX = Lookup(
     steps=_by_unified_id,
     raw=False,
+    # ccxt asks for one end of an order at a time.
+    lists=_lists("fetch_closed_orders", "fetch_canceled_orders"),
+    trade_field="clOrdId",
     horizon_ms=2 * 3_600_000,
     note="a cancelled order without a fill is dropped after two hours",
 )
 GATE = Lookup(
     steps=_by_unified_id,
     raw=False,
+    lists=_lists("fetch_closed_orders"),
+    trade_field="text",
     horizon_ms=60_000,
     note="by text only while open and for 60 s after; then own trades and the finished list",
 )
 XT = Lookup(
     steps=_by_state_sweep,
     raw=True,
+    lists=_lists("fetch_orders"),
+    trade_field="",
     horizon_ms=None,
     note="the list answers for one state at a time and defaults to NEW: every state is asked",
 )
-BITGET = Lookup(steps=_by_client_oid, raw=False, horizon_ms=None, note="the order id must be text")
-KUCOIN = Lookup(steps=_by_unified_id, raw=False, horizon_ms=None, note="")
+BITGET = Lookup(
+    steps=_by_client_oid,
+    raw=False,
+    lists=_lists("fetch_canceled_and_closed_orders"),
+    trade_field="",
+    horizon_ms=None,
+    note="the order id must be text",
+)
+KUCOIN = Lookup(
+    steps=_by_unified_id,
+    raw=False,
+    lists=_lists("fetch_closed_orders"),
+    trade_field="",
+    horizon_ms=None,
+    note="",
+)
 MEXC = Lookup(
     steps=_by_external_oid,
     raw=True,
+    lists=_lists("fetch_orders"),
+    order_field="externalOid",
+    trade_field="",
     horizon_ms=None,
-    note="fetch_order knows the venue's id only",
+    note="fetch_order knows the venue's id only; ccxt reads no client id in any answer",
 )
 HYPERLIQUID = Lookup(
-    steps=_by_unified_id, raw=False, horizon_ms=None, note="orderStatus takes a cloid"
+    steps=_by_unified_id,
+    raw=False,
+    lists=_lists("fetch_orders"),
+    trade_field="cloid",
+    horizon_ms=None,
+    note="orderStatus takes a cloid",
 )
 
 

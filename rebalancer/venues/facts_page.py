@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rebalancer.venues.evidence import Judge
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.facts_shape import Ask, Certainty, Limits, Setting, VenueFacts
+from rebalancer.venues.facts_shape import (
+    Ask,
+    Certainty,
+    Limits,
+    Named,
+    Setting,
+    VenueFacts,
+)
 
 _HEAD = """\
 # Venues
@@ -73,6 +80,17 @@ def _lookup(facts: VenueFacts) -> str:
     if lookup.note:
         words.append(lookup.note)
     return "; ".join(words)
+
+
+def _lists(facts: VenueFacts) -> str:
+    anyone = Named(symbol="", market_id="", client_id="")
+    methods = (call.method for call in facts.lookup.lists(anyone, 0))
+    return ", ".join(f"`{method}`" for method in methods)
+
+
+def _trades(facts: VenueFacts) -> str:
+    field = facts.lookup.trade_field
+    return f"by `{field}`, else by the order's id" if field else "by the order's id"
 
 
 def _spelling(params: Mapping[str, object]) -> str:
@@ -141,6 +159,8 @@ _ORDERS: tuple[Column, ...] = (
     ("client id", lambda facts: f"{facts.client_ids.rule} ({facts.client_ids.certainty})"),
     ("may not come twice among", lambda facts: facts.client_ids.scope.value),
     ("looked up by client id", _lookup),
+    ("then in the lists of", _lists),
+    ("then in own trades", _trades),
     ("batch", _batch),
     ("IOC and margin", _ioc),
     ("only shrinks", _shrink),

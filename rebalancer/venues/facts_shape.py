@@ -96,11 +96,21 @@ class ClientIds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """How an order is found by its client id, step after step until one answers with it."""
+    """How an order is found: by its client id, then in the contract's lists, then by its trades.
 
+    It is absent only where none of the three places shows it.
+    """
+
+    #: questions that name the client id, one after another until one answers with the order
     steps: Callable[[Named], tuple[Call, ...]]
-    #: whether the answers are the venue's own, not ccxt's unified orders
+    #: whether their answers are the venue's own, not ccxt's unified orders
     raw: bool
+    #: the contract's orders since an instant in ms: the open ones, then those that ended
+    lists: Callable[[Named, int], tuple[Call, ...]]
+    #: the field of the venue's own order that holds our id, where ccxt does not read it
+    order_field: str = ""
+    #: the field of the venue's own trade that holds our id; "" where a trade names its order only
+    trade_field: str
     #: so long after its end an order is certainly found; None where the venue does not say
     horizon_ms: int | None
     note: str

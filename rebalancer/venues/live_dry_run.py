@@ -12,7 +12,7 @@ from typing import Any
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent
-from rebalancer.ports import Clock, Emit
+from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.exchange_account import ExchangeAccount, held_units
@@ -91,6 +91,10 @@ class LiveDryRunVenue:
     async def submit(self, intent: OrderIntent) -> None:
         """Write the order down and count it as filled at its mark."""
         await self._dry.submit(intent)
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Submit the orders side by side."""
+        return [self.submit(intent) for intent in intents]
 
     async def query(self, intent: OrderIntent) -> None:
         """Report an order of an earlier process as over: it was never sent."""

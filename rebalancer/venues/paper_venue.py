@@ -9,7 +9,7 @@ from rebalancer.core.events import Event, FundingPaid, PositionsReported, Prices
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import Record
-from rebalancer.ports import Clock, Emit
+from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.paper import PaperBook
 
 
@@ -31,6 +31,10 @@ class PaperVenue:
         await sleep_until(self._clock, arrives_ms)
         for report in self.book.fill(intent, self._clock.now_ms()):
             self._tell(report)
+
+    def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Submit the orders side by side."""
+        return [self.submit(intent) for intent in intents]
 
     async def query(self, intent: OrderIntent) -> None:
         """Report what became of the order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
@@ -15,7 +15,7 @@ from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.desk import executor as module
 from rebalancer.desk.executor import Executor
 from rebalancer.errors import VenueUnavailable
-from rebalancer.ports import Emit
+from rebalancer.ports import Emit, Submission
 from tests.desk.rig import Recorder, until
 from tests.factories import BTC, ETH
 
@@ -44,6 +44,7 @@ class SlowVenue:
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.together: list[list[str]] = []
         self.open = asyncio.Event()
         self.fails: BaseException | None = None
 
@@ -57,6 +58,11 @@ class SlowVenue:
         if self.fails is not None:
             raise self.fails
         self.log.append(f"sent {order.client_order_id}")
+
+    def submit_all(self, orders: Sequence[OrderIntent]) -> Sequence[Submission]:
+        """Send side by side."""
+        self.together.append([order.client_order_id for order in orders])
+        return [self.submit(order) for order in orders]
 
     async def query(self, order: OrderIntent) -> None:
         """Ask."""
@@ -122,6 +128,51 @@ async def test_contracts_do_not_wait_for_each_other(bench: Bench) -> None:
     await until(lambda: len(bench.venue.log) == 2, "both orders leave")
     assert bench.venue.log == ["sending r1", "sending r2"]
     bench.venue.open.set()
+    await bench.settled()
+
+
+async def test_orders_of_one_step_for_one_account_are_handed_over_together(bench: Bench) -> None:
+    orders = [("r1", BTC), ("r2", ETH), ("r3", "SOL/USDT:USDT")]
+    bench.venue.open.set()
+    bench.executor.carry_out([SubmitOrder(intent(*order)) for order in orders])
+    await bench.settled()
+    assert bench.venue.together == [["r1", "r2", "r3"]]
+
+
+async def test_two_legs_of_one_contract_are_never_handed_over_together(bench: Bench) -> None:
+    legs = [("close", BTC), ("open", BTC), ("r3", ETH)]
+    bench.executor.carry_out([SubmitOrder(intent(*leg)) for leg in legs])
+    await until(lambda: len(bench.venue.log) == 2, "the first of each contract leaves")
+    bench.venue.open.set()
+    await bench.settled()
+    assert bench.venue.together == [["close", "r3"]]
+    assert bench.venue.log.index("sent close") < bench.venue.log.index("sending open")
+
+
+async def test_a_contract_with_an_order_on_its_way_joins_no_others(bench: Bench) -> None:
+    bench.send("r1")
+    await until(lambda: bench.venue.log, "the first order leaves")
+    bench.executor.carry_out([SubmitOrder(intent("r2")), SubmitOrder(intent("r3", ETH))])
+    bench.venue.open.set()
+    await bench.settled()
+    assert bench.venue.together == [["r1"], ["r3"]]
+    assert bench.venue.log.index("sent r1") < bench.venue.log.index("sending r2")
+
+
+async def test_an_order_that_ended_holds_back_nothing_of_its_group(bench: Bench) -> None:
+    slow, quick = bench.venue, SlowVenue()
+    quick.open.set()
+
+    def submit_all(orders: Sequence[OrderIntent]) -> Sequence[Submission]:
+        return [(quick if order.contract == ETH else slow).submit(order) for order in orders]
+
+    bench.venue.submit_all = submit_all  # type: ignore[method-assign]
+    bench.executor.carry_out([SubmitOrder(intent("r1")), SubmitOrder(intent("r2", ETH))])
+    await until(lambda: "sent r2" in quick.log, "one of two ends")
+    bench.executor.carry_out([SubmitOrder(intent("r3", ETH))])
+    await until(lambda: "sent r3" in quick.log, "the next of that contract leaves")
+    assert slow.log == ["sending r1"]
+    slow.open.set()
     await bench.settled()
 
 

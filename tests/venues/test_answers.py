@@ -155,6 +155,35 @@ def test_a_batch_answered_short_says_nothing_about_orders_it_does_not_name(venue
 
 
 @pytest.mark.parametrize("venue_id", BATCHING)
+def test_every_duplicate_code_means_accepted_earlier_in_a_batch_as_alone(venue_id: str) -> None:
+    facts, client_ids = FACTS[venue_id], (OURS, THEIRS)
+    for code in facts.judge.duplicates:
+        refused = DIALECTS[venue_id].refusal(code, None)
+        body = batch_of(venue_id, good(venue_id, "2", THEIRS), refused)
+        if venue_id == "okx":
+            body["data"].reverse()  # its refusals repeat the id that they refuse
+        else:
+            body = batch_of(venue_id, refused, good(venue_id, "2", THEIRS))
+        evidence = Evidence(left=True, status=200, body=json.dumps(body))
+        finding = decide(evidence, judge_in_batch(facts, client_ids, 0), OURS)
+        assert (finding.outcome, finding.order_id) == (Outcome.ACCEPTED, "")
+        assert code in finding.reason
+
+
+@pytest.mark.parametrize("venue_id", ["binanceusdm", "bybit", "gate"])
+def test_two_refusals_that_name_no_order_and_differ_prove_nothing_of_either(venue_id: str) -> None:
+    # One of the two orders may live: nobody promised that answers stand in the order asked.
+    dialect = DIALECTS[venue_id]
+    refused, ambiguous = (
+        dialect.refusal(code, None) for code in (dialect.reject, dialect.ambiguous)
+    )
+    body = batch_of(venue_id, refused, ambiguous)
+    assert read_batch(FACTS[venue_id], body, (OURS, THEIRS)) == (None, None)
+    alike = read_batch(FACTS[venue_id], batch_of(venue_id, refused, refused), (OURS, THEIRS))
+    assert [answer.code for answer in alike if answer is not None] == [dialect.reject] * 2
+
+
+@pytest.mark.parametrize("venue_id", BATCHING)
 def test_an_answer_about_a_third_order_settles_none(venue_id: str) -> None:
     stranger = "r" + "0" * 24 + "1"
     body = batch_of(venue_id, good(venue_id, "3", stranger), good(venue_id, "2", THEIRS))

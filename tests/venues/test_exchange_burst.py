@@ -56,7 +56,7 @@ async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_n
             orders = ExchangeOrders(client, facts, contracts, clock)
             market.calls.clear()
             findings = await asyncio.gather(
-                *(orders._send(intent(symbol, seq)) for seq, symbol in enumerate(symbols, 1))
+                *(orders._sends.send(intent(symbol, seq)) for seq, symbol in enumerate(symbols, 1))
             )
         finally:
             await client.close()

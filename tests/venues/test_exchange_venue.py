@@ -188,10 +188,17 @@ async def test_an_order_that_never_arrived_stays_unknown_until_its_window_is_ove
         assert desk.sends() == 1
 
 
+def an_old_order(desk: Desk) -> OrderIntent:
+    """Return an order of a process that ended long before this one began, as it now seems."""
+    desk.venue._orders.began_ms -= 120_000
+    old: OrderIntent = intent("0.5")
+    object.__setattr__(old, "created_ms", old.created_ms - 120_000)
+    return old
+
+
 async def test_an_order_found_nowhere_twice_after_its_window_is_absent():
     async with trading() as desk:
-        old = intent("0.5")
-        object.__setattr__(old, "created_ms", old.created_ms - 120_000)
+        old = an_old_order(desk)
         await desk.venue.query(old)
         assert desk.outcomes() == [Outcome.UNKNOWN]
         await desk.venue.query(old)
@@ -201,16 +208,45 @@ async def test_an_order_found_nowhere_twice_after_its_window_is_absent():
 @pytest.mark.parametrize("shown", [{"id": "7"}, {}], ids=["without figures", "without its id"])
 async def test_an_order_that_is_there_but_cannot_be_read_is_never_absent(shown, monkeypatch):
     async with trading() as desk:
-        old = intent("0.5")
-        object.__setattr__(old, "created_ms", old.created_ms - 120_000)
+        old = an_old_order(desk)
 
-        async def ask(*_question: object) -> dict[str, object]:
+        async def ask(_call: object, kind: Ask) -> object:
+            if kind is not Ask.QUERY:
+                return []
             return {"clientOrderId": old.client_order_id, "status": None, "filled": None, **shown}
 
-        monkeypatch.setattr(desk.venue._orders, "_ask", ask)
+        monkeypatch.setattr(desk.venue._orders._questions, "ask", ask)
         for _ in range(3):
             await desk.venue.query(old)
         assert desk.outcomes() == [Outcome.UNKNOWN] * 3
+
+
+async def test_an_order_of_an_earlier_process_may_have_left_until_this_one_began():
+    async with trading() as desk:
+        old = an_old_order(desk)
+        desk.venue._orders.began_ms = WallClock().now_ms()
+        for _ in range(3):
+            await desk.venue.query(old)
+        assert desk.outcomes() == [Outcome.UNKNOWN] * 3
+
+
+async def test_an_order_whose_send_has_not_returned_is_not_absent_however_old_it_is():
+    async with trading() as desk:
+        old = an_old_order(desk)
+        desk.market.faults.plan(
+            Fault(shape=Shape.SILENCE, taken=Taken.NEVER, method="POST", path=ORDER_PATH)
+        )
+        sending = asyncio.create_task(desk.venue.submit(old))
+        while not desk.sends():  # noqa: ASYNC110 - the venue tells no event
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            await desk.venue.query(old)
+        assert not sending.done()
+        assert desk.outcomes() == [Outcome.UNKNOWN] * 3
+        await sending
+        for _ in range(3):
+            await desk.venue.query(old)
+        assert set(desk.outcomes()) == {Outcome.UNKNOWN}
 
 
 async def test_an_order_taken_late_is_found_by_a_later_question():

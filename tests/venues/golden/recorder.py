@@ -17,12 +17,15 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.order import OrderIntent, OrderSide, PositionSide, client_order_id
 from rebalancer.exchanges import open_exchange
 from rebalancer.venues.facts import FACTS, VenueFacts
+from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Call
 from rebalancer.venues.requests import cancel_request, lookup_steps, named, order_request
 from tests.venues.golden.markets import contracts_of, markets_of
 
 HERE = Path(__file__).parent
 NOW_MS = 1_767_225_600_000
+#: lists are asked for since this instant
+SINCE_MS = NOW_MS - 65_000
 LEVERAGE = 5
 MASK = "***"
 #: values that depend on keys or on the instant, by their name in lower case
@@ -165,6 +168,9 @@ def calls_of(facts: VenueFacts) -> dict[str, Call]:
     order = named(facts, contract.symbol, market_id, ours, order_id="4711")
     for number, step in enumerate(lookup_steps(facts, order), start=1):
         calls[f"look up, step {number}"] = step
+    for number, step in enumerate(facts.lookup.lists(order, SINCE_MS), start=1):
+        calls[f"look up, list {number}"] = step
+    calls["look up, own trades"] = trades(order, SINCE_MS)
     cancel = cancel_request(facts, order)
     if cancel is not None:
         calls["cancel"] = cancel

@@ -1,0 +1,149 @@
+"""Finding one order at an exchange: by its client id, in the lists of its contract, by its trades.
+
+Three places, because one that shows nothing proves nothing: look-ups by client id forget orders
+without fills (Binance after three days, OKX after two hours, Gate after 60 s), and lists lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.order import OrderIntent
+from rebalancer.errors import VenueUnavailable
+from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
+from rebalancer.venues.facts_lookups import trades
+from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
+from rebalancer.venues.questions import Questions
+from rebalancer.venues.requests import lookup_steps, named
+
+#: own trades are looked for from this long before the order was made: clocks differ
+TRADES_BEFORE_MS = 5 * SECOND_MS
+#: orders from longer before, so that every trade that is found has its order among them
+ORDERS_BEFORE_MS = 60 * SECOND_MS
+#: a list this long may be only a page of it; the shortest page that a venue gives
+FULL_PAGE = 50
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look for one order."""
+
+    intent: OrderIntent
+    order: Named
+    #: ids of the venue's orders of this contract that are certainly not ours
+    others: set[str] = field(default_factory=set)
+
+
+class OrderSearch:
+    """Looks for orders of one account."""
+
+    def __init__(self, client: CcxtClient, facts: VenueFacts, questions: Questions) -> None:
+        self._client = client
+        self._facts = facts
+        self._questions = questions
+
+    async def find(self, intent: OrderIntent) -> str | None:
+        """Return the venue's id of the order; None when every place answered and none shows it.
+
+        Raises VenueUnavailable where no place shows it and one did not answer, could not be read,
+        or shows a trade that may be its own: then it is not absent.
+        """
+        market_id = self._client.markets[intent.contract]["id"]
+        order = named(self._facts, intent.contract, market_id, intent.client_order_id)
+        look = _Look(intent, order)
+        outage: VenueUnavailable | None = None
+        for place in (self._by_client_id, self._in_lists, self._in_trades):
+            try:
+                order_id = await place(look)
+            except VenueUnavailable as unanswered:
+                outage = outage or unanswered
+            else:
+                if order_id is not None:
+                    return order_id
+        if outage is not None:
+            raise outage
+        return None
+
+    async def _by_client_id(self, look: _Look) -> str | None:
+        for step in lookup_steps(self._facts, look.order):
+            try:
+                answer = await self._questions.ask(step, Ask.QUERY)
+            except NoSuchOrder:
+                continue
+            order_id = self._mine_among(self._entries(answer, look), look)
+            if order_id is not None:
+                return order_id
+        return None
+
+    async def _in_lists(self, look: _Look) -> str | None:
+        since_ms = look.intent.created_ms - ORDERS_BEFORE_MS
+        for step in self._facts.lookup.lists(look.order, since_ms):
+            listed = await self._questions.ask(step, Ask.ORDERS)
+            order_id = self._mine_among(listed, look)
+            if order_id is not None:
+                return order_id
+            self._refuse_full(listed)
+            look.others |= {str(each["id"]) for each in listed if each.get("id")}
+        return None
+
+    async def _in_trades(self, look: _Look) -> str | None:
+        """Return the order of a trade that names our client id.
+
+        A trade that names none has to belong to an order that the lists showed as another's.
+        """
+        step = trades(look.order, look.intent.created_ms - TRADES_BEFORE_MS)
+        listed = await self._questions.ask(step, Ask.TRADES)
+        unexplained = ""
+        for trade in listed:
+            name = self._name_in(trade, self._facts.lookup.trade_field)
+            if name in (look.order.client_id, look.intent.client_order_id):
+                return _id_of(trade, "order", self._facts.venue_id)
+            if not name and str(trade.get("order")) not in look.others:
+                unexplained = f"trade {trade.get('id')} of {look.order.symbol} may be the order's"
+        if unexplained:
+            raise VenueUnavailable(f"{self._facts.venue_id}: {unexplained}")
+        self._refuse_full(listed)
+        return None
+
+    def _entries(self, answer: Any, look: _Look) -> Sequence[Mapping[str, Any]]:
+        """Return the unified orders in an answer to a step: one order, a list, or raw ones."""
+        if not self._facts.lookup.raw:
+            return answer if isinstance(answer, list) else [answer]
+        market = self._client.markets[look.order.symbol]
+        return self._client.parse_orders(_raw_orders(answer), market)
+
+    def _mine_among(self, orders: Sequence[Mapping[str, Any]], look: _Look) -> str | None:
+        mine = (look.order.client_id, look.intent.client_order_id)
+        for each in orders:
+            shown = each.get("clientOrderId") or self._name_in(each, self._facts.lookup.order_field)
+            if shown in mine:
+                return _id_of(each, "id", self._facts.venue_id)
+        return None
+
+    @staticmethod
+    def _name_in(entry: Mapping[str, Any], field_name: str) -> str:
+        """Return a field of the venue's own entry; "" where there is none."""
+        return str((entry.get("info") or {}).get(field_name) or "") if field_name else ""
+
+    def _refuse_full(self, listed: Sequence[Any]) -> None:
+        if len(listed) >= FULL_PAGE:
+            raise VenueUnavailable(f"{self._facts.venue_id} may have listed only a part")
+
+
+def _id_of(entry: Mapping[str, Any], key: str, venue_id: str) -> str:
+    if not entry.get(key):
+        raise VenueUnavailable(f"{venue_id} shows the order, not its id")
+    return str(entry[key])
+
+
+def _raw_orders(answer: Any) -> list[Any]:
+    """Return the venue's own order entries in an answer: a list or one, under result or data."""
+    inner = answer.get("result", answer.get("data")) if isinstance(answer, Mapping) else answer
+    if isinstance(inner, Mapping) and "items" in inner:
+        inner = inner["items"]
+    if inner is None:
+        return []
+    return list(inner) if isinstance(inner, Sequence) else [inner]

@@ -1,0 +1,116 @@
+"""Sending at an exchange: each order in exactly one request, alone or in a batch, never again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.order import OrderIntent, Outcome
+from rebalancer.errors import BrokenInvariant, VenueUnavailable
+from rebalancer.venues.answers import judge_for, judge_in_batch
+from rebalancer.venues.batching import cost_of, cut
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.evidence import Finding, decide
+from rebalancer.venues.facts_shape import Call, VenueFacts
+from rebalancer.venues.questions import carry_out
+from rebalancer.venues.requests import OrderRequest, order_request
+
+Send = Coroutine[Any, Any, Finding]
+"""Sends one order and returns what is proved of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Orders that share a request; the first one's send is the request."""
+
+    intents: tuple[OrderIntent, ...]
+    #: a finding per order; None where nothing was sent and each has to go alone
+    findings: asyncio.Future[Sequence[Finding] | None]
+
+
+class OrderSends:
+    """Sends the orders of one account."""
+
+    def __init__(
+        self,
+        client: CcxtClient,
+        facts: VenueFacts,
+        contracts: Mapping[str, Contract],
+        *,
+        leverage: int | None = None,
+    ) -> None:
+        self._client = client
+        self._facts = facts
+        self._contracts = contracts
+        self._leverage = leverage
+
+    async def send(self, intent: OrderIntent) -> Finding:
+        """Send one order in a request of its own."""
+        call = self._request(intent).call
+        try:
+            reply = await self._client.write(
+                lambda exchange: carry_out(exchange, call), cost_of(self._facts.limits, 1)
+            )
+        except VenueUnavailable as refusal:
+            return Finding(Outcome.NEVER_SENT, str(refusal))
+        market_id = self._client.markets[intent.contract]["id"]
+        judge = judge_for(self._facts, intent.client_order_id, market_id)
+        return decide(reply.evidence, judge, intent.client_order_id)
+
+    def send_all(self, intents: Sequence[OrderIntent]) -> Sequence[Send]:
+        """Return a send per order, each to be awaited at once: together they are few requests.
+
+        The orders must be of different contracts, for a venue may carry a batch out in any order.
+        """
+        sends: list[Send] = []
+        for size in cut(self._facts, len(intents)):
+            group = tuple(intents[len(sends) : len(sends) + size])
+            if size == 1:
+                sends.append(self.send(group[0]))
+                continue
+            batch = _Batch(group, asyncio.get_running_loop().create_future())
+            sends.append(self._first(batch))
+            sends += [self._member(batch, place) for place in range(1, size)]
+        return sends
+
+    async def _first(self, batch: _Batch) -> Finding:
+        try:
+            findings = await self._send_together(batch.intents)
+        except asyncio.CancelledError:
+            batch.findings.cancel()
+            raise
+        except Exception as error:
+            # Nobody knows what became of the others either.
+            batch.findings.set_exception(error)
+            raise
+        batch.findings.set_result(findings)
+        return findings[0] if findings else await self.send(batch.intents[0])
+
+    async def _member(self, batch: _Batch, place: int) -> Finding:
+        findings = await asyncio.shield(batch.findings)
+        return findings[place] if findings else await self.send(batch.intents[place])
+
+    async def _send_together(self, intents: Sequence[OrderIntent]) -> Sequence[Finding] | None:
+        try:
+            orders = [self._request(intent).in_batch for intent in intents]
+        except BrokenInvariant:
+            return None  # one of them cannot be written: it must not keep the others back
+        call = Call("create_orders", (orders,))
+        try:
+            reply = await self._client.write(
+                lambda exchange: carry_out(exchange, call), cost_of(self._facts.limits, len(orders))
+            )
+        except VenueUnavailable:
+            return None  # ccxt built no request, perhaps because of one of them
+        ids = tuple(intent.client_order_id for intent in intents)
+        return [
+            decide(reply.evidence, judge_in_batch(self._facts, ids, place), ours)
+            for place, ours in enumerate(ids)
+        ]
+
+    def _request(self, intent: OrderIntent) -> OrderRequest:
+        contract = self._contracts[intent.contract]
+        return order_request(self._facts, intent, contract, leverage=self._leverage)

@@ -1,0 +1,33 @@
+"""Questions to a venue about orders: the table's calls, put through the client, costs counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rebalancer.errors import InputRefused, VenueUnavailable
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
+
+
+async def carry_out(exchange: Any, call: Call) -> Any:
+    """Make `call` on an exchange of ccxt."""
+    method: Callable[..., Awaitable[Any]] = getattr(exchange, call.method)
+    return await method(*call.arguments)
+
+
+class Questions:
+    """Asks one venue; an answer that cannot be read is none."""
+
+    def __init__(self, client: CcxtClient, facts: VenueFacts) -> None:
+        self._client = client
+        self._facts = facts
+
+    async def ask(self, call: Call, kind: Ask) -> Any:
+        """Return the answer; raises NoSuchOrder, or VenueUnavailable where there is none."""
+        try:
+            return await self._client.ask(
+                lambda exchange: carry_out(exchange, call), self._facts.limits.costs[kind]
+            )
+        except InputRefused as unreadable:
+            raise VenueUnavailable(f"{self._facts.venue_id}: {unreadable}") from None
