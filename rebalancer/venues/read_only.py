@@ -22,29 +22,29 @@ _ID = r"[\w-]+"
 _GETS: Mapping[str, str] = MappingProxyType(
     {
         "binanceusdm": r"/fapi/v1/(exchangeInfo|time|leverageBracket|positionSide/dual|symbolConfig"
-        r"|order|openOrders|userTrades|income|fundingRate)|/fapi/v3/(account|positionRisk)"
+        r"|order|openOrders|allOrders|userTrades|income|fundingRate)|/fapi/v3/(account|positionRisk)"
         r"|/sapi/v1/account/apiRestrictions",
         "bybit": r"/v5/(market/(time|instruments-info|funding/history)|position/list"
         r"|account/(wallet-balance|info)|order/(realtime|history)|execution/list|user/query-api)",
         "okx": r"/api/v5/(public/(time|instruments|funding-rate-history)"
         r"|account/(config|positions|balance|bills-archive|leverage-info)"
-        r"|trade/(order|orders-pending|fills-history))",
+        r"|trade/(order|orders-pending|orders-history|fills-history))",
         "gate": r"/api/v4/(spot/(time|currency_pairs)|margin/currency_pairs|options/underlyings"
         r"|delivery/usdt/contracts|futures/(usdt|btc)/(contracts|positions|accounts|orders"
-        rf"|orders/{_ID}|my_trades_timerange|account_book|funding_rate))",
+        rf"|orders/{_ID}|orders_timerange|my_trades_timerange|account_book|funding_rate))",
         "xt": r"/v4/public/(time|symbol)|/future/market/v1/public/(symbol/list"
         r"|q/funding-rate-record)|/future/user/v1/(position/list|position/break-list|balance/list"
-        r"|balance/funding-rate-list)|/future/trade/v1/order/(list|detail|trade-list)",
+        r"|balance/funding-rate-list)|/future/trade/v1/order/(list|list-history|detail|trade-list)",
         "bitget": r"/api/v2/(public/time|spot/public/symbols|margin/currencies"
         r"|mix/market/(contracts|history-fund-rate)|mix/position/all-position"
-        r"|mix/account/(account|accounts|bill)|mix/order/(detail|orders-pending|fills))",
+        r"|mix/account/(account|accounts|bill)|mix/order/(detail|orders-pending|orders-history|fills))",
         "kucoinfutures": r"/api/v3/margin/symbols|/api/v2/(position/getPositionMode"
         r"|position/getMarginMode|getCrossUserLeverage)|/api/v1/(timestamp|isolated/symbols"
         r"|hf/accounts/opened|contracts/active|contract/funding-rates|positions|account-overview"
         rf"|funding-history|fills|orders|orders/{_ID})",
         "mexc": r"/api/v3/(time|exchangeInfo)|/api/v1/contract/(detail|funding_rate/history)"
         r"|/api/v1/private/(account/assets|position/(open_positions|position_mode|leverage"
-        r"|funding_records)|order/(list/(open_orders|order_deals)"
+        r"|funding_records)|order/(list/(open_orders|history_orders|order_deals)"
         rf"|get/{_ID}|external/{_ID}/{_ID}))",
         "hyperliquid": "",
     }
