@@ -22,7 +22,8 @@ _ID = r"[\w-]+"
 _GETS: Mapping[str, str] = MappingProxyType(
     {
         "binanceusdm": r"/fapi/v1/(exchangeInfo|time|leverageBracket|positionSide/dual|symbolConfig"
-        r"|order|openOrders|allOrders|userTrades|income|fundingRate)|/fapi/v3/(account|positionRisk)"
+        r"|order|openOrders|allOrders|userTrades|income|fundingRate)"
+        r"|/fapi/v3/(account|positionRisk)"
         r"|/sapi/v1/account/apiRestrictions",
         "bybit": r"/v5/(market/(time|instruments-info|funding/history)|position/list"
         r"|account/(wallet-balance|info)|order/(realtime|history)|execution/list|user/query-api)",
@@ -37,7 +38,8 @@ _GETS: Mapping[str, str] = MappingProxyType(
         r"|balance/funding-rate-list)|/future/trade/v1/order/(list|list-history|detail|trade-list)",
         "bitget": r"/api/v2/(public/time|spot/public/symbols|margin/currencies"
         r"|mix/market/(contracts|history-fund-rate)|mix/position/all-position"
-        r"|mix/account/(account|accounts|bill)|mix/order/(detail|orders-pending|orders-history|fills))",
+        r"|mix/account/(account|accounts|bill)"
+        r"|mix/order/(detail|orders-pending|orders-history|fills))",
         "kucoinfutures": r"/api/v3/margin/symbols|/api/v2/(position/getPositionMode"
         r"|position/getMarginMode|getCrossUserLeverage)|/api/v1/(timestamp|isolated/symbols"
         r"|hf/accounts/opened|contracts/active|contract/funding-rates|positions|account-overview"
