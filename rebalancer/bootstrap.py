@@ -18,6 +18,7 @@ from rebalancer.core.state import Desk
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import ConfigRefused
@@ -110,6 +111,7 @@ async def _wire(
     )
     recovered = await recover(store, history, desk, start)
     inbox = Inbox()
+    switch = KillSwitch(config.kill_switch) if control else None
     venues = _venues(config, desk, recovered, clock)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
 
@@ -133,11 +135,20 @@ async def _wire(
         venues=venues,
         watcher=Watcher(feed, *takers, inbox.put),
         open_orders=recovered.open_orders,
-        control=ControlServer(config.desk.control_socket, inbox, clock) if control else None,
+        control=_control(config, inbox, clock, switch),
+        kill_switch=switch,
         view_interval_seconds=config.desk.view_interval_ms / 1_000,
         on_alert=on_alert,
         publishers=[*paper, *publishers],
     )
+
+
+def _control(
+    config: Config, inbox: Inbox, clock: Clock, switch: KillSwitch | None
+) -> ControlServer | None:
+    if switch is None:
+        return None
+    return ControlServer(config.desk.control_socket, inbox, clock, switch)
 
 
 def _played(config: Config) -> list[History]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli import configuring, following, operating, planning, reading, states
+from rebalancer.cli import configuring, following, killing, operating, planning, reading, states
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
 
@@ -27,6 +27,7 @@ app.command()(planning.plan)
 app.command()(operating.rebalance)
 app.command()(states.halt)
 app.command()(states.resume)
+app.command()(killing.kill)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)

@@ -38,6 +38,10 @@ class DeskUnreachable(DeskError):
     """No desk answers on the control socket."""
 
 
+class DeskSilent(DeskUnreachable):
+    """Something listens on the control socket and says nothing."""
+
+
 def code_of(error: DeskError) -> Exit:
     """Return the exit code for `error`."""
     if isinstance(error, ConfigRefused | InputRefused):

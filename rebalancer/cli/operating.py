@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from rebalancer.cli.exits import DeskUnreachable, told
+from rebalancer.cli.exits import DeskSilent, DeskUnreachable, told
 from rebalancer.cli.options import AsJson, ConfigPath, Reason, load_config
 from rebalancer.cli.output import note, print_json
 from rebalancer.core.instant import parse_duration
@@ -83,15 +83,19 @@ def ask(config: Path | None, request: dict[str, str]) -> dict[str, Any]:
 
     Raises DeskUnreachable where none runs, CommandRefused with the desk's own sentence.
     """
-    path = load_config(config).desk.control_socket
+    return ask_at(load_config(config).desk.control_socket, request, ANSWER_SECONDS)
+
+
+def ask_at(path: Path, request: dict[str, str], seconds: float) -> dict[str, Any]:
+    """Do as `ask` does with the desk at `path`; each word of it may take `seconds`."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ANSWER_SECONDS)
+            connection.settimeout(seconds)
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode() + b"\n")
             line = connection.makefile("rb").readline()
-    except TimeoutError:
-        raise DeskUnreachable(f"the desk at {path} did not answer; look at its log") from None
+    except (TimeoutError, BlockingIOError):
+        raise DeskSilent(f"the desk at {path} did not answer; look at its log") from None
     except OSError:
         raise DeskUnreachable(
             f"no desk answers at {path}; start one with: rebalancer run"

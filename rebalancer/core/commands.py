@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rebalancer.core.actions import Severity
-from rebalancer.core.events import Commanded, CommandKind, ContractChanged
+from rebalancer.core.events import Commanded, CommandKind, ContractChanged, KillSwitchFound
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.opening import halt
 from rebalancer.core.records import CommandTaken, ScopeChanged, TradingChanged, TradingState
@@ -102,6 +102,13 @@ def on_contract_changed(work: Work, event: ContractChanged) -> None:
     known = work.state.scopes.get((Scope.CONTRACT, event.contract))
     if known is None or not known.halted:
         set_scope(work, Scope.CONTRACT, event.contract, TradingState.HALTED, event.reason)
+
+
+def on_kill_switch(work: Work, event: KillSwitchFound) -> None:
+    """Halt the desk; its resume is a second deliberate act after the switch is released."""
+    known = work.state.scopes.get((Scope.DESK, ""))
+    if known is None or not known.halted:
+        set_scope(work, Scope.DESK, "", TradingState.HALTED, f"kill switch: {event.reason}")
 
 
 def set_scope(work: Work, scope: Scope, name: str, state: TradingState, reason: str) -> None:

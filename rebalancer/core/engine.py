@@ -13,7 +13,7 @@ from typing import Any
 
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.arming import arm, next_alarm_ms
-from rebalancer.core.commands import on_command, on_contract_changed
+from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
@@ -21,6 +21,7 @@ from rebalancer.core.events import (
     Event,
     FillReported,
     FundingPaid,
+    KillSwitchFound,
     LiquidationReported,
     OrderReported,
     PositionsReported,
@@ -170,4 +171,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PositionsReported: on_positions,
     Commanded: on_command,
     ContractChanged: on_contract_changed,
+    KillSwitchFound: on_kill_switch,
 }

@@ -126,6 +126,14 @@ class ContractChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class KillSwitchFound:
+    """Somebody set the kill switch: nothing may leave any more."""
+
+    at_ms: int
+    reason: str
+
+
 Event = (
     PricesObserved
     | Woke
@@ -136,4 +144,5 @@ Event = (
     | PositionsReported
     | Commanded
     | ContractChanged
+    | KillSwitchFound
 )

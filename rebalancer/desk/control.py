@@ -22,6 +22,7 @@ from rebalancer.core.money import text
 from rebalancer.core.records import Record, RunOpened
 from rebalancer.core.scope import Scope
 from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
 
@@ -36,7 +37,9 @@ _NAMED_BY = {Scope.FUND: "fund"}
 class ControlServer:
     """Answers commands on `path` while the desk runs."""
 
-    def __init__(self, path: Path, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, inbox: Inbox, clock: Clock, kill_switch: KillSwitch | None = None
+    ) -> None:
         if len(os.fsencode(path)) > PATH_BYTES_MAX:
             raise ConfigRefused(
                 f"desk.control_socket: {path} is longer than {PATH_BYTES_MAX} bytes; "
@@ -45,6 +48,7 @@ class ControlServer:
         self._path = path
         self._inbox = inbox
         self._clock = clock
+        self._kill_switch = kill_switch
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -109,10 +113,20 @@ class ControlServer:
     async def _answer(self, line: bytes | None) -> dict[str, Any]:
         try:
             command = self._read(line)
+            self._refuse_while_killed(command)
             records = await self._inbox.command(command)
         except CommandRefused as refused:
             return {"ok": False, "error": str(refused)}
         return {"ok": True, "at_ms": command.at_ms, **summary(records)}
+
+    def _refuse_while_killed(self, command: Commanded) -> None:
+        if command.kind is CommandKind.HALT or self._kill_switch is None:
+            return
+        reason = self._kill_switch.reason()
+        if reason is not None:
+            raise CommandRefused(
+                f"the kill switch is set: {reason}; release it first: rebalancer kill --release"
+            )
 
     def _read(self, line: bytes | None) -> Commanded:
         if line is None:

@@ -11,13 +11,14 @@ from typing import Any
 import structlog
 
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import Event
+from rebalancer.core.events import Event, KillSwitchFound
 from rebalancer.core.instant import iso
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.executor import Executor
 from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.kill_switch import KillSwitch, watch_kill_switch
 from rebalancer.desk.loop import DeskLoop
 from rebalancer.desk.publisher import ViewSaver
 from rebalancer.desk.scheduler import Scheduler
@@ -47,6 +48,7 @@ class Daemon:
     view_interval_seconds: float = 5.0
     on_alert: Callable[[Alert], None] = lambda _alert: None
     publishers: list[Publisher] = field(default_factory=list)
+    kill_switch: KillSwitch | None = None
     #: whoever started the process and wants to know how it is
     manager: ServiceManager = field(default_factory=lambda: ServiceManager(None))
     loop: DeskLoop = field(init=False)
@@ -55,7 +57,9 @@ class Daemon:
     views: ViewSaver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.venues, self.emit, self.clock, self.on_alert)
+        self.executor = Executor(
+            self.venues, self.emit, self.clock, self.on_alert, self.kill_switch
+        )
         self.scheduler = Scheduler(self.inbox, self.clock)
         self.views = ViewSaver(self.state, self.store, self.clock, self.view_interval_seconds)
         self.loop = DeskLoop(
@@ -82,7 +86,8 @@ class Daemon:
             self.scheduler.start()
             if self.control is not None:
                 await self.control.start()
-            _log.info("ready", funds=len(self.state.funds))
+            switch = str(self.kill_switch.path) if self.kill_switch else None
+            _log.info("ready", funds=len(self.state.funds), kill_switch=switch)
             self.manager.tell("READY=1", f"STATUS={self.status()}")
             await self._work_until(stop)
         finally:
@@ -99,6 +104,8 @@ class Daemon:
 
     async def _reconcile(self) -> None:
         """Ask the venue about everything that is not settled, before anything new is decided."""
+        if self.kill_switch is not None and (reason := self.kill_switch.reason()) is not None:
+            self.emit(KillSwitchFound(self.clock.now_ms(), reason))
         for venue in self.venues.values():
             await venue.start(self.emit)
         for intent in self.open_orders:
@@ -120,6 +127,9 @@ class Daemon:
             asyncio.create_task(self.views.run(), name="views"),
             asyncio.create_task(stop.wait(), name="stop"),
         }
+        if self.kill_switch is not None:
+            looking = watch_kill_switch(self.kill_switch, self.emit, self.clock)
+            others.add(asyncio.create_task(looking, name="kill switch"))
         if self.manager.listens:
             others.add(asyncio.create_task(heart.run(), name="heart"))
         try:

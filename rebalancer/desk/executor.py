@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 import structlog
 
 from rebalancer.core.actions import Action, Alert, Severity, SubmitOrder
-from rebalancer.core.events import OrderReported
+from rebalancer.core.events import KillSwitchFound, OrderReported
 from rebalancer.core.order import OrderIntent, Outcome
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.ports import Clock, Emit, Submission, Venue
 
 _log = structlog.get_logger(__name__)
@@ -30,11 +31,13 @@ class Executor:
         emit: Emit,
         clock: Clock,
         tell: Callable[[Alert], None],
+        kill_switch: KillSwitch | None = None,
     ) -> None:
         self._venues = venues
         self._emit = emit
         self._clock = clock
         self._tell = tell
+        self._kill_switch = kill_switch
         self._last: dict[BookKey, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, int] = {}
@@ -55,7 +58,7 @@ class Executor:
                 orders.append(action.intent)
             elif not self._stopping:  # else the next start asks
                 self._start(self._ask(action.intent))
-        self._send([intent for intent in orders if not self._held_back(intent)])
+        self._send([each for each in orders if not (self._held_back(each) or self._killed(each))])
 
     async def stop(self, within_seconds: float) -> int:
         """Take no more orders and wait for what is on its way; return how many did not end."""
@@ -108,7 +111,7 @@ class Executor:
 
     async def _submit_after(self, before: asyncio.Task[None], intent: OrderIntent) -> None:
         await asyncio.wait({before})
-        if not self._held_back(intent):
+        if not (self._held_back(intent) or self._killed(intent)):
             await self._submit(intent, self._venues[intent.account].submit(intent))
 
     async def _submit(self, intent: OrderIntent, submission: Submission) -> None:
@@ -120,6 +123,18 @@ class Executor:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the venue may have the order
             self._unknown(intent, f"{type(error).__name__} while sending")
+
+    def _killed(self, intent: OrderIntent) -> bool:
+        """Whether the kill switch is set; then it is certain that the order never left."""
+        reason = self._kill_switch.reason() if self._kill_switch else None
+        if reason is None:
+            return False
+        now_ms = self._clock.now_ms()
+        # The halt goes first, or the rest of the run would be planned again.
+        self._emit(KillSwitchFound(now_ms, reason))
+        said = f"the kill switch is set: {reason}"
+        self._emit(OrderReported(now_ms, intent.client_order_id, Outcome.NEVER_SENT, reason=said))
+        return True
 
     def _unknown(self, intent: OrderIntent, reason: str) -> None:
         self._emit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
-from rebalancer.settings.values import without_password
+from rebalancer.settings.values import sqlite_file, without_password
 
 
 class Mode(StrEnum):
@@ -141,6 +142,13 @@ class Config:
     secrets: Mapping[str, Credentials] = field(default_factory=dict)
     #: by account, as the others
     at_venue: Mapping[str, AccountSettings] = field(default_factory=dict)
+
+    @property
+    def kill_switch(self) -> Path:
+        """The file that stops trading while it stands: beside the store, or beside the socket."""
+        file = sqlite_file(self.store_url)
+        beside = self.desk.control_socket if file is None else Path(os.path.realpath(file))
+        return beside.with_name(f"{beside.name}.killed")
 
     @property
     def store_url_shown(self) -> str:

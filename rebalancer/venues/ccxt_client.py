@@ -59,6 +59,8 @@ class CcxtClient:
         self._counters = counters
         self._credentials = Credentials.of(exchange)
         self.venue_id: str = exchange.id
+        #: asked right before a write leaves, after every wait: why it must not
+        self.barred: Callable[[], str | None] = lambda: None
         exchange.enableRateLimit = False
         exchange.fetch = self._fetch
         # A second send hidden inside ccxt would be a second order.
@@ -106,11 +108,15 @@ class CcxtClient:
         """Send the one request that `build(exchange)` makes, once, as soon as the limits let it.
 
         It is signed after the wait: a stamp that waited its turn may be too old for the venue.
-        Raises VenueUnavailable where ccxt itself refuses to build it: then nothing was sent.
+        Raises VenueUnavailable where ccxt refuses to build it or `barred` says why it must not
+        leave: then nothing was sent.
         """
         ticket = await self._limiter.enter(cost, urgent=True)
         try:
-            return await self._send(await self.sign(build))
+            request = await self.sign(build)
+            if (barred := self.barred()) is not None:
+                raise VenueUnavailable(barred)
+            return await self._send(request)
         finally:
             self._limiter.leave(ticket)
 

@@ -21,6 +21,7 @@ from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.recovery import Start, recover
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import StoreUnavailable
@@ -146,6 +147,7 @@ class World:
         *,
         publishers: Sequence[Publisher] = (),
         control: Path | None = None,
+        kill_switch: KillSwitch | None = None,
     ) -> Daemon:
         """Recover the desk from `store` and wire it, as bootstrap does."""
         history = await store.load()
@@ -157,7 +159,7 @@ class World:
             book.recover(history)
             venues[name] = WatchedVenue(book, self.clock, self.sent)
         inbox, feed = Inbox(), ScriptedFeed(self.clock, moments)
-        server = ControlServer(control, inbox, self.clock) if control else None
+        server = ControlServer(control, inbox, self.clock, kill_switch) if control else None
         feed.desk = Daemon(
             state=recovered.state,
             store=store,
@@ -169,6 +171,7 @@ class World:
             control=server,
             on_alert=self.alerts.append,
             publishers=[*venues.values(), *publishers],
+            kill_switch=kill_switch,
         )
         return feed.desk
 
