@@ -6,6 +6,7 @@ from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.methodology import COOLDOWN_MS
+from rebalancer.core.position import Holding
 from rebalancer.core.records import TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
@@ -27,7 +28,10 @@ def arm(state: DeskState, fund: FundState) -> None:
         keys = {(symbol, source) for symbol in config.symbols for source in sources}
         state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
         return
-    standing = Standing(config, fund.holding, fund.point, worth, not fund.drift_told)
+    holding, owed = fund.holding, fund.accrued(state.now_ms)
+    if owed:
+        holding = Holding(holding.cash - owed, holding.units)
+    standing = Standing(config, holding, fund.point, worth, not fund.drift_told)
     state.watch.arm(fund.name, quiet_ranges(standing))
 
 
@@ -42,6 +46,7 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
         return None
     offset_ms = fund.fund.nav_boundary_ms
     times = [(now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms + DAY_MS]
+    times += _money_times(fund, now_ms)
     rules, run = fund.fund.methodology, fund.run
     if run is not None and run.status is RunStatus.WORKING:
         times.append(run.next_slice_ms)
@@ -60,3 +65,13 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
     if rules.emergency and fund.last_emergency_ms is not None:
         times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
     return min((at_ms for at_ms in times if at_ms > now_ms), default=None)
+
+
+def _money_times(fund: FundState, now_ms: int) -> list[int]:
+    """Return the next times at which a fee is due or interest grows."""
+    times = []
+    if fund.fund.management_fee is not None:
+        times.append(fund.fund.management_fee.next_due_ms(now_ms))
+    if fund.cash_period is not None:
+        times.append((now_ms // DAY_MS + 1) * DAY_MS)  # interest is by days
+    return times

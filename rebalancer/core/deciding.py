@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from rebalancer.core import rules
 from rebalancer.core.actions import Severity
+from rebalancer.core.charging import charge_fees
+from rebalancer.core.flow import Flow
+from rebalancer.core.flowing import deal_flows, once_settled, open_flow_run
 from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.launching import launch
 from rebalancer.core.methodology import COOLED, Trigger
 from rebalancer.core.nav import Valuation
 from rebalancer.core.opening import NOTHING_DUE, RUN_WAITS, open_run, resume, say_none, wipe
 from rebalancer.core.records import FixedSettled, NavStruck, Settlement, TradingState
+from rebalancer.core.rules import flow
 from rebalancer.core.rules.fixed import missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
@@ -34,6 +38,8 @@ def decide(work: Work, fund: FundState) -> None:
         say_none(work, fund, "no price is known yet for every contract")
         return
     strike(work, fund, worth)
+    if fund.trading is not TradingState.WIPED:
+        worth = charge_fees(work, fund, worth)
     permission = work.state.permission(fund)
     if permission.halted:
         say_none(work, fund, permission.text)
@@ -47,7 +53,7 @@ def decide(work: Work, fund: FundState) -> None:
 
 def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
     """Carry out the first signal that may act; else resume what is incomplete, or say why not."""
-    view = view_of(work, fund, worth)
+    view = view_of(work, fund, once_settled(fund, worth))
     _warn_of_drift(work, fund, view)
     fired = rules.signals(view)
     firing = {signal.trigger for signal in fired}
@@ -61,7 +67,13 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
         elif waiting is None:
             waiting = problem
     if not resume(work, fund):
-        say_none(work, fund, waiting or (RUN_WAITS if fund.run else NOTHING_DUE))
+        say_none(work, fund, waiting or flow.waiting(view) or _idle(fund))
+
+
+def _idle(fund: FundState) -> str:
+    if fund.run is not None:
+        return RUN_WAITS
+    return NOTHING_DUE if fund.shares else "no shares are outstanding"
 
 
 def _warn_of_drift(work: Work, fund: FundState, view: FundView) -> None:
@@ -83,8 +95,20 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
         last_emergency_ms=fund.last_emergency_ms,
         fixed_after_ms=fixed_after_ms(fund),
         manual=fund.manual,
+        flows=_dealable(work, fund),
+        empty=not fund.shares,
         forced=work.forced,
     )
+
+
+def _dealable(work: Work, fund: FundState) -> tuple[Flow, ...]:
+    """Return the flows that wait, where nothing keeps the fund from trading all that it holds."""
+    if not fund.flows:
+        return ()
+    held = {**fund.fund.basket, **fund.holding.units}
+    permissions = (work.state.permission(fund, symbol).state for symbol in held)
+    free = all(state is TradingState.ACTIVE for state in permissions)
+    return tuple(fund.flows.values()) if free else ()
 
 
 def fixed_after_ms(fund: FundState) -> int | None:
@@ -135,8 +159,31 @@ def _act(
             )
         return False
     instants_ms = next((each.due_ms for each in fired if each.due_ms), ())
-    open_run(work, fund, worth, signal, instants_ms)
+    before = fund.shares
+    if not _deal(work, fund, worth, signal, fired):
+        if signal.trigger is Trigger.FLOW:
+            return False
+        open_run(work, fund, worth, signal, instants_ms)
+        return True
+    worth = work.worth(fund) or worth
+    scales = signal.trigger is Trigger.FLOW and fired[-1].trigger is Trigger.FLOW
+    if scales or not fund.shares:
+        open_flow_run(work, fund, worth, signal, before)
+    else:
+        open_run(work, fund, worth, signal, instants_ms)
     return True
+
+
+def _deal(
+    work: Work, fund: FundState, worth: Valuation, signal: Signal, fired: tuple[Signal, ...]
+) -> bool:
+    """Deal the flows that may join the run of `signal`; say whether there were any."""
+    flows = next((each for each in fired if each.trigger is Trigger.FLOW), None)
+    if flows is None or signal.trigger is Trigger.EMERGENCY:
+        return False
+    if _not_now(work, fund, worth, flows) is not None:
+        return False
+    return deal_flows(work, fund, worth, flow.ripe(view_of(work, fund, worth)))
 
 
 def settle_missed(work: Work, fund: FundState) -> None:
@@ -146,6 +193,10 @@ def settle_missed(work: Work, fund: FundState) -> None:
         return
     for due_ms in missed_instants(rule, after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
+        if not fund.shares:
+            reason = f"skipped: no shares were outstanding at {iso(due_ms)}"
+            work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, reason))
+            continue
         work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.MISSED, reason))
         work.alert(Severity.CRITICAL, "fixed_missed", fund.name, reason)
 
@@ -155,7 +206,7 @@ def strike(work: Work, fund: FundState, worth: Valuation) -> None:
     offset_ms = fund.fund.nav_boundary_ms
     boundary_ms = (work.now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms
     begun_ms = fund.launched_ms if fund.strike_ms is None else fund.strike_ms
-    if begun_ms is None or boundary_ms <= begun_ms:
+    if begun_ms is None or boundary_ms <= begun_ms or not fund.shares:
         return
     work.record(
         NavStruck(

@@ -20,13 +20,16 @@ from rebalancer.core.events import (
     ContractChanged,
     Event,
     FillReported,
+    FlowsRequested,
     FundingPaid,
     KillSwitchFound,
     LiquidationReported,
     OrderReported,
     PositionsReported,
     PricesObserved,
+    RateObserved,
 )
+from rebalancer.core.flowing import on_flows
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
@@ -36,7 +39,7 @@ from rebalancer.core.records import (
     FundingPosted,
     Record,
 )
-from rebalancer.core.state import DeskState
+from rebalancer.core.state import DeskState, RateQuote
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import ensure
@@ -62,6 +65,7 @@ def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
 
     Raises BrokenInvariant when a promise of the desk does not hold; then `state` is void.
     """
+    state.now_ms = event.at_ms
     crossed: set[str] = set()
     refused: dict[Key, str] = {}
     if isinstance(event, PricesObserved):
@@ -163,6 +167,12 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
         arm(work.state, work.state.funds[name])
 
 
+def _on_rate(work: Work, event: RateObserved) -> None:
+    before = work.state.rates.get(event.name)
+    if before is None or event.as_of_ms >= before.at_ms:
+        work.state.rates[event.name] = RateQuote(event.rate, event.as_of_ms)
+
+
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderReported: on_order,
     FillReported: on_fill,
@@ -172,4 +182,6 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     Commanded: on_command,
     ContractChanged: on_contract_changed,
     KillSwitchFound: on_kill_switch,
+    FlowsRequested: on_flows,
+    RateObserved: _on_rate,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.flow import Flow
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import Fill, Outcome, PositionSide
 from rebalancer.core.scope import Scope
@@ -134,6 +135,27 @@ class KillSwitchFound:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FlowsRequested:
+    """Subscriptions and redemptions: one, or a file of them, which is taken as a whole."""
+
+    at_ms: int
+    flows: tuple[Flow, ...]
+    #: id of the file, and SHA-256 of what it asks for; empty for a single request
+    batch: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RateObserved:
+    """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
+
+    at_ms: int
+    name: str
+    rate: Decimal
+    as_of_ms: int
+
+
 Event = (
     PricesObserved
     | Woke
@@ -145,4 +167,6 @@ Event = (
     | Commanded
     | ContractChanged
     | KillSwitchFound
+    | FlowsRequested
+    | RateObserved
 )

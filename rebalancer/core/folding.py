@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import ledger, records
+from rebalancer.core import capital_folding, ledger, records
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.methodology import Trigger
@@ -117,7 +117,8 @@ def _run_opened(state: DeskState, record: records.RunOpened) -> None:
     day_ms = record.at_ms // DAY_MS * DAY_MS
     if day_ms != fund.day_ms:
         fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
-    fund.day_runs += 1
+    if record.plan.trigger is not Trigger.FLOW:
+        fund.day_runs += 1  # holders decide how many flows there are
 
 
 def _run_moved(state: DeskState, record: records.RunMoved) -> None:
@@ -129,7 +130,8 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
     if record.status is RunStatus.WORKING:
         run.fruitless_rounds, run.next_slice_ms = 0, record.at_ms
         return
-    fund.last_run_ms = record.at_ms
+    if run.plan.trigger is not Trigger.FLOW or record.status is not RunStatus.DONE:
+        fund.last_run_ms = record.at_ms  # what a flow did delays no rule
     if run.plan.trigger is Trigger.EMERGENCY:
         fund.last_emergency_ms = record.at_ms
     if record.status in ENDED:
@@ -301,4 +303,5 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.ScopeChanged: _scope,
     records.NavStruck: _struck,
     records.CommandTaken: _command,
+    **capital_folding.HANDLERS,
 }

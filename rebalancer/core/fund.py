@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.cash_account import CashAccount
+from rebalancer.core.fees import ManagementFee
 from rebalancer.core.instant import HOUR_MS, SECOND_MS
 from rebalancer.core.methodology import Methodology
 from rebalancer.core.money import ONE, ZERO, number, positive, total
@@ -84,6 +86,10 @@ class Fund:
     formula_base: NavKind = NavKind.FORMULA
     execution: Execution = field(default_factory=Execution)
     limits: Limits = field(default_factory=Limits)
+    #: None: running the fund costs its holders nothing
+    management_fee: ManagementFee | None = None
+    #: None: borrowed cash costs nothing, and no index level is published
+    cash_account: CashAccount | None = None
     description: str = ""
     risk_statement: str = ""
 
@@ -101,6 +107,8 @@ class Fund:
         positive(self.initial_nav, f"{where}.initial_nav")
         positive(self.initial_shares, f"{where}.initial_shares")
         self.methodology.refuse_impossible(self.name, self.target_leverage)
+        if self.management_fee is not None:
+            self.management_fee.refuse_impossible(f"{where}.management_fee")
 
     @property
     def symbols(self) -> tuple[str, ...]:

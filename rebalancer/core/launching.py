@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rebalancer.core.charging import begin_cash_period, rate_missing
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import round_to_places
 from rebalancer.core.opening import NOTHING_DUE, open_run, say_none
@@ -30,6 +31,11 @@ def launch(work: Work, fund: FundState) -> None:
         fund.restless = True
         say_none(work, fund, "launch waits for a fresh price and a second opinion on it")
         return
+    missing = rate_missing(work, fund)
+    if missing is not None:
+        fund.restless = True
+        say_none(work, fund, missing)
+        return
     cash = config.initial_nav * config.initial_shares
     work.record(FundLaunched(work.now_ms, fund.name, config.account, config.initial_shares, cash))
     worth = work.worth(fund)
@@ -48,4 +54,5 @@ def launch(work: Work, fund: FundState) -> None:
     work.record(
         PointSet(work.now_ms, fund.name, config.initial_nav, worth.prices, config.target_leverage)
     )
+    begin_cash_period(work, fund)
     say_none(work, fund, NOTHING_DUE)

@@ -1,7 +1,8 @@
 """The ledger: which record moves what between which books. Every entry sums to zero.
 
 Books: `fund/NAME` (what the fund owns), `holders/NAME` (what was paid in), `venue/ACCOUNT` (the
-venue's side of every trade, fee and funding) and `desk` (the platform's own loss account). Assets:
+venue's side of every trade, fee and funding), `manager/NAME` (what running the fund earned),
+`lender/NAME` (who finances its cash account) and `desk` (the platform's own loss account). Assets:
 `cash` in the account's quote currency, and units of each contract by its symbol.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from rebalancer.core.capital import FinancingPosted, FlowDealt, ManagementFeeCharged
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.records import (
     Crossed,
@@ -115,6 +117,23 @@ def _covered(record: ShortfallCovered) -> Iterator[Posting]:
     yield Posting(DESK, CASH, -record.amount)
 
 
+def _fee_charged(record: ManagementFeeCharged) -> Iterator[Posting]:
+    yield Posting(fund_book(record.fund), CASH, -record.amount)
+    yield Posting(f"manager/{record.fund}", CASH, record.amount)
+
+
+def _flow_dealt(record: FlowDealt) -> Iterator[Posting]:
+    yield Posting(fund_book(record.fund), CASH, record.cash)
+    yield Posting(f"manager/{record.fund}", CASH, record.fee)
+    yield Posting(f"holders/{record.fund}", CASH, -(record.cash + record.fee))
+
+
+def _financing(record: FinancingPosted) -> Iterator[Posting]:
+    yield Posting(fund_book(record.fund), CASH, -(record.financing + record.coupon))
+    yield Posting(f"lender/{record.fund}", CASH, record.financing)
+    yield Posting(f"holders/{record.fund}", CASH, record.coupon)
+
+
 _WRITERS: dict[type[Record], Callable[[Any], Iterator[Posting]]] = {
     FundLaunched: _launched,
     PositionsAdopted: _adopted,
@@ -122,4 +141,7 @@ _WRITERS: dict[type[Record], Callable[[Any], Iterator[Posting]]] = {
     Traded: _traded,
     FundingPosted: _funding,
     ShortfallCovered: _covered,
+    ManagementFeeCharged: _fee_charged,
+    FlowDealt: _flow_dealt,
+    FinancingPosted: _financing,
 }

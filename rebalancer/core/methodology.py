@@ -6,10 +6,11 @@ what can be refused before any price is known (spec section 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.flow import FlowRule
 from rebalancer.core.instant import DAY_MS, HOUR_MS, SECOND_MS
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.errors import ConfigRefused
@@ -27,6 +28,7 @@ class Trigger(StrEnum):
     LEVERAGE_CAP = "leverage_cap"
     PRICE_MOVE = "price_move"
     FIXED = "fixed"
+    FLOW = "flow"
     MANUAL = "manual"
     LAUNCH = "launch"
     NONE = "none"
@@ -155,6 +157,7 @@ class Methodology:
     price_move: PriceMove | None = None
     leverage_cap: LeverageCap | None = None
     emergency: Emergency | None = None
+    flow: FlowRule | None = field(default_factory=FlowRule)
     manual: bool = True
 
     def refuse_impossible(self, fund: str, target_leverage: Decimal) -> None:
@@ -170,6 +173,8 @@ class Methodology:
                 f"{where}.leverage_cap.upper: {self.leverage_cap.upper} must be above the target "
                 f"leverage of {magnitude}, or the fund would rebalance without end"
             )
+        if self.flow:
+            self.flow.refuse_impossible(f"{where}.flow")
         if self.emergency:
             self._refuse_emergency(where, self.emergency, target_leverage)
 

@@ -63,12 +63,17 @@ class ValueInputs:
     point: Point | None
     initial_nav: Decimal
     wiped: bool
+    #: what the cash account owes and the ledger does not show yet, in quote currency
+    accrued: Decimal = ZERO
 
 
 def value(inputs: ValueInputs, marks: Prices, prices: Prices) -> Valuation:
-    """Value a fund with shares above zero at `marks` (its account) and `prices` (its source)."""
+    """Value a fund at `marks` (its account) and `prices` (its source).
+
+    Nobody owns an empty fund: its shares would be issued at the formula NAV.
+    """
     exposure = inputs.holding.exposure(marks)
-    equity = inputs.holding.cash + exposure
+    equity = inputs.holding.cash + exposure - inputs.accrued
     move, formula = ZERO, inputs.initial_nav
     if inputs.point is not None:
         move = basket_move(inputs.basket, inputs.point, prices)
@@ -78,7 +83,7 @@ def value(inputs: ValueInputs, marks: Prices, prices: Prices) -> Valuation:
         prices=prices,
         exposure=exposure,
         equity=equity,
-        nav=equity / inputs.shares,
+        nav=equity / inputs.shares if inputs.shares else formula,
         move=move,
         formula_nav=ZERO if inputs.wiped else formula,
         leverage=leverage(exposure, equity) if equity > 0 else None,

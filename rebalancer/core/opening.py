@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
@@ -35,24 +36,49 @@ def open_run(
     work: Work, fund: FundState, worth: Valuation, signal: Signal, due_ms: tuple[int, ...] = ()
 ) -> None:
     """Freeze a target and open a run to it; a breached limit halts the fund instead."""
-    wiped = signal.trigger is Trigger.GAP
-    aim = ZERO if wiped else fund.fund.target_leverage
+    leverage = ZERO if signal.trigger is Trigger.GAP else fund.fund.target_leverage
+    open_run_to(work, fund, worth, signal, aim_at(fund, worth, leverage, due_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where a run goes, and the fixed instants that it satisfies."""
+
+    #: signed; zero flattens
+    leverage: Decimal
+    #: signed base coins by contract
+    targets: Mapping[str, Decimal]
+    due_ms: tuple[int, ...] = ()
+    sets_point: bool = True
+
+
+def aim_at(
+    fund: FundState, worth: Valuation, leverage: Decimal, due_ms: tuple[int, ...] = ()
+) -> Aim:
+    """Return the units that give the fund this signed leverage at the present marks."""
     size = worth.equity
     if fund.fund.size_from is NavKind.FORMULA:
         size = worth.formula_nav * fund.shares
     targets = dict.fromkeys(fund.holding.units, ZERO)
-    if not wiped:
-        targets |= target_units(aim, size, fund.fund.basket, worth.marks)
+    if leverage:
+        targets |= target_units(leverage, size, fund.fund.basket, worth.marks)
+    return Aim(leverage, targets, due_ms)
+
+
+def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, aim: Aim) -> None:
+    """Open a run to `aim`; a breached limit halts the fund instead, unless it is to be ended."""
+    unchecked = signal.trigger in (Trigger.GAP, Trigger.FLOW)
+    targets, due_ms = aim.targets, aim.due_ms
     deltas = {
         symbol: units - fund.holding.units.get(symbol, ZERO) - working_units(work, fund, symbol)
         for symbol, units in targets.items()
     }
     notional = total(abs(units) * worth.marks[symbol] for symbol, units in deltas.items())
-    blocked = None if wiped else _blocked(work, fund, deltas)
+    blocked = None if signal.trigger is Trigger.GAP else _blocked(work, fund, deltas)
     if blocked is not None:
         say_none(work, fund, blocked)
         return
-    refused = None if wiped else check_run(fund.fund, runs_today(work, fund), notional)
+    refused = None if unchecked else check_run(fund.fund, runs_today(work, fund), notional)
     if refused is not None:
         halt(work, fund, refused.reason)
         return
@@ -71,7 +97,7 @@ def open_run(
                 fund=fund.name,
                 trigger=signal.trigger,
                 reason=signal.reason,
-                target_leverage=aim,
+                target_leverage=aim.leverage,
                 target_units=targets,
                 delta_units=deltas,
                 marks=worth.marks,
@@ -81,6 +107,7 @@ def open_run(
                 leverage=worth.leverage,
                 due_ms=due_ms,
                 opened_ms=work.now_ms,
+                sets_point=aim.sets_point,
             ),
         )
     )

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
+from rebalancer.core.record import Record
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.scope import Scope
 
@@ -37,18 +39,6 @@ class Settlement(StrEnum):
     RUN = "run"
     SKIPPED = "skipped"
     MISSED = "missed"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A fact; `at_ms` is the time of the event that led to it."""
-
-    at_ms: int
-
-    @property
-    def key(self) -> str | None:
-        """What may exist only once, or None."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,4 +310,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     ScopeChanged,
     NavStruck,
     CommandTaken,
+    *CAPITAL_RECORDS,
 )

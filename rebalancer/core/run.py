@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO
+from rebalancer.core.money import ONE, ZERO
 from rebalancer.errors import ensure
 
 
@@ -59,6 +59,8 @@ class RunPlan:
     #: the fixed instants that this run satisfies
     due_ms: tuple[int, ...]
     opened_ms: int
+    #: whether its end is a rebalancing point; a flow that keeps the leverage is none
+    sets_point: bool = True
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class Run:
     ordered_notional: Decimal = ZERO
     #: fees and slippage paid, in quote currency
     cost: Decimal = ZERO
+    #: what fees and merges did meanwhile to the base NAV that the run will set
+    base_scale: Decimal = ONE
     #: the next child order may leave at this time
     next_slice_ms: int = 0
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.contract import Contract
+from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Account, Fund, PriceSource
 from rebalancer.core.market import Market, Suspicion
 from rebalancer.core.methodology import Trigger
@@ -14,7 +16,7 @@ from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point, Valuation, ValueInputs, value
 from rebalancer.core.order import Order, PositionSide
 from rebalancer.core.permission import Permission, strictest
-from rebalancer.core.position import Holding
+from rebalancer.core.position import Holding, Prices
 from rebalancer.core.records import TradeKey, TradingState
 from rebalancer.core.run import Run
 from rebalancer.core.scope import Scope
@@ -32,6 +34,8 @@ class Desk:
     funds: Mapping[str, Fund]
     accounts: Mapping[str, Account]
     contracts: Mapping[str, Contract]
+    #: how old a reference rate may be, in milliseconds, by the name of its source
+    rates: Mapping[str, int] = field(default_factory=dict)
     #: funds take their first exposure at the first price, at no cost (a replay of history)
     free_launch: bool = False
 
@@ -44,6 +48,8 @@ class Costs:
     slippage: Decimal = ZERO
     funding: Decimal = ZERO
     management_fee: Decimal = ZERO
+    #: of the cash account; negative: earned
+    financing: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -65,6 +71,13 @@ class FundState:
     #: the newest fixed instant that was settled
     fixed_settled_ms: int | None = None
     strike_ms: int | None = None
+    #: the newest instant at which the management fee was taken
+    fee_ms: int | None = None
+    #: flows that wait to be dealt, and all that were ever taken, by the holder's key
+    flows: dict[str, Flow] = field(default_factory=dict)
+    flow_keys: dict[str, Flow] = field(default_factory=dict)
+    #: of the cash account, since the last rebalance
+    cash_period: CashPeriod | None = None
     #: reason of an operator's rebalance command that no run has taken up yet
     manual: str | None = None
     costs: Costs = field(default_factory=Costs)
@@ -86,9 +99,8 @@ class FundState:
         """The fund's name."""
         return self.fund.name
 
-    @property
-    def inputs(self) -> ValueInputs:
-        """What a valuation needs; the fund must be launched."""
+    def inputs(self, now_ms: int) -> ValueInputs:
+        """Return what a valuation at `now_ms` needs; the fund must be launched."""
         return ValueInputs(
             basket=self.fund.basket,
             shares=self.shares,
@@ -96,7 +108,20 @@ class FundState:
             point=self.point,
             initial_nav=self.fund.initial_nav,
             wiped=self.trading is TradingState.WIPED,
+            accrued=self.accrued(now_ms),
         )
+
+    def accrued(self, now_ms: int) -> Decimal:
+        """Return what the cash account owes at `now_ms` and the ledger does not show yet."""
+        terms, period = self.fund.cash_account, self.cash_period
+        return ZERO if terms is None or period is None else accrued(terms, period, now_ms)
+
+    def index_level(self, prices: Prices, now_ms: int) -> Decimal | None:
+        """Return the cash-account index level; None where the fund publishes none."""
+        terms, period = self.fund.cash_account, self.cash_period
+        if terms is None or period is None:
+            return None
+        return index_level(terms, period, prices, now_ms)
 
 
 @dataclass(slots=True)
@@ -118,6 +143,14 @@ class AccountState:
     def position(self, contract: str) -> Decimal:
         """Return the net position in `contract`, in signed base coins."""
         return total(self.books.get((contract, side), ZERO) for side in PositionSide)
+
+
+@dataclass(frozen=True, slots=True)
+class RateQuote:
+    """The newest reference rate of one source: a share per year, as of `at_ms`."""
+
+    rate: Decimal
+    at_ms: int
 
 
 @dataclass(slots=True)
@@ -143,6 +176,12 @@ class DeskState:
     seen_trades: set[TradeKey] = field(default_factory=set)
     #: what is not active of the desk, its accounts and contracts
     scopes: dict[tuple[Scope, str], Permission] = field(default_factory=dict)
+    #: files of flows by batch id: the digest of what each asked for
+    batches: dict[str, str] = field(default_factory=dict)
+    #: volatile: reference rates by the name of their source
+    rates: dict[str, RateQuote] = field(default_factory=dict)
+    #: volatile: the time of the newest event, up to which a cash account has accrued
+    now_ms: int = 0
 
     @classmethod
     def fresh(cls, desk: Desk) -> DeskState:
@@ -174,7 +213,9 @@ class DeskState:
             if mark is None or price is None:
                 return None
             marks[symbol], prices[symbol] = mark, price
-        worth = value(fund.inputs, marks, prices)
+        worth = value(fund.inputs(self.now_ms), marks, prices)
+        if not fund.shares:
+            return worth
         gap = worth.nav * fund.shares - worth.equity
         ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
         return worth

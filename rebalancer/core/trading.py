@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity, SubmitOrder
+from rebalancer.core.charging import begin_cash_period
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.limits import Part, Refused, check_account, check_exposure, check_part
 from rebalancer.core.methodology import Trigger
@@ -271,7 +272,15 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
         if worth is not None and worth.equity < 0:
             work.record(ShortfallCovered(work.now_ms, fund.name, fund.fund.account, -worth.equity))
         return
-    nav = plan.base_nav
+    if not fund.shares:
+        # Its last holder was paid at the dealing NAV: what selling made of it is the desk's.
+        if worth is not None and worth.equity:
+            work.record(ShortfallCovered(work.now_ms, fund.name, fund.fund.account, -worth.equity))
+        return
+    if not plan.sets_point:
+        return
+    nav = plan.base_nav * run.base_scale
     if fund.fund.formula_base == "account" and worth is not None:
         nav = worth.nav
     work.record(PointSet(work.now_ms, fund.name, nav, plan.base_prices, plan.target_leverage))
+    begin_cash_period(work, fund)

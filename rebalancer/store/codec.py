@@ -32,8 +32,15 @@ def _command_with_scope(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"name": name, "scope": "fund"}
 
 
+def _with_sets_point(raw: dict[str, Any]) -> dict[str, Any]:
+    return raw | {"plan": raw["plan"] | {"sets_point": True}}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
-UPGRADERS: Mapping[str, Sequence[Upgrade]] = {"CommandTaken": (_command_with_scope,)}
+UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
+    "CommandTaken": (_command_with_scope,),
+    "RunOpened": (_with_sets_point,),
+}
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.
 MAX_POWER = 1_000

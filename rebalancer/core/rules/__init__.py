@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebalancer.core.rules import emergency, fixed, gap, leverage_cap, manual, price_move
+from rebalancer.core.rules import emergency, fixed, flow, gap, leverage_cap, manual, price_move
 from rebalancer.core.rules.view import FundView, Rule, Signal
 
 RULES: tuple[Rule, ...] = (
@@ -11,24 +11,27 @@ RULES: tuple[Rule, ...] = (
     leverage_cap.check,
     price_move.check,
     fixed.check,
+    flow.check,
     manual.check,
 )
 
 
 def signals(view: FundView) -> tuple[Signal, ...]:
     """Return what fires, in order of precedence. A forced trigger is preceded by the gap rule."""
+    flow_signal = flow.check(view)
+    if view.empty:
+        return () if flow_signal is None else (flow_signal,)
     if view.forced is not None:
         gap_signal = gap.check(view)
         if gap_signal is not None:
             return (gap_signal,)
         fixed_signal = fixed.check(view)
-        return (
-            Signal(
-                trigger=view.forced,
-                reason=f"forced: {view.forced}",
-                due_ms=fixed_signal.due_ms if fixed_signal else (),
-            ),
+        forced = Signal(
+            trigger=view.forced,
+            reason=f"forced: {view.forced}",
+            due_ms=fixed_signal.due_ms if fixed_signal else (),
         )
+        return (forced,) if flow_signal is None else (forced, flow_signal)
     fired = (rule(view) for rule in RULES)
     return tuple(signal for signal in fired if signal is not None)
 

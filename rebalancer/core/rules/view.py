@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.nav import Point, Valuation
@@ -26,6 +27,10 @@ class FundView:
     fixed_after_ms: int | None
     #: reason of a rebalance command that waits
     manual: str | None = None
+    #: flows that wait to be dealt
+    flows: tuple[Flow, ...] = ()
+    #: nobody owns the fund: nothing but a flow can be due
+    empty: bool = False
     #: a snapshot may force a run of this trigger
     forced: Trigger | None = None
 

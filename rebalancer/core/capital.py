@@ -1,0 +1,120 @@
+"""Records about capital: flows, fees, financing. See `core/records.py` for what a record is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementFeeCharged(Record):
+    """The manager took the fee of one instant; exactly one of these exists for each."""
+
+    fund: str
+    due_ms: int
+    #: share of equity, by which the formula NAV falls too
+    share: Decimal
+    equity: Decimal
+    #: quote currency
+    amount: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"fee/{self.fund}/{self.due_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTaken(Record):
+    """A subscription or redemption was taken; it is dealt or refused later, or at once."""
+
+    flow: Flow
+    #: the file it came in; empty for a single command
+    batch: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"flow/{self.flow.fund}/{self.flow.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTaken(Record):
+    """A file of flows was taken, all of it."""
+
+    batch: str
+    #: SHA-256 of what it asked for
+    digest: str
+    count: int
+
+    @property
+    def key(self) -> str:
+        return f"batch/{self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDealt(Record):
+    """Shares were issued or taken back at a NAV; shares and cash are signed, into the fund."""
+
+    fund: str
+    #: the flow's own key
+    flow: str
+    kind: FlowKind
+    nav: Decimal
+    shares: Decimal
+    cash: Decimal
+    #: to the manager: on top of the cash of a subscription, out of that of a redemption
+    fee: Decimal
+    shares_after: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"dealt/{self.fund}/{self.flow}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRefused(Record):
+    """A flow that was taken could not be dealt; nothing moved."""
+
+    fund: str
+    flow: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"dealt/{self.fund}/{self.flow}"
+
+
+@dataclass(frozen=True, slots=True)
+class CashPeriodBegun(Record):
+    """A rebalance fixed the terms of a cash account until the next one; see `CashPeriod`."""
+
+    fund: str
+    reference: Decimal
+    level: Decimal
+    borrowed: Decimal
+    equity: Decimal
+    units: Mapping[str, Decimal]
+    prices: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class FinancingPosted(Record):
+    """What a cash account cost (negative: earned) and paid out since it was last posted."""
+
+    fund: str
+    financing: Decimal
+    coupon: Decimal
+
+
+CAPITAL_RECORDS: tuple[type[Record], ...] = (
+    ManagementFeeCharged,
+    FlowTaken,
+    BatchTaken,
+    FlowDealt,
+    FlowRefused,
+    CashPeriodBegun,
+    FinancingPosted,
+)

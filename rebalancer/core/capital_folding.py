@@ -1,0 +1,102 @@
+"""How the records about capital change the state of the desk; `core/folding.py` calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rebalancer.core import capital
+from rebalancer.core.cash_account import CashPeriod
+from rebalancer.core.money import ONE
+from rebalancer.core.record import Record
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.errors import ensure
+
+
+def _fund(state: DeskState, name: str) -> FundState:
+    found = state.funds.get(name)
+    ensure(found is not None, f"a record names the fund {name}, which is not configured")
+    assert found is not None  # noqa: S101 - for the type checker; ensured above
+    return found
+
+
+def _fee_charged(state: DeskState, record: capital.ManagementFeeCharged) -> None:
+    fund = _fund(state, record.fund)
+    ensure(
+        fund.fee_ms is None or record.due_ms > fund.fee_ms,
+        f"the management fee of {record.fund} at {record.due_ms} is charged twice",
+    )
+    fund.fee_ms = record.due_ms
+    fund.costs.management_fee += record.amount
+    scale_formula(fund, ONE - record.share)
+
+
+def scale_formula(fund: FundState, factor: Any) -> None:
+    """Multiply S_k, also the one that a run under way will set."""
+    if fund.point is not None:
+        fund.point = replace(fund.point, nav=fund.point.nav * factor)
+    if fund.run is not None:
+        fund.run.base_scale *= factor
+
+
+def _flow_taken(state: DeskState, record: capital.FlowTaken) -> None:
+    flow = record.flow
+    fund = _fund(state, flow.fund)
+    ensure(flow.key not in fund.flow_keys, f"the flow {flow.key} of {flow.fund} is taken twice")
+    fund.flow_keys[flow.key] = flow
+    fund.flows[flow.key] = flow
+
+
+def _batch_taken(state: DeskState, record: capital.BatchTaken) -> None:
+    state.batches[record.batch] = record.digest
+
+
+def _flow_dealt(state: DeskState, record: capital.FlowDealt) -> None:
+    fund = _fund(state, record.fund)
+    before = fund.shares
+    ensure(record.flow in fund.flows, f"the flow {record.flow} of {record.fund} does not wait")
+    ensure(before + record.shares == record.shares_after >= 0, "shares before and after do not fit")
+    del fund.flows[record.flow]
+    fund.shares = record.shares_after
+    if fund.cash_period is not None and before and fund.shares:
+        fund.cash_period = fund.cash_period.scaled(fund.shares, before)
+    if not before:
+        # The instants of an empty fund cost nobody anything.
+        fund.fee_ms = record.at_ms
+
+
+def _flow_refused(state: DeskState, record: capital.FlowRefused) -> None:
+    _fund(state, record.fund).flows.pop(record.flow, None)
+
+
+def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:
+    _fund(state, record.fund).cash_period = CashPeriod(
+        at_ms=record.at_ms,
+        reference=record.reference,
+        level=record.level,
+        borrowed=record.borrowed,
+        equity=record.equity,
+        units=record.units,
+        prices=record.prices,
+        posted_ms=record.at_ms,
+    )
+
+
+def _financing_posted(state: DeskState, record: capital.FinancingPosted) -> None:
+    fund = _fund(state, record.fund)
+    ensure(fund.cash_period is not None, f"{record.fund} has no cash account to post to")
+    if fund.cash_period is not None:
+        fund.cash_period = replace(fund.cash_period, posted_ms=record.at_ms)
+    fund.costs.financing += record.financing
+
+
+HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
+    capital.ManagementFeeCharged: _fee_charged,
+    capital.FlowTaken: _flow_taken,
+    capital.BatchTaken: _batch_taken,
+    capital.FlowDealt: _flow_dealt,
+    capital.FlowRefused: _flow_refused,
+    capital.CashPeriodBegun: _period_begun,
+    capital.FinancingPosted: _financing_posted,
+}

@@ -1,0 +1,105 @@
+"""What time costs a fund: the management fee at its instants, and its cash account."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.capital import CashPeriodBegun, FinancingPosted, ManagementFeeCharged
+from rebalancer.core.cash_account import CashAccount, financing
+from rebalancer.core.instant import duration
+from rebalancer.core.money import round_to_places
+from rebalancer.core.nav import Valuation
+from rebalancer.core.state import FundState
+from rebalancer.core.trust import fresh
+from rebalancer.core.work import Work
+
+
+def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
+    """Take the management fee of every instant that has passed; return what the fund is worth then.
+
+    The equity of a missed instant is not known any more: what it takes is taken from the present
+    one. Nobody pays for a fund without shares.
+    """
+    fee = fund.fund.management_fee
+    begun_ms = fund.launched_ms if fund.fee_ms is None else fund.fee_ms
+    if fee is None or begun_ms is None or not fund.shares:
+        return worth
+    due = fee.due_between(begun_ms, work.now_ms)
+    if not due:
+        return worth
+    if not fresh(work, fund, for_fixed=False):
+        fund.restless = True
+        return worth
+    for due_ms in due:
+        if worth.equity <= 0:
+            break  # the gap rule's business
+        amount = fee.charge(worth.equity)
+        work.record(
+            ManagementFeeCharged(work.now_ms, fund.name, due_ms, fee.share, worth.equity, amount)
+        )
+        worth = work.worth(fund) or worth
+    return worth
+
+
+def post_financing(work: Work, fund: FundState) -> None:
+    """Post what the cash account has cost since it was last posted."""
+    terms, period = fund.fund.cash_account, fund.cash_period
+    if terms is None or period is None or work.now_ms <= period.posted_ms:
+        return
+    span = (period.posted_ms, work.now_ms)
+    cost = round_to_places(financing(terms, period, *span))
+    # Rounded as one amount, as it was shown: what is posted is what had accrued.
+    paid = fund.accrued(work.now_ms) - cost
+    if cost or paid:
+        work.record(FinancingPosted(work.now_ms, fund.name, cost, paid))
+
+
+def begin_cash_period(work: Work, fund: FundState) -> None:
+    """Close the period of the cash account at a rebalancing point and fix the terms of the next."""
+    terms = fund.fund.cash_account
+    worth = work.worth(fund)
+    if terms is None or worth is None or worth.equity <= 0:
+        return
+    level = fund.index_level(worth.prices, work.now_ms)
+    post_financing(work, fund)
+    reference = _reference(work, fund, terms)
+    if reference is None:
+        return
+    work.record(
+        CashPeriodBegun(
+            at_ms=work.now_ms,
+            fund=fund.name,
+            reference=reference,
+            level=fund.fund.initial_nav if level is None else level,
+            borrowed=-fund.holding.cash,
+            equity=fund.holding.equity(worth.marks),
+            units=dict(fund.holding.units),
+            prices=worth.prices,
+        )
+    )
+
+
+def _reference(work: Work, fund: FundState, terms: CashAccount) -> Decimal | None:
+    """Return the reference rate of a period that begins now; the last one where it is too old."""
+    if isinstance(terms.reference, Decimal):
+        return terms.reference
+    name = terms.reference
+    quote, limit_ms = work.state.rates.get(name), work.state.desk.rates[name]
+    if quote is not None and work.now_ms - quote.at_ms <= limit_ms:
+        return quote.rate
+    last = fund.cash_period
+    age = "is not known" if quote is None else f"is {duration(work.now_ms - quote.at_ms)} old"
+    kept = "the period before" if quote is None else "that rate"
+    work.alert(Severity.WARNING, "rate_stale", fund.name, f"the rate {name} {age}; {kept} counts")
+    if quote is not None:
+        return quote.rate
+    return None if last is None else last.reference
+
+
+def rate_missing(work: Work, fund: FundState) -> str | None:
+    """Say which reference rate the fund cannot start without."""
+    terms = fund.fund.cash_account
+    if terms is None or isinstance(terms.reference, Decimal) or terms.reference in work.state.rates:
+        return None
+    return f"launch waits for the reference rate {terms.reference}"

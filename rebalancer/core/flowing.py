@@ -1,0 +1,208 @@
+"""Takes flows, deals them, and opens the run that keeps the fund's leverage (spec section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from decimal import Decimal
+
+from rebalancer.core.capital import BatchTaken, FlowDealt, FlowRefused, FlowTaken
+from rebalancer.core.charging import post_financing
+from rebalancer.core.events import FlowsRequested
+from rebalancer.core.flow import (
+    SHARE_PLACES,
+    Deal,
+    Flow,
+    FlowKind,
+    FlowRule,
+    OnBusy,
+    Register,
+    beyond_limits,
+    price,
+)
+from rebalancer.core.instant import iso
+from rebalancer.core.limits import check_run
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ZERO, total
+from rebalancer.core.nav import Valuation
+from rebalancer.core.opening import Aim, aim_at, open_run_to
+from rebalancer.core.position import Prices, leverage
+from rebalancer.core.records import TradingState
+from rebalancer.core.rules.flow import closed_until_ms
+from rebalancer.core.rules.view import Signal
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.work import Work
+from rebalancer.errors import CommandRefused
+
+
+def on_flows(work: Work, event: FlowsRequested) -> None:
+    """Take one request, or a file of them: all or none. What was taken before changes nothing."""
+    news = new_flows(work.state, event)
+    if event.batch and event.batch not in work.state.batches:
+        work.record(BatchTaken(work.now_ms, event.batch, event.digest, len(event.flows)))
+    for flow in news:
+        work.record(FlowTaken(work.now_ms, flow, event.batch))
+        work.due.add(flow.fund)
+
+
+def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
+    """Return the flows that were not taken before; raise CommandRefused for what cannot be."""
+    known = state.batches.get(event.batch) if event.batch else None
+    if known is not None:
+        if known != event.digest:
+            raise CommandRefused(
+                f"batch {event.batch} was taken before with other flows; give a new batch another "
+                "id"
+            )
+        return ()
+    news: list[Flow] = []
+    for flow in event.flows:
+        fund = _open_fund(state, flow)
+        before = fund.flow_keys.get(flow.key)
+        if before is None:
+            _refuse_flow(fund, flow, event.at_ms, news)
+            news.append(flow)
+        elif not before.same_as(flow):
+            raise CommandRefused(
+                f"{flow.fund}: the key {flow.key} was used for {before.words}; "
+                "a new request needs a key of its own"
+            )
+    return tuple(news)
+
+
+def _open_fund(state: DeskState, flow: Flow) -> FundState:
+    fund = state.funds.get(flow.fund)
+    if fund is None:
+        known = ", ".join(state.funds)
+        raise CommandRefused(f"there is no fund {flow.fund}; the desk runs {known}")
+    return fund
+
+
+def _refuse_flow(fund: FundState, flow: Flow, now_ms: int, batch: Collection[Flow]) -> None:
+    """Raise CommandRefused with the reason when `flow` cannot be taken now."""
+    name, rule = fund.name, fund.fund.methodology.flow
+    if rule is None:
+        raise CommandRefused(f"{name} takes no flows: funds.{name}.rules.flow is switched off")
+    if fund.launched_ms is None:
+        raise CommandRefused(f"{name} is not launched yet: it waits for its first price")
+    if fund.trading is not TradingState.ACTIVE:
+        raise CommandRefused(f"{name} is {fund.trading}: {fund.trading_reason}")
+    if flow.kind is FlowKind.SUBSCRIBE:
+        problem = beyond_limits(flow.amount, rule)
+        if problem is not None:
+            raise CommandRefused(f"{name}: {flow.words}: {problem}")
+    else:
+        _refuse_redemption(fund, flow, batch)
+    busy = _busy(fund, rule, now_ms)
+    if busy is not None and rule.on_busy is OnBusy.REFUSE:
+        raise CommandRefused(f'{name}: {busy}; try again later (on_busy = "queue" would wait)')
+
+
+def _refuse_redemption(fund: FundState, flow: Flow, batch: Collection[Flow]) -> None:
+    if flow.amount % SHARE_PLACES:
+        raise CommandRefused(f"{fund.name}: shares have 8 decimals, {flow.amount:f} has more")
+    waiting = total(
+        each.amount
+        for each in (*fund.flows.values(), *batch)
+        if each.fund == fund.name and each.kind is FlowKind.REDEEM
+    )
+    free = fund.shares - waiting
+    if flow.amount > free:
+        told = f", {waiting.normalize():f} of them are being redeemed" if waiting else ""
+        raise CommandRefused(
+            f"{fund.name}: {fund.shares.normalize():f} shares are outstanding{told}; "
+            f"{flow.amount.normalize():f} cannot be redeemed"
+        )
+
+
+def _busy(fund: FundState, rule: FlowRule, now_ms: int) -> str | None:
+    """Say why the fund cannot deal now."""
+    if fund.run is not None:
+        return f"a {fund.run.plan.trigger} run is under way"
+    fixed = fund.fund.methodology.fixed
+    if fixed is None or not rule.cutoff_ms:
+        return None
+    closed_ms = closed_until_ms(fixed, rule.cutoff_ms, now_ms)
+    return None if closed_ms is None else f"flows are shut until the run of {iso(closed_ms)}"
+
+
+def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[Flow]) -> bool:
+    """Deal `flows` at one NAV, in the order in which they came; say whether any was."""
+    rule = fund.fund.methodology.flow
+    if rule is None:
+        return False
+    post_financing(work, fund)
+    owed = ZERO
+    if fund.fund.management_fee is not None and fund.shares:
+        owed = fund.fund.management_fee.accrued(worth.equity, work.now_ms)
+    register = Register(
+        equity=worth.equity - owed,
+        shares=fund.shares,
+        outstanding=fund.shares,
+        empty_nav=worth.formula_nav or fund.fund.initial_nav,
+    )
+    dealt = False
+    for flow in flows:
+        register = replace(register, outstanding=fund.shares)
+        found = price(flow, rule, register)
+        if isinstance(found, Deal):
+            found = _too_large(fund, worth, found) or found
+        if isinstance(found, str):
+            work.record(FlowRefused(work.now_ms, fund.name, flow.key, found))
+            continue
+        dealt = True
+        work.record(
+            FlowDealt(
+                at_ms=work.now_ms,
+                fund=fund.name,
+                flow=flow.key,
+                kind=flow.kind,
+                nav=register.nav,
+                shares=found.shares,
+                cash=found.cash,
+                fee=found.fee,
+                shares_after=fund.shares + found.shares,
+            )
+        )
+    return dealt
+
+
+def _too_large(fund: FundState, worth: Valuation, deal: Deal) -> str | None:
+    """Say which size limit the trades of a deal would break: that refuses it, and halts nobody."""
+    if fund.shares and fund.holding.units:
+        notional = fund.holding.gross(worth.marks) * abs(deal.shares) / fund.shares
+    else:
+        notional = abs(fund.fund.target_leverage * deal.cash)
+    refused = check_run(fund.fund, 0, notional)
+    return None if refused is None else refused.reason
+
+
+def open_flow_run(
+    work: Work, fund: FundState, worth: Valuation, signal: Signal, shares_before: Decimal
+) -> None:
+    """Open the run that gives every new share the units that an old one has."""
+    held = fund.holding.units
+    if not fund.shares:
+        aim = Aim(ZERO, dict.fromkeys(held, ZERO), sets_point=False)
+    elif shares_before and held:
+        scaled = {symbol: units * fund.shares / shares_before for symbol, units in held.items()}
+        aim = Aim(worth.leverage or ZERO, scaled, sets_point=False)
+    else:
+        aim = aim_at(fund, worth, fund.fund.target_leverage)
+    open_run_to(work, fund, worth, signal, aim)
+
+
+def once_settled(fund: FundState, worth: Valuation) -> Valuation:
+    """Return the valuation with the exposure that a flow's run is about to reach.
+
+    Cash moved when the flow was dealt, units follow: the leverage in between is nobody's doing.
+    """
+    run = fund.run
+    if run is None or run.plan.trigger is not Trigger.FLOW or worth.equity <= 0:
+        return worth
+    exposure = _exposure(run.plan.target_units, worth.marks)
+    return replace(worth, exposure=exposure, leverage=leverage(exposure, worth.equity))
+
+
+def _exposure(units: Prices, marks: Prices) -> Decimal:
+    return total(size * marks[symbol] for symbol, size in units.items())
