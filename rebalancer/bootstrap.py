@@ -41,7 +41,8 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
     for fund in config.funds.values():
         for symbol in fund.symbols:
             known.setdefault(symbol, contract_for(config, symbol))
-    return Desk(funds=config.funds, accounts=config.accounts, contracts=known)
+    rates = {name: source.max_age_ms for name, source in config.rates.items()}
+    return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
 
 
 def refuse_empty(config: Config) -> None:

@@ -15,6 +15,7 @@ class ManagementFeeCharged(Record):
     """The manager took the fee of one instant; exactly one of these exists for each."""
 
     fund: str
+    account: str
     due_ms: int
     #: share of equity, by which the formula NAV falls too
     share: Decimal
@@ -59,6 +60,7 @@ class FlowDealt(Record):
     """Shares were issued or taken back at a NAV; shares and cash are signed, into the fund."""
 
     fund: str
+    account: str
     #: the flow's own key
     flow: str
     kind: FlowKind
@@ -84,7 +86,7 @@ class FlowRefused(Record):
 
     @property
     def key(self) -> str:
-        return f"dealt/{self.fund}/{self.flow}"
+        return f"refused/{self.fund}/{self.flow}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class FinancingPosted(Record):
     """What a cash account cost (negative: earned) and paid out since it was last posted."""
 
     fund: str
+    account: str
     financing: Decimal
     coupon: Decimal
 

@@ -67,7 +67,9 @@ def _flow_dealt(state: DeskState, record: capital.FlowDealt) -> None:
 
 
 def _flow_refused(state: DeskState, record: capital.FlowRefused) -> None:
-    _fund(state, record.fund).flows.pop(record.flow, None)
+    fund = _fund(state, record.fund)
+    ensure(record.flow in fund.flows, f"the flow {record.flow} of {record.fund} does not wait")
+    del fund.flows[record.flow]
 
 
 def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:

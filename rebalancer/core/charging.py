@@ -36,7 +36,15 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
             break  # the gap rule's business
         amount = fee.charge(worth.equity)
         work.record(
-            ManagementFeeCharged(work.now_ms, fund.name, due_ms, fee.share, worth.equity, amount)
+            ManagementFeeCharged(
+                work.now_ms,
+                fund.name,
+                fund.fund.account,
+                due_ms,
+                fee.share,
+                worth.equity,
+                amount,
+            )
         )
         worth = work.worth(fund) or worth
     return worth
@@ -52,7 +60,7 @@ def post_financing(work: Work, fund: FundState) -> None:
     # Rounded as one amount, as it was shown: what is posted is what had accrued.
     paid = fund.accrued(work.now_ms) - cost
     if cost or paid:
-        work.record(FinancingPosted(work.now_ms, fund.name, cost, paid))
+        work.record(FinancingPosted(work.now_ms, fund.name, fund.fund.account, cost, paid))
 
 
 def begin_cash_period(work: Work, fund: FundState) -> None:

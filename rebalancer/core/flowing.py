@@ -155,6 +155,7 @@ def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[
             FlowDealt(
                 at_ms=work.now_ms,
                 fund=fund.name,
+                account=fund.fund.account,
                 flow=flow.key,
                 kind=flow.kind,
                 nav=register.nav,
@@ -186,7 +187,8 @@ def open_flow_run(
         aim = Aim(ZERO, dict.fromkeys(held, ZERO), sets_point=False)
     elif shares_before and held:
         scaled = {symbol: units * fund.shares / shares_before for symbol, units in held.items()}
-        aim = Aim(worth.leverage or ZERO, scaled, sets_point=False)
+        kept = leverage(_exposure(scaled, worth.marks), worth.equity)
+        aim = Aim(kept, scaled, sets_point=False)
     else:
         aim = aim_at(fund, worth, fund.fund.target_leverage)
     open_run_to(work, fund, worth, signal, aim)

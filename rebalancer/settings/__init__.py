@@ -1,5 +1,6 @@
 """What the operator decided: TOML, environment and systemd credentials, as exact core values."""
 
+from rebalancer.settings.capital import RateSettings
 from rebalancer.settings.config import (
     AccountSettings,
     Config,
@@ -25,6 +26,7 @@ __all__ = [
     "LogSettings",
     "Mode",
     "PaperSettings",
+    "RateSettings",
     "Settings",
     "contract_for",
     "load",

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
+from rebalancer.settings.capital import RateSettings
 from rebalancer.settings.values import sqlite_file, without_password
 
 
@@ -136,6 +137,8 @@ class Config:
     contracts: Mapping[str, Contract]
     funds: Mapping[str, Fund]
     feed: FeedSettings
+    #: sources of reference rates, by name
+    rates: Mapping[str, RateSettings]
     log: LogSettings
     desk: DeskSettings
     #: for a live venue only; paper and dry-run trade without keys

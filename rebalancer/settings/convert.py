@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
 from rebalancer.errors import OperatorMistake
+from rebalancer.settings.capital import rate_settings
 from rebalancer.settings.config import (
     AccountSettings,
     Config,
@@ -56,8 +57,11 @@ def to_config(settings: Settings, places: Places) -> Config:
             problems.append(places.problem(("contracts", symbol), str(refused)))
     funds = each(
         settings.funds,
-        lambda name, table: fund_from(name, table.over(settings.defaults), settings.accounts),
+        lambda name, table: fund_from(
+            name, table.over(settings.defaults), settings.accounts, settings.rates
+        ),
     )
+    rates = each(settings.rates, rate_settings)
     problems += _mixed_accounts(funds, places)
     feed = _feed(settings)
     problems += _unfed(feed, funds, places)
@@ -71,6 +75,7 @@ def to_config(settings: Settings, places: Places) -> Config:
         contracts=contracts,
         funds=funds,
         feed=feed,
+        rates=rates,
         log=LogSettings(level=settings.log.level, format=settings.log.format),
         desk=_desk(settings),
         secrets={name: _credentials(table) for name, table in settings.accounts.items()},

@@ -17,6 +17,7 @@ from rebalancer.core.methodology import (
     default_emergency_ratio,
 )
 from rebalancer.errors import ConfigRefused, InputRefused
+from rebalancer.settings.capital import cash_account, flow_rule, management_fee
 from rebalancer.settings.shape import nearest
 from rebalancer.settings.tables import (
     EmergencyTable,
@@ -34,7 +35,9 @@ _RULES_OF_A_SILENT_FUND = frozenset({"fixed", "price_move"})
 _CONFIRM_TICKS = 2
 
 
-def fund_from(name: str, table: FundTable, accounts: Collection[str]) -> Fund:
+def fund_from(
+    name: str, table: FundTable, accounts: Collection[str], rates: Collection[str] = ()
+) -> Fund:
     """Return the fund; ConfigRefused names the key and says what cannot work."""
     where = f"funds.{name}"
     account = _account(where, table, accounts)
@@ -66,6 +69,8 @@ def fund_from(name: str, table: FundTable, accounts: Collection[str]) -> Fund:
         formula_base=table.formula_base,
         execution=_execution(table),
         limits=limits,
+        management_fee=management_fee(table.management_fee),
+        cash_account=cash_account(f"{where}.cash_account", table.cash_account, rates),
         description=table.description,
         risk_statement=table.risk_statement,
     )
@@ -145,6 +150,7 @@ def _methodology(where: str, rules: RulesTable, target: Decimal) -> Methodology:
             target=target,
             has_price_rule=bool(price_move or leverage_cap),
         ),
+        flow=flow_rule(rules.flow),
         manual=rules.manual.enabled,
     )
 

@@ -7,12 +7,11 @@ refused for what they are and not taken for misspelt ones.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rebalancer.core.contract import Contract
@@ -20,6 +19,8 @@ from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, Pric
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.methodology import COOLDOWN_MS, Fixed, Side
 from rebalancer.core.money import ONE, ZERO
+from rebalancer.settings.capital import CashAccountTable, FlowTable, ManagementFeeTable, RateTable
+from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
     Collar,
     CostBps,
@@ -51,39 +52,6 @@ from rebalancer.settings.values import (
 SECRET_KEYS = ("api_key", "secret", "password")
 
 
-def _default(noun: type, field: str) -> Any:
-    """Return what the core takes for `field` when nobody says anything."""
-    return next(item.default for item in dataclasses.fields(noun) if item.name == field)
-
-
-class Table(BaseModel):
-    """One table of the file; a key that is not a field is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    #: keys of the full product that this version refuses
-    later: ClassVar[frozenset[str]] = frozenset()
-    #: keys of which only one may be in force
-    either: ClassVar[frozenset[str]] = frozenset()
-
-    def over(self, base: Self) -> Self:
-        """Return `base` with everything that is set here put over it, table by table.
-
-        Lists and baskets are values: they replace. Of the keys in `either`, one set here drops
-        the other ones below.
-        """
-        values: dict[str, Any] = {}
-        ours = self.model_fields_set & self.either
-        for key in base.model_fields_set - (self.either if ours else frozenset()):
-            values[key] = getattr(base, key)
-        for key in self.model_fields_set:
-            value = getattr(self, key)
-            below = values.get(key)
-            both = isinstance(value, Table) and isinstance(below, Table)
-            values[key] = value.over(below) if both else value
-        return type(self)().model_copy(update=values)
-
-
 class Rule(Table):
     """What every rule has besides its own keys."""
 
@@ -100,9 +68,9 @@ class FixedTable(Rule):
 
     later: ClassVar = frozenset({"speed", "calendar", "roll"})
 
-    times: tuple[TimeOfDay, ...] = _default(Fixed, "times_of_day_ms")
-    utc_offset: UtcOffset = _default(Fixed, "utc_offset_ms")
-    catch_up: SomeMilliseconds = _default(Fixed, "catch_up_ms")
+    times: tuple[TimeOfDay, ...] = default_of(Fixed, "times_of_day_ms")
+    utc_offset: UtcOffset = default_of(Fixed, "utc_offset_ms")
+    catch_up: SomeMilliseconds = default_of(Fixed, "catch_up_ms")
     skip_below_move: Positive | None = None
     skip_within: Pair | None = None
 
@@ -136,17 +104,6 @@ class ManualTable(Rule):
     """`rules.manual`: an operator's command."""
 
 
-class FlowTable(Table):
-    """`rules.flow`: this version has no flows yet; a configuration may already turn them off."""
-
-    later: ClassVar = frozenset(
-        {"creation_fee", "redemption_fee", "min", "max", "cutoff", "on_busy"}
-        | {"to", "speed", "cooldown", "confirm_ticks"}
-    )
-
-    enabled: Flag = True
-
-
 class RulesTable(Table):
     """`rules`: the methodology of a fund."""
 
@@ -165,9 +122,9 @@ class ExecutionTable(Table):
 
     max_child_units: Positive | None = None
     max_child_notional: Positive | None = None
-    interval: Milliseconds = _default(Execution, "interval_ms")
-    collar_bps: Collar = _default(Execution, "collar_bps")
-    min_notional: NotNegative = _default(Execution, "min_notional")
+    interval: Milliseconds = default_of(Execution, "interval_ms")
+    collar_bps: Collar = default_of(Execution, "collar_bps")
+    min_notional: NotNegative = default_of(Execution, "min_notional")
 
 
 class LimitsTable(Table):
@@ -176,7 +133,7 @@ class LimitsTable(Table):
     max_order_notional: Positive | None = None
     max_run_notional: Positive | None = None
     max_day_notional: Positive | None = None
-    max_orders_per_run: Count = _default(Limits, "max_orders_per_run")
+    max_orders_per_run: Count = default_of(Limits, "max_orders_per_run")
     max_runs_per_day: Count | None = None
     max_leverage: Positive | None = None
 
@@ -184,16 +141,16 @@ class LimitsTable(Table):
 class FundTable(Table):
     """`[funds.NAME]`, and `[defaults]` under all of them."""
 
-    later: ClassVar = frozenset({"management_fee", "cash_account", "consolidation", "premium"})
+    later: ClassVar = frozenset({"consolidation", "premium"})
 
     account: Name | None = None
     target_leverage: Number | None = None
     basket: dict[Symbol, Positive] | None = None
-    initial_nav: Positive = _default(Fund, "initial_nav")
-    initial_shares: Positive = _default(Fund, "initial_shares")
+    initial_nav: Positive = default_of(Fund, "initial_nav")
+    initial_shares: Positive = default_of(Fund, "initial_shares")
     price_source: PriceSource = PriceSource.MARK
-    max_age: SomeMilliseconds = _default(Fund, "max_age_ms")
-    nav_boundary: TimeOfDay = _default(Fund, "nav_boundary_ms")
+    max_age: SomeMilliseconds = default_of(Fund, "max_age_ms")
+    nav_boundary: TimeOfDay = default_of(Fund, "nav_boundary_ms")
     size_from: NavKind = NavKind.ACCOUNT
     formula_base: NavKind = NavKind.FORMULA
     description: Text = ""
@@ -201,6 +158,8 @@ class FundTable(Table):
     rules: RulesTable = Field(default_factory=RulesTable)
     execution: ExecutionTable = Field(default_factory=ExecutionTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
+    management_fee: ManagementFeeTable = Field(default_factory=ManagementFeeTable)
+    cash_account: CashAccountTable = Field(default_factory=CashAccountTable)
 
 
 class PaperTable(Table):
@@ -216,7 +175,7 @@ class PaperTable(Table):
 class AccountTable(Table):
     """`[accounts.X]`: one set of venue credentials."""
 
-    venue: Venue = _default(Account, "venue")
+    venue: Venue = default_of(Account, "venue")
     api_key: Secret | None = None
     secret: Secret | None = None
     password: Secret | None = None
@@ -225,20 +184,20 @@ class AccountTable(Table):
     accept_key_rights: Flag = False
     accept_untold: Flag = False
     hedge: Flag | None = None
-    waives_min_notional: Flag = _default(Account, "waives_min_notional")
-    initial_margin: Share = _default(Account, "initial_margin")
-    maintenance_margin: Share = _default(Account, "maintenance_margin")
+    waives_min_notional: Flag = default_of(Account, "waives_min_notional")
+    initial_margin: Share = default_of(Account, "initial_margin")
+    maintenance_margin: Share = default_of(Account, "maintenance_margin")
     paper: PaperTable = Field(default_factory=PaperTable)
 
 
 class ContractTable(Table):
     """`[contracts."SYMBOL"]`: a contract for paper, snapshots and history."""
 
-    contract_size: Positive = _default(Contract, "contract_size")
-    lot: Positive = _default(Contract, "lot")
-    tick: NotNegative = _default(Contract, "tick")
-    min_amount: NotNegative = _default(Contract, "min_amount")
-    min_notional: NotNegative = _default(Contract, "min_notional")
+    contract_size: Positive = default_of(Contract, "contract_size")
+    lot: Positive = default_of(Contract, "lot")
+    tick: NotNegative = default_of(Contract, "tick")
+    min_amount: NotNegative = default_of(Contract, "min_amount")
+    min_notional: NotNegative = default_of(Contract, "min_notional")
 
 
 class StoreTable(Table):
@@ -283,7 +242,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    later: ClassVar[frozenset[str]] = frozenset({"calendars", "rates"})
+    later: ClassVar[frozenset[str]] = frozenset({"calendars"})
 
     mode: Literal["paper", "dry-run", "live"] = "paper"
     store: StoreTable = Field(default_factory=StoreTable)
@@ -292,6 +251,7 @@ class Settings(BaseSettings):
     desk: DeskTable = Field(default_factory=DeskTable)
     accounts: dict[Name, AccountTable] = Field(default_factory=dict)
     contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)
+    rates: dict[Name, RateTable] = Field(default_factory=dict)
     defaults: FundTable = Field(default_factory=FundTable)
     funds: dict[Name, FundTable] = Field(default_factory=dict)
 

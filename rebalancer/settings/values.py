@@ -169,6 +169,14 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
+def _url(value: str) -> str:
+    if not value.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+        raise ValueError("must be an address that starts with https://")
+    if "@" in value.partition("//")[2].partition("/")[0]:
+        raise ValueError("must not hold a user or a password")
+    return value
+
+
 def sqlite_file(url: str) -> Path | None:
     """Return the file that the URL of an SQLite store names; None for a server."""
     scheme, _, file = url.partition(":///")
@@ -223,6 +231,7 @@ Venue = Annotated[
 Symbol = Annotated[
     str, AfterValidator(_matching(_SYMBOL, "is not a contract; write BTC/USDT:USDT"))
 ]
+Url = Annotated[str, AfterValidator(_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 """Scheme, host and port of a server on this machine in the place of a venue; "" is none."""

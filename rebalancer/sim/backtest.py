@@ -100,6 +100,7 @@ class Result:
     def _fund(self, fund: FundState) -> dict[str, Any]:
         worth = self.replay.state.worth(fund)
         costs = fund.costs
+        level = fund.index_level(worth.prices, self.replay.state.now_ms) if worth else None
         return {
             "start_nav": text(fund.fund.initial_nav),
             "final_nav": text(worth.nav) if worth else None,
@@ -113,7 +114,9 @@ class Result:
                 "slippage": text(costs.slippage),
                 "funding": text(costs.funding),
                 "management_fee": text(costs.management_fee),
+                **({} if level is None else {"financing": text(costs.financing)}),
             },
+            **({} if level is None else {"final_index_level": text(level)}),
         }
 
 

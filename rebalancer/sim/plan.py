@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, DecimalException
 from typing import Any
 
 from rebalancer.core import engine
+from rebalancer.core.capital import FlowDealt, FlowRefused
 from rebalancer.core.events import PricesObserved
+from rebalancer.core.flow import Flow
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, split_pro_rata, text
@@ -53,6 +56,7 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
     opened: dict[str, RunPlan] = {}
     verdicts: dict[str, VerdictChanged] = {}
     wiped = set()
+    dealt: dict[tuple[str, str], FlowDealt | FlowRefused] = {}
     for record in step.records:
         if isinstance(record, RunOpened):
             opened.setdefault(record.plan.fund, record.plan)
@@ -60,10 +64,14 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
             verdicts.setdefault(record.fund, record)
         elif isinstance(record, FundWiped):
             wiped.add(record.fund)
+        elif isinstance(record, FlowDealt | FlowRefused):
+            dealt[record.fund, record.flow] = record
     funds = {
         name: each.document(opened.get(name) or each.under_way, verdicts.get(name), name in wiped)
         for name, each in before.items()
     }
+    for name, each in before.items():
+        funds[name] |= each.capital(dealt)
     return {
         "version": VERSION,
         "as_of": iso(snapshot.as_of_ms),
@@ -93,6 +101,8 @@ class _Before:
         self.under_way = fund.run.plan if fund.run else None
         self.slice_waits = fund.run is not None and fund.run.next_slice_ms > as_of_ms
         self.slice_ms = fund.run.next_slice_ms if fund.run else 0
+        self.flows = tuple(fund.flows.values())
+        self.level = fund.index_level(worth.prices, as_of_ms)
 
     @classmethod
     def of(cls, snapshot: Snapshot, fund: FundState) -> _Before:
@@ -131,6 +141,17 @@ class _Before:
             ),
         }
 
+    def capital(self, dealt: Mapping[tuple[str, str], FlowDealt | FlowRefused]) -> dict[str, Any]:
+        """Return what became of the pending flows, and the index level, where there are any."""
+        told: dict[str, Any] = {}
+        if self.level is not None:
+            told["index_level"] = text(self.level)
+        if self.flows:
+            told["flows"] = [
+                _flow(flow, dealt.get((self.fund.name, flow.key))) for flow in self.flows
+            ]
+        return told
+
     def _reason(self, run: RunPlan | None, verdict: VerdictChanged | None) -> str:
         if run is not None:
             waits = f"; its next slice is due at {iso(self.slice_ms)}" if self.slice_waits else ""
@@ -144,6 +165,21 @@ class _Before:
 
 def _written(amounts: dict[str, Decimal]) -> dict[str, str]:
     return {symbol: text(amount) for symbol, amount in amounts.items()}
+
+
+def _flow(flow: Flow, outcome: FlowDealt | FlowRefused | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"key": flow.key, "kind": str(flow.kind)}
+    if outcome is None:
+        return told | {"status": "waiting"}
+    if isinstance(outcome, FlowRefused):
+        return told | {"status": "refused", "reason": outcome.reason}
+    return told | {
+        "status": "dealt",
+        "nav": text(outcome.nav),
+        "shares": text(outcome.shares),
+        "cash": text(outcome.cash),
+        "fee": text(outcome.fee),
+    }
 
 
 def _order(intent: OrderIntent) -> dict[str, Any]:

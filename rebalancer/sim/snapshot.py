@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,18 +12,17 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.instant import iso, parse
+from rebalancer.core.instant import parse
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO, number, positive, total
+from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import PositionSide
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import Run, RunPlan
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
-
-#: what is larger or smaller is a slip of the pen, and its products would not be exact
-MAGNITUDE_DIGITS = 24
+from rebalancer.sim import reading
+from rebalancer.sim.snapshot_capital import read_capital, read_shares
 
 _TOP = ("version", "as_of", "trigger", "contracts", "prices", "funds", "accounts")
 _CONTRACT = ("contract_size", "lot", "tick", "min_amount", "min_notional")
@@ -38,8 +36,9 @@ _FUND = (
     "last_emergency_at",
     "state",
     "run",
+    "flows",
+    "cash_account",
 )
-_LATER = ("breach_since", "flows", "cash_account")
 _POINT = ("at", "nav", "prices", "leverage")
 _RUN = ("trigger", "target_units", "target_leverage", "started_at", "last_slice_at")
 
@@ -62,21 +61,26 @@ def read_snapshot(document: str, desk: Desk, name: str = "snapshot") -> Snapshot
 
     Raises InputRefused that names the place and the remedy; nothing is guessed.
     """
-    data = _load(document, name)
-    _only(data, _TOP, name)
+    data = reading.load(document, name)
+    reading.only(data, _TOP, name)
     if data.get("version", 1) not in (1, "1"):
         raise InputRefused(f"{name}: version: {data['version']!r} is not known; this reads 1")
-    as_of_ms = parse(_need(data, "as_of", name), f"{name}: as_of")
-    funds = _table(_need(data, "funds", name), f"{name}: funds")
-    described = _desk(desk, _table(data.get("contracts", {}), f"{name}: contracts"), funds, name)
+    as_of_ms = parse(reading.need(data, "as_of", name), f"{name}: as_of")
+    funds = reading.table(reading.need(data, "funds", name), f"{name}: funds")
+    described = _desk(
+        desk, reading.table(data.get("contracts", {}), f"{name}: contracts"), funds, name
+    )
     state = DeskState.fresh(described)
     state.desk_id = "snapshot"
-    ticks = _ticks(state, _table(_need(data, "prices", name), f"{name}: prices"), as_of_ms, name)
+    state.now_ms = as_of_ms
+    ticks = _ticks(
+        state, reading.table(reading.need(data, "prices", name), f"{name}: prices"), as_of_ms, name
+    )
     for fund_name, fields in funds.items():
         where = f"{name}: funds.{fund_name}"
-        _read_fund(state.funds[fund_name], _table(fields, where), as_of_ms, where)
+        _read_fund(state.funds[fund_name], reading.table(fields, where), as_of_ms, where)
         _rebase_run(state.funds[fund_name], ticks)
-    _read_accounts(state, _table(data.get("accounts", {}), f"{name}: accounts"), name)
+    _read_accounts(state, reading.table(data.get("accounts", {}), f"{name}: accounts"), name)
     return Snapshot(
         as_of_ms=as_of_ms,
         forced=_forced(data.get("trigger", "auto"), name),
@@ -91,6 +95,7 @@ def snapshot_of(
 ) -> Snapshot:
     """Return the snapshot of a desk that its records and these marks describe."""
     state = fold(desk, history)
+    state.now_ms = as_of_ms
     ticks = tuple(
         PriceTick(symbol, source, prices[symbol], as_of_ms)
         for symbol in state.holders
@@ -103,69 +108,6 @@ def snapshot_of(
         if fund.launched_ms is not None and all(symbol in prices for symbol in fund.fund.symbols)
     )
     return Snapshot(as_of_ms, None, state, ticks, launched)
-
-
-def _load(document: str, name: str) -> dict[str, Any]:
-    def refuse_constant(word: str) -> None:
-        raise InputRefused(f"{name}: {word} is not a number")
-
-    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            keys = [key for key, _ in pairs]
-            repeated = next(key for key in keys if keys.count(key) > 1)
-            raise InputRefused(f"{name}: the key {repeated!r} stands twice")
-        return result
-
-    try:
-        data = json.loads(
-            document,
-            parse_float=Decimal,
-            parse_constant=refuse_constant,
-            object_pairs_hook=refuse_repeats,
-        )
-    except json.JSONDecodeError as error:
-        raise InputRefused(f"{name}:{error.lineno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise InputRefused(f"{name}: not a snapshot: nested too deeply") from None
-    return _table(data, name)
-
-
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputRefused(f"{where}: expected an object, got {type(value).__name__}")
-    return value
-
-
-def _need(table: Mapping[str, Any], key: str, where: str) -> Any:
-    if key not in table:
-        raise InputRefused(f"{where}: the key {key!r} is missing")
-    return table[key]
-
-
-def _only(table: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
-    for key in table:
-        if key in allowed:
-            continue
-        if key in _LATER:
-            raise InputRefused(f"{where}: {key} is not available in this version")
-        near = difflib.get_close_matches(key, allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(allowed)}"
-        raise InputRefused(f"{where}: unknown key {key!r}{hint}")
-
-
-def _number(value: Any, where: str) -> Decimal:
-    result = number(value, where)
-    if result and abs(result.adjusted()) > MAGNITUDE_DIGITS:
-        raise InputRefused(
-            f"{where}: {value} is out of reach; numbers lie between 1e-{MAGNITUDE_DIGITS} and "
-            f"1e{MAGNITUDE_DIGITS}"
-        )
-    return result
-
-
-def _positive(value: Any, where: str) -> Decimal:
-    return positive(_number(value, where), where)
 
 
 def _forced(value: Any, name: str) -> Trigger | None:
@@ -186,10 +128,10 @@ def _desk(desk: Desk, contracts: Mapping[str, Any], funds: Mapping[str, Any], na
     merged = dict(desk.contracts)
     for symbol, fields in contracts.items():
         where = f'{name}: contracts."{symbol}"'
-        table = _table(fields, where)
-        _only(table, _CONTRACT, where)
+        table = reading.table(fields, where)
+        reading.only(table, _CONTRACT, where)
         values: dict[str, Any] = {
-            key: _number(value, f"{where}.{key}") for key, value in table.items()
+            key: reading.number(value, f"{where}.{key}") for key, value in table.items()
         }
         merged[symbol] = replace(merged.get(symbol, Contract(symbol)), **values)
     for fund in funds:
@@ -207,10 +149,12 @@ def _ticks(
     for symbol, value in prices.items():
         where = f'{name}: prices."{symbol}"'
         if isinstance(value, dict):
-            _only(value, tuple(PriceSource), where)
-            by_source = {PriceSource(key): _positive(each, where) for key, each in value.items()}
+            reading.only(value, tuple(PriceSource), where)
+            by_source = {
+                PriceSource(key): reading.positive(each, where) for key, each in value.items()
+            }
         else:
-            by_source = dict.fromkeys(PriceSource, _positive(value, where))
+            by_source = dict.fromkeys(PriceSource, reading.positive(value, where))
         if symbol in state.holders:
             ticks += [PriceTick(symbol, src, price, as_of_ms) for src, price in by_source.items()]
     known = {(tick.contract, tick.source) for tick in ticks}
@@ -225,21 +169,21 @@ def _ticks(
 
 
 def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: str) -> None:
-    _only(fields, _FUND, where)
-    fund.shares = _positive(_need(fields, "shares", where), f"{where}.shares")
-    fund.holding.cash = _number(_need(fields, "cash", where), f"{where}.cash")
-    for symbol, units in _table(fields.get("units", {}), f"{where}.units").items():
+    reading.only(fields, _FUND, where)
+    fund.shares = read_shares(fields, where)
+    fund.holding.cash = reading.number(reading.need(fields, "cash", where), f"{where}.cash")
+    for symbol, units in reading.table(fields.get("units", {}), f"{where}.units").items():
         if symbol not in fund.fund.basket:
             raise InputRefused(f"{where}.units: {symbol} is not in the fund's basket")
-        fund.holding.move(symbol, _number(units, f'{where}.units."{symbol}"'))
+        fund.holding.move(symbol, reading.number(units, f'{where}.units."{symbol}"'))
     fund.launched_ms = as_of_ms
     if "last_rebalance" in fields:
-        table = _table(fields["last_rebalance"], f"{where}.last_rebalance")
+        table = reading.table(fields["last_rebalance"], f"{where}.last_rebalance")
         fund.point = _read_point(fund, table, as_of_ms, f"{where}.last_rebalance")
         fund.launched_ms = fund.point.at_ms
-    fund.fixed_settled_ms = _time(fields, "last_fixed", where, as_of_ms)
-    fund.last_run_ms = _time(fields, "last_run_at", where, as_of_ms)
-    fund.last_emergency_ms = _time(fields, "last_emergency_at", where, as_of_ms)
+    fund.fixed_settled_ms = reading.time(fields, "last_fixed", where, as_of_ms)
+    fund.last_run_ms = reading.time(fields, "last_run_at", where, as_of_ms)
+    fund.last_emergency_ms = reading.time(fields, "last_emergency_at", where, as_of_ms)
     if fund.fund.methodology.fixed:
         # What is too old to be caught up is nobody's business here. Never rebalanced: all is open.
         oldest_ms = as_of_ms - fund.fund.methodology.fixed.catch_up_ms - 1
@@ -251,36 +195,23 @@ def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: st
         raise InputRefused(f"{where}.state: {state!r} is not one of {', '.join(TradingState)}")
     fund.trading = TradingState(state)
     fund.trading_reason = "by the snapshot"
+    read_capital(fund, fields, as_of_ms, where)
     if fields.get("run") is not None:
-        run = _table(fields["run"], f"{where}.run")
+        run = reading.table(fields["run"], f"{where}.run")
         fund.run = _read_run(fund, run, as_of_ms, f"{where}.run")
 
 
-def _time(fields: Mapping[str, Any], key: str, where: str, as_of_ms: int) -> int | None:
-    value = fields.get(key)
-    return None if value is None else _past(value, f"{where}.{key}", as_of_ms)
-
-
-def _past(value: Any, where: str, as_of_ms: int) -> int:
-    at_ms = parse(value, where)
-    if at_ms > as_of_ms:
-        raise InputRefused(
-            f"{where}: {iso(at_ms)} lies after as_of, {iso(as_of_ms)}; correct one of the two"
-        )
-    return at_ms
-
-
 def _read_point(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Point:
-    _only(table, _POINT, where)
-    prices = _table(_need(table, "prices", where), f"{where}.prices")
+    reading.only(table, _POINT, where)
+    prices = reading.table(reading.need(table, "prices", where), f"{where}.prices")
     for symbol in fund.fund.symbols:
-        _need(prices, symbol, f"{where}.prices")
-    leverage = _number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
+        reading.need(prices, symbol, f"{where}.prices")
+    leverage = reading.number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
     return Point(
-        at_ms=_past(_need(table, "at", where), f"{where}.at", as_of_ms),
-        nav=_positive(_need(table, "nav", where), f"{where}.nav"),
+        at_ms=reading.past(reading.need(table, "at", where), f"{where}.at", as_of_ms),
+        nav=reading.positive(reading.need(table, "nav", where), f"{where}.nav"),
         prices={
-            symbol: _positive(prices[symbol], f'{where}.prices."{symbol}"')
+            symbol: reading.positive(prices[symbol], f'{where}.prices."{symbol}"')
             for symbol in fund.fund.symbols
         },
         leverage=leverage,
@@ -288,27 +219,29 @@ def _read_point(fund: FundState, table: dict[str, Any], as_of_ms: int, where: st
 
 
 def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Run:
-    _only(table, _RUN, where)
-    trigger = _need(table, "trigger", where)
+    reading.only(table, _RUN, where)
+    trigger = reading.need(table, "trigger", where)
     if trigger not in tuple(Trigger) or trigger == Trigger.NONE:
         raise InputRefused(f"{where}.trigger: {trigger!r} is not the name of a rule")
     targets = {
-        symbol: _number(units, f'{where}.target_units."{symbol}"')
-        for symbol, units in _table(
-            _need(table, "target_units", where), f"{where}.target_units"
+        symbol: reading.number(units, f'{where}.target_units."{symbol}"')
+        for symbol, units in reading.table(
+            reading.need(table, "target_units", where), f"{where}.target_units"
         ).items()
     }
     for symbol in targets:
         if symbol not in fund.fund.basket:
             raise InputRefused(f"{where}.target_units: {symbol} is not in the fund's basket")
-    started_ms = _past(_need(table, "started_at", where), f"{where}.started_at", as_of_ms)
-    last_ms = _time(table, "last_slice_at", where, as_of_ms)
+    started_ms = reading.past(
+        reading.need(table, "started_at", where), f"{where}.started_at", as_of_ms
+    )
+    last_ms = reading.time(table, "last_slice_at", where, as_of_ms)
     plan = RunPlan(
         run_id=f"{fund.name}-under-way",
         fund=fund.name,
         trigger=Trigger(trigger),
         reason=f"a {trigger} run is under way",
-        target_leverage=_number(
+        target_leverage=reading.number(
             table.get("target_leverage", fund.fund.target_leverage), f"{where}.target_leverage"
         ),
         target_units=targets,
@@ -348,9 +281,9 @@ def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> 
             raise InputRefused(f"{name}: accounts.{given} is not configured; known are {known}")
     for account_name, account in state.accounts.items():
         where = f"{name}: accounts.{account_name}"
-        table = _table(accounts.get(account_name, {}), where)
-        _only(table, ("positions",), where)
-        told = _table(table.get("positions", {}), f"{where}.positions")
+        table = reading.table(accounts.get(account_name, {}), where)
+        reading.only(table, ("positions",), where)
+        told = reading.table(table.get("positions", {}), f"{where}.positions")
         held: dict[str, Decimal] = {}
         for fund in state.funds.values():
             if fund.fund.account == account_name:
@@ -374,12 +307,12 @@ def _read_position(
 ) -> dict[PositionSide, Decimal]:
     """Return the account's books in signed base coins; they must net to what the funds hold."""
     if isinstance(value, dict):
-        _only(value, ("long", "short"), where)
-        long_units = abs(_number(value.get("long", 0), f"{where}.long"))
-        short_units = abs(_number(value.get("short", 0), f"{where}.short"))
+        reading.only(value, ("long", "short"), where)
+        long_units = abs(reading.number(value.get("long", 0), f"{where}.long"))
+        short_units = abs(reading.number(value.get("short", 0), f"{where}.short"))
         books = {PositionSide.LONG: long_units, PositionSide.SHORT: -short_units}
     else:
-        units = _number(value, where)
+        units = reading.number(value, where)
         books = {PositionSide.of(units, hedge=hedge): units}
     net = total(books.values())
     if net != held:

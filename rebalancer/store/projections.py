@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
+from rebalancer.core.capital import FlowDealt
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
 from rebalancer.core.order import TRANSITIONS, OrderStatus, Outcome
@@ -86,6 +87,10 @@ def _fund_launched(record: FundLaunched, _look: Look) -> Iterator[Change]:
         shares=record.shares,
         launched_ms=record.at_ms,
     )
+
+
+def _flow_dealt(record: FlowDealt, _look: Look) -> Iterator[Change]:
+    yield put(FUNDS, name=record.fund, shares=record.shares_after)
 
 
 def _point_set(record: PointSet, _look: Look) -> Iterator[Change]:
@@ -257,6 +262,7 @@ def _nav_struck(record: NavStruck, _look: Look) -> Iterator[Change]:
 #: Kinds that are not here change nothing that readers see.
 FOLDS: Mapping[type[Record], Callable[[Any, Look], Iterator[Change]]] = {
     FundLaunched: _fund_launched,
+    FlowDealt: _flow_dealt,
     PointSet: _point_set,
     TradingChanged: _trading_changed,
     ScopeChanged: _scope_changed,

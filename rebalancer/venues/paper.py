@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rebalancer.core.capital import FinancingPosted, FlowDealt, ManagementFeeCharged
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import (
     Event,
@@ -18,6 +19,7 @@ from rebalancer.core.events import (
     LiquidationReported,
     OrderReported,
 )
+from rebalancer.core.ledger import fund_book, postings
 from rebalancer.core.money import BPS, ONE, ZERO, total, trunc_to_step
 from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.core.records import (
@@ -30,6 +32,9 @@ from rebalancer.core.records import (
     Traded,
 )
 from rebalancer.errors import ensure
+
+#: what moves the cash of one fund without a trade
+_CAPITAL = (FundLaunched, ShortfallCovered, FlowDealt, ManagementFeeCharged, FinancingPosted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +70,10 @@ class PaperBook:
     _liquidations: int = 0
 
     def deposit(self, record: Record) -> None:
-        """Follow capital: what funds pay in, shortfalls the desk covers, positions taken over."""
-        if isinstance(record, FundLaunched) and record.account == self.account:
-            self.cash += record.cash
-        elif isinstance(record, ShortfallCovered) and record.account == self.account:
-            self.cash += record.amount
+        """Follow capital: what holders pay in and take out, fees, covered shortfalls, positions."""
+        if isinstance(record, _CAPITAL) and record.account == self.account:
+            book = fund_book(record.fund)
+            self.cash += total(each.amount for each in postings(record) if each.book == book)
         elif isinstance(record, PositionsAdopted) and record.account == self.account:
             for symbol, units in record.units.items():
                 side = PositionSide.of(units, hedge=record.hedge)

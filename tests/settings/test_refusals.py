@@ -38,8 +38,6 @@ def test_a_key_that_resembles_none_brings_the_whole_list(desk: str, refusal: Ref
 @pytest.mark.parametrize(
     "line",
     [
-        "management_fee = { daily = 0.0001 }",
-        "cash_account = {}",
         "consolidation = {}",
         "premium = {}",
         "rules.leverage_band = { lower = 2, upper = 4 }",
@@ -52,12 +50,6 @@ def test_a_key_that_resembles_none_brings_the_whole_list(desk: str, refusal: Ref
         "rules.leverage_cap.speed = 0.5",
         "rules.emergency.speed = 0.5",
         "rules.manual.speed = 0.5",
-        "rules.flow.creation_fee = 0.001",
-        "rules.flow.redemption_fee = 0.001",
-        "rules.flow.min = 1",
-        "rules.flow.max = 1",
-        "rules.flow.cutoff = '1m'",
-        "rules.flow.on_busy = 'queue'",
     ],
 )
 def test_a_key_of_a_later_version_is_not_taken_for_a_misspelt_one(
@@ -67,7 +59,7 @@ def test_a_key_of_a_later_version_is_not_taken_for_a_misspelt_one(
     assert refusal(f"{desk}{line}\n") == f"{FUND}.{key}: is not available in this version"
 
 
-@pytest.mark.parametrize("table", ["calendars", "rates"])
+@pytest.mark.parametrize("table", ["calendars"])
 def test_a_table_of_a_later_version_is_refused_as_such(
     desk: str, refusal: Refusal, table: str
 ) -> None:
