@@ -34,9 +34,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "store": frozenset({"core", "ports"}),
     "desk": frozenset({"core", "ports", "clock"}),
     "sim": frozenset({"core", "ports", "feeds", "venues"}),
+    "doctor": frozenset(
+        {"core", "ports", "settings", "store", "desk", "exchanges", "feeds", "venues", "live"}
+    ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap"}
+        | {"bootstrap", "doctor"}
     ),
     "live": frozenset({"core", "ports", "clock", "settings", "exchanges", "feeds", "venues"}),
     "bootstrap": frozenset(

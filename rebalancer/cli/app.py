@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli import configuring, following, killing, operating, planning, reading, states
+from rebalancer.cli import (
+    configuring,
+    examining,
+    following,
+    killing,
+    operating,
+    planning,
+    reading,
+    states,
+)
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
 
@@ -35,6 +44,7 @@ app.command()(following.schedule)
 app.command()(following.orders)
 app.command()(following.events)
 app.command()(planning.backtest)
+app.command()(examining.doctor)
 app.add_typer(config_app, name="config")
 config_app.command("check")(configuring.check)
 config_app.command("show")(configuring.show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -181,3 +182,8 @@ def client_order_id(desk_id: str, account: str, contract: str, seq: int) -> str:
         number, digit = divmod(number, len(alphabet))
         letters.append(alphabet[digit])
     return "r" + "".join(letters)
+
+
+def is_ours(client_id: str) -> bool:
+    """Whether a client id has the form of `client_order_id`, whichever desk it is of."""
+    return re.fullmatch("r[0-9a-z]{25}", client_id) is not None

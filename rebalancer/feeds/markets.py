@@ -75,13 +75,14 @@ class MarketsWatch:
             _log.warning("markets were not read", reason="the list is empty")
             return
         for symbol, contract in self._running.items():
-            changes = tuple(_changes(contract, markets.get(symbol)))
+            changes = tuple(changes_of(contract, markets.get(symbol)))
             if changes != self._told.get(symbol, ()):
                 self._told[symbol] = changes
                 self._on_change(symbol, changes)
 
 
-def _changes(runs: Contract, market: Mapping[str, Any] | None) -> list[MarketChange]:
+def changes_of(runs: Contract, market: Mapping[str, Any] | None) -> list[MarketChange]:
+    """Return all that a market of ccxt says differently from the contract that the desk runs."""
     if market is None:
         return [MarketChange("status", "listed", "not listed")]
     try:

@@ -62,6 +62,33 @@ class FileLock:
             self._descriptor = -1
 
 
+def holder_of_file(database: Path) -> str | None:
+    """Return the pid of the desk that holds the lock of a SQLite store; None where none does.
+
+    Takes nothing and leaves no trace: a desk that starts meanwhile is not in its way.
+    """
+    try:
+        descriptor = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def holder_of_session(connection: Connection) -> str | None:
+    """Return the pid of the desk that holds the lock of a PostgreSQL store, None where none does.
+
+    May raise SQLAlchemyError.
+    """
+    name = connection.execute(_HOLDER, {"key": ADVISORY_KEY}).scalar()
+    return None if name is None else str(name).rpartition("/")[2] or "unknown"
+
+
 def lock_session(connection: Connection, place: str, patience_seconds: float) -> None:
     """Take the lock of a PostgreSQL store for as long as `connection` lives.
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
 from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
 from rebalancer.venues.hiding import Credentials, without_secrets
-from rebalancer.venues.rates import Cost, Limiter
+from rebalancer.venues.rates import Cost, Limiter, Window
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
 
 T = TypeVar("T")
@@ -70,6 +70,10 @@ class CcxtClient:
     def markets(self) -> Mapping[str, Any]:
         """The venue's markets as ccxt describes them; empty before they are loaded."""
         return self._exchange.markets or {}
+
+    def used(self) -> Mapping[Window, int]:
+        """Return what is taken up of each window of requests."""
+        return self._limiter.used()
 
     async def sign(self, build: Callable[[Any], Awaitable[Any]]) -> SignedRequest:
         """Return the one request that `build(exchange)` would send, without sending it.

@@ -156,7 +156,7 @@ class ExchangeAccount:
     async def open_orders(self, contract: str) -> tuple[OpenOrder, ...]:
         """Return every order of `contract` that can still trade."""
         answer = await self._ask(Call("fetch_open_orders", (contract,)), Ask.ORDERS)
-        unit = self._facts.units.order_remaining
+        units = self._facts.units
         with self._readable(f"open orders of {contract}"):
             return tuple(
                 OpenOrder(
@@ -166,7 +166,9 @@ class ExchangeAccount:
                     ),
                     contract=contract,
                     side=OrderSide(row["side"]),
-                    remaining=self._units(contract, row["remaining"], unit),
+                    # Not ccxt's `remaining`, which is in contracts or in coins as XT pleases.
+                    remaining=self._units(contract, row["amount"], units.order_amount)
+                    - self._units(contract, row["filled"], units.order_filled),
                 )
                 for row in answer
             )

@@ -8,8 +8,10 @@ of mode or margin there can liquidate.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
 
 import structlog
 
@@ -28,6 +30,7 @@ _log = structlog.get_logger(__name__)
 CLOCK_SAMPLES = 5
 #: a clock further off than this must be mended, not corrected for
 CLOCK_OFFSET_MS_MAX = 60_000
+CLOCK_REMEDY = "synchronise it (timedatectl set-ntp true) and start again"
 #: the margin mode that every row of the table writes its orders for
 MARGIN_MODE = "cross"
 
@@ -64,27 +67,52 @@ def refuse_other_contracts(
                 )
 
 
-async def measure_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> int:
-    """Return how far the venue's clock is ahead in ms, and have requests stamped with it.
+class ClockReading(NamedTuple):
+    """How far a venue's clock is ahead of ours in ms, and how far off that may be."""
 
-    The median of five, each at half its round trip.
-    """
-    offsets = []
+    ahead_ms: int
+    uncertain_ms: int
+
+
+async def read_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> ClockReading:
+    """Return how far the venue's clock is ahead: the median of five, half a round trip off."""
+    samples = []
     for _ in range(CLOCK_SAMPLES):
         asked_ms = clock.now_ms()
         told = await client.ask(
             lambda exchange: exchange.fetch_time(), facts.limits.costs[Ask.PRICES]
         )
         answered_ms = clock.now_ms()
-        offsets.append(int(told) - (asked_ms + answered_ms) // 2)
-    offset_ms = int(statistics.median(offsets))
+        half_trip_ms = (answered_ms - asked_ms) // 2
+        samples.append(ClockReading(int(told) - (asked_ms + answered_ms) // 2, half_trip_ms))
+    return ClockReading(
+        int(statistics.median(each.ahead_ms for each in samples)),
+        int(statistics.median(each.uncertain_ms for each in samples)),
+    )
+
+
+async def measure_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> int:
+    """Return how far the venue's clock is ahead in ms, and have requests stamped with it."""
+    offset_ms = (await read_clock(client, facts, clock)).ahead_ms
     if abs(offset_ms) > CLOCK_OFFSET_MS_MAX:
-        raise ConfigRefused(
-            f"the clock is {offset_ms} ms off {facts.venue_id}'s: "
-            "synchronise it (timedatectl set-ntp true) and start again"
-        )
+        raise ConfigRefused(f"the clock is {offset_ms} ms off {facts.venue_id}'s: {CLOCK_REMEDY}")
     client.correct_clock(offset_ms)
     return offset_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What one check saw. A remedy stands where it is not as configured."""
+
+    seen: str
+    remedy: str = ""
+    #: not as it should be, and the operator said to go on
+    accepted: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the account must not be traded as it is."""
+        return bool(self.remedy) and not self.accepted
 
 
 class StartChecks:
@@ -98,82 +126,109 @@ class StartChecks:
         self._facts = facts
         self._book = book
         self._expected = expected
+        #: every check by its name, in the order of the start
+        self.checks: Mapping[str, Callable[[], Awaitable[Checked]]] = {
+            "key rights": self._key_rights,
+            "position mode": self._books,
+            "margin mode": self._margin,
+            "leverage": self._leverage,
+        }
 
     async def refuse_what_differs(self) -> None:
         """Raise ConfigRefused at the first setting that is not as configured."""
-        await self._refuse_key_rights()
-        await self._refuse_other_books()
-        await self._refuse_other_margin()
-        await self._refuse_other_leverage()
-
-    async def _refuse_key_rights(self) -> None:
-        rights = await self._book.key_rights()
-        if rights is None:
-            if not self._expected.accept_untold:
-                raise ConfigRefused(
-                    f"{self._where}: {self._facts.title} does not tell what the key may do: look "
-                    "there that it cannot withdraw and is bound to this address, then set "
-                    "accept_untold to true"
+        for name, check in self.checks.items():
+            checked = await check()
+            if checked.refused:
+                raise ConfigRefused(f"{checked.seen}: {checked.remedy}")
+            if checked.accepted:
+                _log.warning(
+                    "check_accepted", account=self._account.name, check=name, seen=checked.seen
                 )
-            return
+
+    async def _key_rights(self) -> Checked:
+        rights = await self._book.key_rights()
+        title = self._facts.title
+        if rights is None:
+            return Checked(
+                seen=f"{self._where}: {title} does not tell what the key may do",
+                remedy="look there that it cannot withdraw and is bound to this address, then set "
+                "accept_untold to true",
+                accepted=self._expected.accept_untold,
+            )
         wrong = []
         if rights.may_withdraw:
             wrong.append("may withdraw")
         if not rights.bound_to_address:
             wrong.append("works from any address")
         if not wrong:
-            return
-        if self._expected.accept_key_rights:
-            _log.warning("key_rights_accepted", account=self._account.name, key=wrong)
-            return
-        raise ConfigRefused(
-            f"{self._where}: the key {' and '.join(wrong)}, and a trading key must do neither: "
-            f"change it in the API management of {self._facts.title}, or set accept_key_rights "
-            "to true"
+            return Checked(seen="the key cannot withdraw and is bound to addresses")
+        return Checked(
+            seen=f"{self._where}: the key {' and '.join(wrong)}, and a trading key must do neither",
+            remedy=f"change it in the API management of {title}, or set accept_key_rights to true",
+            accepted=self._expected.accept_key_rights,
         )
 
-    async def _refuse_other_books(self) -> None:
+    async def _books(self) -> Checked:
         hedged = await self._book.hedged()
+        title, ours = self._facts.title, f"{self._where}.hedge is {_word(self._account.hedge)}"
         if hedged is None:
-            if not self._expected.accept_untold:
-                raise ConfigRefused(
-                    f"{self._where}.hedge is {_word(self._account.hedge)}, and "
-                    f"{self._facts.title} does not tell its own: look there, then set "
-                    "accept_untold to true"
-                )
-            return
-        if hedged == self._account.hedge:
-            return
+            return Checked(
+                seen=f"{ours}, and {title} does not tell its own",
+                remedy="look there, then set accept_untold to true",
+                accepted=self._expected.accept_untold,
+            )
         theirs = "two books (hedge mode)" if hedged else "one book (one-way mode)"
+        if hedged == self._account.hedge:
+            return Checked(seen=f"{theirs}, as configured")
         remedy = f"set it to {_word(hedged)}"
         if self._facts.position_mode.set:
             wanted = "hedge" if self._account.hedge else "one-way"
             remedy += f", or the position mode there to {wanted} while nothing is held"
-        raise ConfigRefused(
-            f"{self._where}.hedge is {_word(self._account.hedge)}, the account at "
-            f"{self._facts.title} keeps {theirs}: {remedy}"
-        )
+        return Checked(seen=f"{ours}, the account at {title} keeps {theirs}", remedy=remedy)
 
-    async def _refuse_other_margin(self) -> None:
-        for symbol, mode in (await self._book.margin_modes()).items():
+    async def _margin(self) -> Checked:
+        modes = await self._book.margin_modes()
+        title = self._facts.title
+        for symbol, mode in modes.items():
             if mode != MARGIN_MODE:
-                raise ConfigRefused(
-                    f"{self._where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
-                    f"{self._facts.title} is set to {mode}: set its margin mode there to "
-                    f"{MARGIN_MODE} while nothing is held"
+                return Checked(
+                    seen=f"{self._where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
+                    f"{title} is set to {mode}",
+                    remedy=f"set its margin mode there to {MARGIN_MODE} while nothing is held",
                 )
+        if not modes:
+            return Checked(seen=_untold_before_a_position(title))
+        return Checked(seen=f"{MARGIN_MODE} on {_contracts(modes)}")
 
-    async def _refuse_other_leverage(self) -> None:
-        wanted = self._expected.leverage
+    async def _leverage(self) -> Checked:
+        wanted, leverages = self._expected.leverage, await self._book.leverages()
+        title = self._facts.title
         if wanted is None:
-            return
-        for symbol, told in (await self._book.leverages()).items():
+            found = {each for told in leverages.values() for each in told}
+            shown = ", ".join(_plain(each) for each in sorted(found)) or "not told"
+            return Checked(seen=f"any will do; {title} is set to {shown}")
+        for symbol, told in leverages.items():
             if other := sorted(told - {wanted}):
-                raise ConfigRefused(
-                    f"{self._where}.leverage is {wanted}, {symbol} at {self._facts.title} is set "
-                    f"to {format(other[0].normalize(), 'f')}: set the leverage there to {wanted}, "
-                    "or change it in the configuration"
+                return Checked(
+                    seen=f"{self._where}.leverage is {wanted}, {symbol} at {title} is set to "
+                    f"{_plain(other[0])}",
+                    remedy=f"set the leverage there to {wanted}, or change it in the configuration",
                 )
+        if not leverages:
+            return Checked(seen=_untold_before_a_position(title))
+        return Checked(seen=f"{wanted} on {_contracts(leverages)}, as configured")
+
+
+def _untold_before_a_position(title: str) -> str:
+    return f"{title} tells it of held contracts only, and none is held"
+
+
+def _contracts(found: Collection[str]) -> str:
+    return f"{len(found)} contract{'' if len(found) == 1 else 's'}"
+
+
+def _plain(value: Decimal) -> str:
+    return format(value.normalize(), "f")
 
 
 def _word(flag: bool) -> str:

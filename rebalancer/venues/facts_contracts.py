@@ -128,7 +128,6 @@ XT = VenueFacts(
         request=Unit.CONTRACTS,
         order_amount=Unit.BASE,
         order_filled=Unit.BASE,
-        order_remaining=Unit.CONTRACTS,
         trade=Unit.BASE,
         position=Unit.CONTRACTS,
         stream_order=Unit.CONTRACTS,

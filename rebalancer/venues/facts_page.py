@@ -112,7 +112,6 @@ def _units(facts: VenueFacts) -> str:
         "request": units.request,
         "amount": units.order_amount,
         "filled": units.order_filled,
-        "remaining": units.order_remaining,
         "trades": units.trade,
         "positions": units.position,
         "stream": units.stream_order,

@@ -123,7 +123,6 @@ class Units:
     request: Unit
     order_amount: Unit
     order_filled: Unit
-    order_remaining: Unit
     trade: Unit
     position: Unit
     stream_order: Unit
@@ -135,7 +134,6 @@ def units(every: Unit) -> Units:
         request=every,
         order_amount=every,
         order_filled=every,
-        order_remaining=every,
         trade=every,
         position=every,
         stream_order=every,

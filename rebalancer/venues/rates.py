@@ -104,15 +104,16 @@ class Budget:
     def told(self, name: str, used: int, now_ms: int) -> None:
         """Take the venue's own count of a window; where it is higher than ours, it is right."""
         for window in self.windows:
-            if window.name != name:
-                continue
-            ours = sum(
-                ticket.cost[name]
-                for ticket in self._tickets.get(name, ())
-                if not self._left(ticket, window, now_ms)
-            )
-            if used > ours:
-                self.close(self.take({name: used - ours}), now_ms)
+            if window.name == name and (missing := used - self.used(window, now_ms)) > 0:
+                self.close(self.take({name: missing}), now_ms)
+
+    def used(self, window: Window, now_ms: int) -> int:
+        """Return the units of `window` that are taken up."""
+        return sum(
+            ticket.cost[window.name]
+            for ticket in self._tickets.get(window.name, ())
+            if not self._left(ticket, window, now_ms)
+        )
 
     def shut(self, until_ms: int) -> None:
         """Let nothing through before `until_ms`: the venue refused us and named a time."""
@@ -152,6 +153,11 @@ class Limiter:
     def told(self, name: str, used: int) -> None:
         """Take the venue's own count of a window."""
         self.budget.told(name, used, self._now_ms())
+
+    def used(self) -> dict[Window, int]:
+        """Return what is taken up of each window, by our count and the venue's where it tells."""
+        now_ms = self._now_ms()
+        return {window: self.budget.used(window, now_ms) for window in self.budget.windows}
 
     def shut(self, for_ms: int) -> None:
         """Let nothing through for so long: the venue refused us."""

@@ -165,3 +165,13 @@ async def test_an_order_that_never_arrived_stays_unknown_until_its_window_is_ove
         await desk.venue.query(order)
         assert set(desk.outcomes()) == {Outcome.UNKNOWN}
         assert desk.sends() == 1
+
+
+async def test_what_an_open_order_has_left_is_told_in_base_coins():
+    # XT's orders carry no remainder, so ccxt works one out, in coins where it might be contracts.
+    async with trading() as desk:
+        exchange = desk.venue._client._exchange
+        wish = {"positionSide": "LONG", "clientOrderId": "theirs"}
+        await exchange.create_order(BTC, "limit", "buy", 30, 49_000, wish)
+        (order,) = await desk.venue.account.open_orders(BTC)
+        assert (order.client_order_id, order.remaining) == ("theirs", desk.contract.units_in(D(30)))

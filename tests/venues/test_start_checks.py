@@ -123,8 +123,9 @@ async def test_a_key_that_may_withdraw_is_taken_only_on_request():
     with capture_logs() as told:
         async with account(prepare=may_withdraw, expected=Expected(accept_key_rights=True)):
             pass
-    (line,) = (each for each in told if each["event"] == "key_rights_accepted")
-    assert line["key"] == ["may withdraw"]
+    (line,) = (each for each in told if each["event"] == "check_accepted")
+    assert line["check"] == "key rights"
+    assert "may withdraw" in line["seen"]
 
 
 async def test_the_leverage_that_is_set_is_accepted():

@@ -51,7 +51,7 @@ class Xt:
 
     def act(self, core: Core, call: Call) -> Answer:
         """Check who calls, then answer."""
-        host, path = call.path[:5], call.path[5:]
+        host, path = _host(call.path)
         route = HOSTS.get(host, {}).get((call.method, path))
         if route is None:
             return XtError("404", "interface does not exist", 404).answer()
@@ -96,6 +96,18 @@ class Xt:
         if "ws" in exchange_urls["api"]:
             streams = redirected(exchange_urls["api"]["ws"], stream)
             exchange_urls["api"]["ws"] = streams | {"contract": f"{stream}/ws"}
+
+
+def _host(path: str) -> tuple[str, str]:
+    """Return the host that a path is meant for, and the path there.
+
+    A client that was given one address for all hosts leaves the prefix away; spot's paths are its
+    own, and futures are taken for linear ones.
+    """
+    host, rest = path[:5], path[5:]
+    if host in HOSTS:
+        return host, rest
+    return ("/sapi" if path.startswith("/v4/") else "/fapi"), path
 
 
 def _body(call: Call) -> Mapping[str, Any]:

@@ -1,0 +1,115 @@
+"""`rebalancer doctor` as an operator or a script runs it: lines, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.process import command
+from tests.loopback.presets import KEY, SECRET
+
+KEYS = {"REBALANCER__ACCOUNTS__MAIN__API_KEY": KEY, "REBALANCER__ACCOUNTS__MAIN__SECRET": SECRET}
+FUND = """
+[funds.BTC3L]
+account = "main"
+target_leverage = 3
+basket = { "BTC/USDT:USDT" = 1 }
+"""
+PAPER = f"""
+mode = "paper"
+[feed]
+source = "simulated"
+[accounts.main]
+{FUND}
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of a loopback Binance in a process of its own."""
+    venue = subprocess.Popen(
+        [sys.executable, "-m", "tests.loopback", "--seconds", "120", "--beat-ms", "50"],
+        stdout=subprocess.PIPE,
+    )
+    assert venue.stdout is not None
+    yield f"http://127.0.0.1:{json.loads(venue.stdout.readline())['port']}"
+    venue.terminate()
+    venue.communicate()
+
+
+def live(folder: Path, endpoint: str, *, leverage: int) -> None:
+    text = f"""
+mode = "live"
+[accounts.main]
+venue = "binanceusdm"
+endpoint = "{endpoint}"
+leverage = {leverage}
+{FUND}"""
+    (folder / "config.toml").write_text(text)
+
+
+def test_a_good_desk_is_told_line_by_line_and_ends_with_0(tmp_path: Path, endpoint: str) -> None:
+    live(tmp_path, endpoint, leverage=20)
+    answer = command(tmp_path, "doctor", **KEYS)
+    assert answer.code == 0, answer.out + answer.err
+    lines = answer.out.splitlines()
+    assert lines[0].startswith("ok   here          configuration  1 fund, digest ")
+    assert any(line.startswith("ok   accounts.main key rights") for line in lines)
+    assert lines[-1].startswith("The desk can start: ")
+    assert answer.err == ""
+    assert SECRET not in answer.out
+    assert {each.name for each in tmp_path.iterdir()} == {"config.toml"}, "it leaves nothing"
+
+
+def test_a_fault_ends_with_1_and_says_what_to_do(tmp_path: Path, endpoint: str) -> None:
+    live(tmp_path, endpoint, leverage=5)
+    answer = command(tmp_path, "doctor", **KEYS)
+    assert answer.code == 1
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("FAIL"))
+    assert "accounts.main leverage" in line
+    assert "-> set the leverage there to 5" in answer.out
+    assert "Not yet: " in answer.out
+
+
+def test_a_script_reads_one_document(tmp_path: Path, endpoint: str) -> None:
+    live(tmp_path, endpoint, leverage=5)
+    answer = command(tmp_path, "doctor", "--json", **KEYS)
+    assert answer.code == 1
+    document = answer.json
+    assert (document["ok"], document["mode"], document["counts"]["fail"]) == (False, "live", 1)
+    (finding,) = (each for each in document["findings"] if each["level"] == "fail")
+    assert (finding["where"], finding["check"]) == ("accounts.main", "leverage")
+    assert finding["fix"].startswith("set the leverage there to 5")
+    assert sum(document["counts"].values()) == len(document["findings"])
+
+
+def test_a_configuration_that_does_not_load_ends_with_2(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[funds.BTC3L]\ntarget_levrage = 3\n[stor]\nurl = "x"\n')
+    answer = command(tmp_path, "doctor")
+    assert answer.code == 2
+    assert answer.out.startswith("FAIL here          configuration  config.toml:")
+    assert "rebalancer config check" in answer.out
+    document = command(tmp_path, "doctor", "--json")
+    assert document.code == 2
+    assert document.json["ok"] is False
+    assert len(document.json["findings"]) > 1, "one line for each problem"
+
+
+def test_a_paper_desk_on_simulated_prices_needs_no_venue(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(PAPER)
+    answer = command(tmp_path, "doctor", "--json")
+    assert answer.code == 0, answer.out
+    skipped = {
+        each["seen"]
+        for each in answer.json["findings"]
+        if each["level"] == "skip" and each["where"] != "here"
+    }
+    assert skipped == {
+        "venue 'paper' is none that the desk trades on",
+        "simulated prices come from no venue",
+    }
