@@ -1,12 +1,13 @@
-"""The fold from records to the tables that readers look at, in the transaction of the journal.
+"""The fold from records to the tables that readers look at, a moment after the journal has them.
 
 Each kind of record has one function that says which rows change. What the tables hold is therefore
-a function of the journal alone: emptying them and folding again gives the same rows.
+a function of the journal alone: emptying them and folding again gives the same rows. How far they
+have come is written beside them, in the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -40,7 +41,7 @@ from rebalancer.core.records import (
     VerdictChanged,
 )
 from rebalancer.core.run import ENDED, RunStatus
-from rebalancer.store import prepared
+from rebalancer.store import journal, prepared
 from rebalancer.store.codec import storable
 from rebalancer.store.rows import stored
 from rebalancer.store.tables import (
@@ -49,6 +50,7 @@ from rebalancer.store.tables import (
     FUNDS,
     NAVS,
     ORDERS,
+    PROJECTED,
     PROJECTIONS,
     RUNS,
     SCOPES,
@@ -285,21 +287,51 @@ def project(connection: Connection, records: Iterable[Record]) -> None:
     def look(table: Table, key: str) -> Mapping[str, Any] | None:
         write(connection, pending)
         pending.clear()
-        row = connection.execute(_lookup(table), {"the_key": key}).mappings().first()
-        return None if row is None else dict(row)
+        return lookup(connection, table, (key,))
 
-    for record in records:
-        fold = FOLDS.get(type(record))
-        if fold is not None:
-            pending.extend(fold(record, look))
+    for change in changes(records, look):
+        pending.append(change)  # noqa: PERF402 - `look` empties the list in between
     write(connection, pending)
 
 
-def rebuild(connection: Connection, records: Iterable[Record]) -> None:
+def changes(records: Iterable[Record], look: Look) -> Iterator[Change]:
+    """Yield what `records` change, in order; `look` must see every change yielded so far."""
+    for record in records:
+        fold = FOLDS.get(type(record))
+        if fold is not None:
+            yield from fold(record, look)
+
+
+def lookup(connection: Connection, table: Table, key: tuple[object, ...]) -> dict[str, Any] | None:
+    """Return the row with this primary key, None where there is none."""
+    parameters = {f"key_{place}": part for place, part in enumerate(key)}
+    row = connection.execute(_lookup(table), parameters).mappings().first()
+    return None if row is None else dict(row)
+
+
+def rebuild(connection: Connection, records: Sequence[Record]) -> None:
     """Empty the projections and fold them again from `records`, the whole journal."""
     for table in PROJECTIONS:
         connection.execute(delete(table))
     project(connection, records)
+    connection.execute(update(PROJECTED).values(seq=len(records)))
+
+
+def projected_seq(connection: Connection) -> int:
+    """Return the number of the last record that the projections show."""
+    seq: int = connection.execute(_PROJECTED_SEQ).scalar_one()
+    return seq
+
+
+def catch_up(connection: Connection, limit: int) -> int:
+    """Fold up to `limit` records that the projections lack; return the number of the last one."""
+    seq = projected_seq(connection)
+    rows = journal.page(connection, seq, limit)
+    if rows:
+        seq = rows[-1].seq
+        project(connection, [row.record for row in rows])
+        prepared.run(connection, _NOTE_PROJECTED, [{"new_seq": seq}])
+    return seq
 
 
 def write(connection: Connection, changes: Iterable[Change]) -> None:
@@ -311,6 +343,10 @@ def write(connection: Connection, changes: Iterable[Change]) -> None:
             statement,
             [{f"new_{name}": c.values[name] for name in columns} for c in group],
         )
+
+
+_PROJECTED_SEQ = select(PROJECTED.c.seq)
+_NOTE_PROJECTED = update(PROJECTED).values(seq=bindparam("new_seq"))
 
 
 def _shape(change: Change) -> tuple[Table, tuple[str, ...], bool]:
@@ -334,5 +370,5 @@ def _statement(dialect: str, table: Table, columns: tuple[str, ...], creates: bo
 
 @cache
 def _lookup(table: Table) -> Executable:
-    (key,) = table.primary_key
-    return select(table).where(key == bindparam("the_key"))
+    keys = enumerate(table.primary_key)
+    return select(table).where(*(column == bindparam(f"key_{place}") for place, column in keys))

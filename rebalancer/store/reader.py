@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.core.records import Record, TradingState
 from rebalancer.errors import InputRefused, StoreUnavailable
 from rebalancer.ports import NavView
 from rebalancer.store import journal
+from rebalancer.store.overlay import Listing, Overlay
 from rebalancer.store.rows import (
     FillRow,
     FixedRow,
@@ -49,7 +50,10 @@ LIMIT = 100
 
 
 class SqlReader:
-    """Typed rows of a store. Every method may raise StoreUnavailable; each is one transaction."""
+    """Typed rows of a store, as of the last commit. Each method is one transaction.
+
+    Every method may raise StoreUnavailable.
+    """
 
     def __init__(self, place: Target) -> None:
         """Look whether a desk's store is there; InputRefused where it is not."""
@@ -85,46 +89,50 @@ class SqlReader:
 
     def funds(self) -> tuple[FundRow, ...]:
         """Return every fund by name."""
-        return self._read(FundRow, select(FUNDS).order_by(FUNDS.c.name))
+        return self._list(FundRow, Listing(table=FUNDS, order=(("name", False),)))
 
     def runs(self, fund: str | None = None, limit: int = LIMIT) -> tuple[RunRow, ...]:
         """Return the newest runs first, of one fund or of all."""
-        query = select(RUNS) if fund is None else select(RUNS).where(RUNS.c.fund == fund)
-        newest = query.order_by(RUNS.c.opened_ms.desc(), RUNS.c.run_id.desc())
-        return self._read(RunRow, newest.limit(limit))
+        where = {} if fund is None else {"fund": fund}
+        newest = (("opened_ms", True), ("run_id", True))
+        return self._list(RunRow, Listing(table=RUNS, order=newest, where=where, limit=limit))
 
     def orders(self, limit: int = LIMIT) -> tuple[OrderRow, ...]:
         """Return the newest orders first."""
-        newest = (ORDERS.c.created_ms.desc(), ORDERS.c.account, ORDERS.c.seq.desc())
-        return self._read(OrderRow, select(ORDERS).order_by(*newest).limit(limit))
+        newest = (("created_ms", True), ("account", False), ("seq", True))
+        return self._list(OrderRow, Listing(table=ORDERS, order=newest, limit=limit))
 
     def fills(self, limit: int = LIMIT) -> tuple[FillRow, ...]:
         """Return the newest fills first."""
-        newest = (FILLS.c.at_ms.desc(), FILLS.c.account, FILLS.c.trade_id.desc())
-        return self._read(FillRow, select(FILLS).order_by(*newest).limit(limit))
+        newest = (("at_ms", True), ("account", False), ("trade_id", True))
+        return self._list(FillRow, Listing(table=FILLS, order=newest, limit=limit))
 
     def fixed(self, fund: str, limit: int = LIMIT) -> tuple[FixedRow, ...]:
         """Return what became of the fund's fixed instants, the newest first."""
-        query = select(FIXED).where(FIXED.c.fund == fund).order_by(FIXED.c.due_ms.desc())
-        return self._read(FixedRow, query.limit(limit))
+        newest = (("due_ms", True),)
+        found = Listing(table=FIXED, order=newest, where={"fund": fund}, limit=limit)
+        return self._list(FixedRow, found)
 
     def verdicts(self) -> tuple[VerdictRow, ...]:
         """Return the latest verdict of each fund, by name."""
-        return self._read(VerdictRow, select(VERDICTS).order_by(VERDICTS.c.fund))
+        return self._list(VerdictRow, Listing(table=VERDICTS, order=(("fund", False),)))
 
     def scopes(self) -> tuple[ScopeRow, ...]:
         """Return what is not active of the desk, its accounts and contracts."""
-        query = select(SCOPES).where(SCOPES.c.state != TradingState.ACTIVE.value)
-        return self._read(ScopeRow, query.order_by(SCOPES.c.scope, SCOPES.c.name))
+        every = Listing(table=SCOPES, order=(("scope", False), ("name", False)))
+        rows = self._list(ScopeRow, every)
+        return tuple(row for row in rows if row.state is not TradingState.ACTIVE)
 
     def navs(self, fund: str) -> tuple[NavRow, ...]:
         """Return the daily NAVs of the fund, oldest first."""
-        query = select(NAVS).where(NAVS.c.fund == fund)
-        return self._read(NavRow, query.order_by(NAVS.c.boundary_ms))
+        oldest = (("boundary_ms", False),)
+        return self._list(NavRow, Listing(table=NAVS, order=oldest, where={"fund": fund}))
 
     def views(self) -> tuple[NavView, ...]:
         """Return the latest view of each fund, by name."""
-        return self._read(NavView, select(VIEWS).order_by(VIEWS.c.fund))
+        query = select(VIEWS).order_by(VIEWS.c.fund)
+        rows = self._run(lambda connection: connection.execute(query).mappings().all())
+        return tuple(from_row(NavView, {**row}) for row in rows)
 
     def prices(self) -> dict[str, Decimal]:
         """Return the latest price of each contract, by name."""
@@ -154,11 +162,9 @@ class SqlReader:
                 "start the desk once, which brings it up to date"
             )
 
-    def _read(self, cls: type[T], query: Select[Any]) -> tuple[T, ...]:
-        def rows(connection: Connection) -> tuple[T, ...]:
-            return tuple(from_row(cls, {**found}) for found in connection.execute(query).mappings())
-
-        return self._run(rows)
+    def _list(self, cls: type[T], listing: Listing) -> tuple[T, ...]:
+        rows = self._run(lambda connection: Overlay(connection).rows(listing))
+        return tuple(from_row(cls, row) for row in rows)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -59,6 +60,39 @@ class Session:
             if error.connection_invalidated:
                 self._drop()
             raise
+
+    def run_unflushed(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction that no flush to the disk follows.
+
+        A loss of power may undo it. It cannot undo it and leave a later transaction in place: both
+        databases write one log in order, so the flush of that one covers this one too.
+        """
+        connection = self._connection or self._connect(_RECONNECT_SECONDS)
+        if self._place.path is None:
+
+            def on_server(connection: Connection) -> T:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+                return work(connection)
+
+            return self.run(on_server)
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("PRAGMA synchronous=NORMAL")
+        try:
+            return self.run(work)
+        finally:
+            try:
+                driver.execute("PRAGMA synchronous=FULL")
+            except sqlite3.Error:
+                self._drop()  # the next connection is set up anew
+
+    def checkpoint(self) -> None:
+        """Move what a file's log holds into the file, so that no commit has to stop for it."""
+        if self._place.path is None or self._connection is None:
+            return
+        driver: Any = self._connection.connection.dbapi_connection
+        # Busy readers or a full disk only put it off: the log goes on growing.
+        with suppress(sqlite3.Error):
+            driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         """Give up the connection and the lock; may be called twice."""

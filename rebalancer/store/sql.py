@@ -41,7 +41,7 @@ class SqlStore:
         return records
 
     async def commit(self, records: Sequence[Record]) -> None:
-        """Append all or none, durably, together with what they change in the projections.
+        """Append all or none, durably; what readers see follows at once, the tables a moment later.
 
         Raises BrokenInvariant for a key that exists and for a value no record may hold, otherwise
         StoreUnavailable.
@@ -52,7 +52,7 @@ class SqlStore:
         # Written down here and now, so that nobody can change a record while it waits.
         encoded = [CODEC.encode(record) for record in records]
         answer = Answer()
-        self._writer.ask(Commit(tuple(records), encoded, answer))
+        self._writer.ask(Commit(encoded, answer))
         await answer.future
 
     async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0002"
-KNOWN_SCHEMAS = ("0001", SCHEMA_HEAD)
+SCHEMA_HEAD = "0003"
+KNOWN_SCHEMAS = ("0001", "0002", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -177,6 +177,9 @@ VIEWS = _table(
 )
 
 PRICES = _table("prices", _key("contract"), _text("price"))
+
+#: One row: the number of the last record that is folded into the projections.
+PROJECTED = _table("projected", _whole("seq"))
 
 #: What a rebuild empties and folds again from the journal.
 PROJECTIONS = (FUNDS, RUNS, ORDERS, FILLS, FIXED, VERDICTS, SCOPES, NAVS)

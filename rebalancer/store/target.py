@@ -25,6 +25,8 @@ _SQLITE_PRAGMAS = {
     "synchronous": 2,
     "foreign_keys": 1,
     "busy_timeout": BUSY_SECONDS * 1_000,
+    # In pages. The writer moves the log into the file while nothing waits; this is the far end.
+    "wal_autocheckpoint": 10_000,
 }
 
 
@@ -93,7 +95,11 @@ def writing_engine(place: Target) -> Engine:
 def reading_engine(place: Target) -> Engine:
     """Return an engine that can change nothing and creates nothing."""
     if place.path is None:
-        return _postgres_engine(place, "rebalancer-reader", "-c default_transaction_read_only=on")
+        # One transaction is one moment: the journal and what is folded from it belong together.
+        options = (
+            "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
+        )
+        return _postgres_engine(place, "rebalancer-reader", options)
     engine = _sqlite_engine(place.path, mode="ro")
 
     @event.listens_for(engine, "connect")

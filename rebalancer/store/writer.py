@@ -2,6 +2,10 @@
 
 Whatever waits when the thread is free goes into one transaction, so that many waiters share one
 flush to the disk. Answers go back to each waiter's own event loop, which never blocks.
+
+A commit is answered as soon as the journal has its records. The projections follow once nothing
+has come for a moment, or after a longer one whatever comes; a crash in between leaves them behind,
+which readers see through (`overlay.py`) and the next open makes good.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -21,8 +26,8 @@ from rebalancer.core.records import Record
 from rebalancer.errors import BrokenInvariant, DeskError, StoreUnavailable
 from rebalancer.store import journal
 from rebalancer.store.codec import EncodedRecord
+from rebalancer.store.follower import Follower
 from rebalancer.store.journal import Head
-from rebalancer.store.projections import project
 from rebalancer.store.session import Session
 from rebalancer.store.target import unavailable
 from rebalancer.store.views import Slice
@@ -42,7 +47,6 @@ class Answer:
 class Commit:
     """Records to append, all or none."""
 
-    records: Sequence[Record]
     encoded: Sequence[EncodedRecord]
     answer: Answer
 
@@ -83,6 +87,7 @@ class Writer:
         self._head = session.run(journal.read_head)
         self._head_is_certain = True
         self._showing: Show | None = None
+        self._follower = Follower(session)
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -96,10 +101,11 @@ class Writer:
 
     # Everything below runs on the writer's thread.
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    def run(self, work: Callable[[Connection], T], *, flushed: bool = True) -> T:
         """Run `work` in one transaction; only StoreUnavailable and our own errors come out."""
+        run = self._session.run if flushed else self._session.run_unflushed
         try:
-            return self._session.run(work)
+            return run(work)
         except SQLAlchemyError as error:
             raise unavailable(self._session.place, error) from error
 
@@ -115,13 +121,18 @@ class Writer:
 
         records, self._head = self.run(read)
         self._head_is_certain = True
+        self._follower.grown(self._head.seq)
         return records
 
     def _work(self) -> None:
         stop: Stop | None = None
         while stop is None:
             jobs = self._take()
-            self._commit_all([job for job in jobs if isinstance(job, Commit)])
+            commits = [job for job in jobs if isinstance(job, Commit)]
+            self._commit_all(commits)
+            if len(commits) < len(jobs):
+                # Whoever asks for anything else finds the tables as the journal has them.
+                _outcome(self._follower.catch_up)
             for job in jobs:
                 if isinstance(job, Call):
                     _settle([(job.answer, *_outcome(job.work))])
@@ -130,15 +141,20 @@ class Writer:
                     self._showing = job
                 elif isinstance(job, Stop):
                     stop = job
+            _outcome(partial(self._follower.follow, idle=not jobs))
             self._show_one_slice()
         self._end_show()
         self._session.close()
         _settle([(stop.answer, None, None)])
 
     def _take(self) -> list[Job]:
-        """Return all jobs that wait; with nothing else to do, wait for one."""
-        jobs = [] if self._showing is not None else [self._jobs.get()]
+        """Return all jobs that wait; with nothing else to do, wait for one, else for a moment."""
+        jobs: list[Job] = []
         with suppress(queue.Empty):
+            if self._follower.is_behind:
+                jobs.append(self._jobs.get(timeout=self._follower.patience_seconds))
+            elif self._showing is None:
+                jobs.append(self._jobs.get())
             while True:
                 jobs.append(self._jobs.get_nowait())
         return jobs
@@ -149,7 +165,7 @@ class Writer:
         step = next(self._showing.slices, None)
         error: Exception | None = None
         if step is not None:
-            _, error = _outcome(lambda: self.run(step))
+            _, error = _outcome(lambda: self.run(step, flushed=False))
         if step is None or error is not None:
             self._end_show(error)
 
@@ -172,13 +188,11 @@ class Writer:
 
     def _append(self, commits: Sequence[Commit]) -> None:
         encoded = [record for commit in commits for record in commit.encoded]
-        records = [record for commit in commits for record in commit.records]
+        self._follower.refuse_if_stuck()
         self._make_certain()
 
         def work(connection: Connection) -> Head:
-            head = journal.append(connection, self._head, encoded)
-            project(connection, records)
-            return head
+            return journal.append(connection, self._head, encoded)
 
         self._head_is_certain = False
         try:
@@ -188,6 +202,7 @@ class Writer:
         except SQLAlchemyError as error:
             raise unavailable(self._session.place, error) from error
         self._head_is_certain = True
+        self._follower.grown(self._head.seq)
 
     def _make_certain(self) -> None:
         """After a failed commit, make sure that it did not happen before building on the head."""

@@ -29,6 +29,7 @@ from rebalancer.ports import NavView, Store
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.reader import open_reader
 from rebalancer.store.sql import SqlStore, open_store
+from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import target, writing_engine
 
 pytest_plugins = ["tests.store.postgres"]
@@ -318,7 +319,8 @@ class TestEveryDatabase:
         for opening in (sql.open, lambda: open_reader(sql.url)):
             with pytest.raises(StoreUnavailable, match="layout 9999, written by a newer"):
                 opening()
-        sql.behind_its_back("UPDATE rebalancer_schema SET version_num = '0001'")
+        back = f"UPDATE rebalancer_schema SET version_num = '{SCHEMA_HEAD}'"  # noqa: S608 - ours
+        sql.behind_its_back(back)
         assert list(await sql.open().load()) == []
 
     async def test_a_reader_refuses_a_database_no_desk_ran_on(self, sql: SqlPlace) -> None:

@@ -121,6 +121,7 @@ async def test_the_file_is_kept_so_that_no_commit_is_lost_with_the_power(tmp_pat
         "synchronous": 2,
         "foreign_keys": 1,
         "busy_timeout": 5_000,
+        "wal_autocheckpoint": 10_000,
     }
     await store.close()
 

@@ -1,4 +1,4 @@
-"""The tables readers look at: right after every commit, and the same when folded anew."""
+"""The tables readers look at: what a reader sees right after every commit, and folded anew."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from rebalancer.store.rows import (
     ScopeRow,
     VerdictRow,
 )
-from rebalancer.store.sql import open_store
+from rebalancer.store.sql import SqlStore, open_store
 from rebalancer.store.tables import FILLS, ORDERS, PROJECTIONS, VERDICTS
 from rebalancer.store.target import reading_engine, target, writing_engine
 
@@ -182,8 +182,15 @@ def a_day() -> list[Record]:
     ]
 
 
-def everything_in(url: str) -> Mapping[str, list[Any]]:
-    engine = reading_engine(target(url))
+async def everything_in(store: SqlStore) -> Mapping[str, list[Any]]:
+    """What the tables hold once they have followed the journal."""
+    await store.load()
+    return tables_of(store)
+
+
+def tables_of(store: SqlStore) -> Mapping[str, list[Any]]:
+    """What the tables hold now."""
+    engine = reading_engine(store._writer._session.place)
     with engine.begin() as connection:
         rows = {
             table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
@@ -320,7 +327,7 @@ async def test_commits_of_one_record_and_one_of_all_lead_to_the_same_tables(
     await together.commit(a_day())
     for record in a_day():
         await apart.commit([record])
-    assert everything_in(url) == everything_in(other)
+    assert await everything_in(together) == await everything_in(apart)
     await together.close()
     await apart.close()
 
@@ -329,10 +336,10 @@ async def test_folding_the_journal_anew_gives_the_tables_that_were_kept_up(url: 
     store = open_store(url)
     for record in a_day():
         await store.commit([record])
-    kept_up = everything_in(url)
+    kept_up = await everything_in(store)
     assert all(kept_up.values())
     await store.rebuild()
-    assert everything_in(url) == kept_up
+    assert tables_of(store) == kept_up
     await store.commit([launched("ETH3L")])
     await store.close()
 
@@ -340,7 +347,7 @@ async def test_folding_the_journal_anew_gives_the_tables_that_were_kept_up(url: 
 async def test_folding_anew_repairs_what_somebody_did_to_the_tables(url: str) -> None:
     store = open_store(url)
     await store.commit(a_day())
-    right = everything_in(url)
+    right = await everything_in(store)
     await store.close()
     engine = writing_engine(target(url))
     with engine.begin() as connection:
@@ -349,7 +356,7 @@ async def test_folding_anew_repairs_what_somebody_did_to_the_tables(url: str) ->
         connection.execute(insert(VERDICTS).values(fund="X", trigger="none", reason="", at_ms=1))
     engine.dispose()
     again = open_store(url)
-    assert everything_in(url) != right
+    assert await everything_in(again) != right
     await again.rebuild()
-    assert everything_in(url) == right
+    assert tables_of(again) == right
     await again.close()

@@ -212,16 +212,34 @@ async def test_a_waiter_that_left_keeps_no_other_of_its_group_waiting(
     await store.close()
 
 
-async def test_a_mistake_in_the_store_reaches_the_waiter_and_the_store_lives_on(
+async def test_a_mistake_in_the_journal_reaches_the_waiter_and_the_store_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(url_in(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "append", lambda *_: 1 / 0)
+        with pytest.raises(BrokenInvariant, match="unforeseen way: ZeroDivisionError"):
+            await store.commit([verdict(1)])
+    await store.commit([verdict(2)])
+    assert await reasons_in(store) == ["no. 2"]
+    await store.close()
+
+
+async def test_a_mistake_in_folding_fails_the_next_commit_and_no_record_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(url_in(tmp_path))
     with monkeypatch.context() as patch:
         patch.setitem(projections.FOLDS, VerdictChanged, lambda *_: 1 / 0)
-        with pytest.raises(BrokenInvariant, match="unforeseen way: ZeroDivisionError"):
-            await store.commit([verdict(1)])
-    await store.commit([verdict(2)])
-    assert await reasons_in(store) == ["no. 2"]
+        await store.commit([verdict(1)])
+        assert await reasons_in(store) == ["no. 1"]
+        for _ in range(2):
+            with pytest.raises(BrokenInvariant, match="unforeseen way: ZeroDivisionError"):
+                await store.commit([verdict(2)])
+    await store.commit([verdict(3)])
+    assert await reasons_in(store) == ["no. 1", "no. 3"]
+    with open_reader(url_in(tmp_path)) as reader:
+        assert [row.reason for row in reader.verdicts()] == ["no. 3"]
     await store.close()
 
 
