@@ -1,0 +1,145 @@
+"""Commands for capital: subscribe to a fund, redeem its shares, or hand in a file of both."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.operating import FundName, ask
+from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.output import console, print_json, table
+from rebalancer.errors import InputRefused
+
+COLUMNS = ("fund", "kind", "amount", "key", "min_out")
+_NEEDED = COLUMNS[:3]
+
+Key = Annotated[
+    str,
+    typer.Option("--key", help="The holder's key: the same key is the same request."),
+]
+MinOut = Annotated[
+    str, typer.Option("--min-out", help="Fewest shares, or least cash, that is acceptable.")
+]
+
+
+@told
+def subscribe(
+    fund: FundName,
+    amount: Annotated[str, typer.Option("--amount", help="Cash, in quote currency.")],
+    key: Key,
+    min_out: MinOut = "0",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the running desk issue shares of a fund for cash, at its account NAV."""
+    _send(config, [_flow(fund, "subscribe", amount, key, min_out)], as_json=as_json)
+
+
+@told
+def redeem(
+    fund: FundName,
+    shares: Annotated[str, typer.Option("--shares", help="Shares given back.")],
+    key: Key,
+    min_out: MinOut = "0",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the running desk take back shares of a fund for cash, at its account NAV."""
+    _send(config, [_flow(fund, "redeem", shares, key, min_out)], as_json=as_json)
+
+
+@told
+def flows(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with fund, kind (subscribe or redeem), amount and optionally key, min_out.",
+            show_default=False,
+        ),
+    ],
+    batch: Annotated[
+        str, typer.Option("--batch", help="Id of the file: handed in twice it counts once.")
+    ],
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand the running desk a file of subscriptions and redemptions: all of it, or nothing."""
+    if not batch.strip():
+        raise InputRefused("--batch: must not be empty")
+    _send(config, list(_read(file, batch)), batch=batch, as_json=as_json)
+
+
+def _flow(fund: str, kind: str, amount: str, key: str, min_out: str) -> dict[str, str]:
+    return {"fund": fund, "kind": kind, "amount": amount, "key": key, "min_out": min_out}
+
+
+def _read(file: Path, batch: str) -> Iterator[dict[str, str]]:
+    """Yield the rows; a row without a key of its own is known by the batch and its line."""
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputRefused(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputRefused(f"{file}: is not UTF-8 text") from None
+    rows = csv.DictReader(io.StringIO(content), strict=True)
+    try:
+        _refuse_header(file, rows.fieldnames or ())
+        for row in rows:
+            yield _read_row(row, f"{file}:{rows.line_num}", f"{batch}/{rows.line_num}")
+    except csv.Error as error:
+        raise InputRefused(f"{file}:{rows.line_num}: is not CSV: {error}") from None
+
+
+def _refuse_header(file: Path, header: Any) -> None:
+    for name in _NEEDED:
+        if name not in header:
+            raise InputRefused(f"{file}:1: the column {name} is missing")
+    for name in header:
+        if name not in COLUMNS:
+            raise InputRefused(f"{file}:1: unknown column {name!r}; known are {', '.join(COLUMNS)}")
+
+
+def _read_row(row: Mapping[Any, Any], where: str, key: str) -> dict[str, str]:
+    if None in row or None in row.values():
+        raise InputRefused(f"{where}: does not have as many fields as the first line")
+    values = {str(name): str(value).strip() for name, value in row.items()}
+    for name in _NEEDED:
+        if not values[name]:
+            raise InputRefused(f"{where}: {name} is empty")
+    return _flow(
+        values["fund"],
+        values["kind"],
+        values["amount"],
+        values.get("key") or key,
+        values.get("min_out") or "0",
+    )
+
+
+def _send(
+    config: Path | None, requests: list[dict[str, str]], *, as_json: bool, batch: str = ""
+) -> None:
+    answer = ask(config, {"command": "flows", "flows": requests, "batch": batch})
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        [
+            str(each["fund"]),
+            str(each["key"]),
+            str(each["status"]),
+            str(each.get("shares", "")),
+            str(each.get("cash", "")),
+            str(each.get("fee", "")),
+            str(each.get("nav", "")),
+            str(each.get("reason", "")),
+        ]
+        for each in answer["flows"]
+    ]
+    columns = ("fund", "key", "status", ">shares", ">cash", ">fee", ">NAV", "why")
+    console().print(table("Flows", columns, rows))
