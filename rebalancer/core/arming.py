@@ -9,6 +9,7 @@ from rebalancer.core.methodology import COOLDOWN_MS
 from rebalancer.core.position import Holding
 from rebalancer.core.records import TradingState
 from rebalancer.core.run import RunStatus
+from rebalancer.core.slicing import time_limit_ms
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
 
@@ -49,7 +50,7 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
     times += _money_times(fund, now_ms)
     rules, run = fund.fund.methodology, fund.run
     if run is not None and run.status is RunStatus.WORKING:
-        times.append(run.next_slice_ms)
+        times += [run.next_slice_ms, run.working_since_ms + time_limit_ms(fund) + 1]
     elif run is not None and fund.last_run_ms is not None:
         times.append(fund.last_run_ms + COOLDOWN_MS)
     after_ms = fixed_after_ms(fund)

@@ -11,15 +11,16 @@ from typing import Any
 
 from rebalancer.core import capital_folding, ledger, records
 from rebalancer.core.events import CommandKind
-from rebalancer.core.instant import DAY_MS
+from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import WORKING, Order, Outcome, PositionSide, next_status
 from rebalancer.core.permission import TRANSITIONS, Permission
 from rebalancer.core.records import Record, TradingState
-from rebalancer.core.run import ENDED, Run, RunStatus
+from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
 from rebalancer.core.scope import Scope, title
+from rebalancer.core.slicing import pause_ms
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
 
@@ -110,15 +111,33 @@ def _fixed_settled(state: DeskState, record: records.FixedSettled) -> None:
 def _run_opened(state: DeskState, record: records.RunOpened) -> None:
     fund = _fund(state, record.plan.fund)
     ensure(fund.run is None, f"fund {fund.name} opens a run while one is under way")
-    fund.run = Run(record.plan, next_slice_ms=record.at_ms)
+    fund.run = Run(
+        record.plan,
+        next_slice_ms=record.at_ms,
+        working_since_ms=record.at_ms,
+        planned=_gross_planned(fund, record.plan),
+    )
     fund.run_seq += 1
     fund.verdict = (record.plan.trigger, record.plan.reason)
     fund.manual = None
-    day_ms = record.at_ms // DAY_MS * DAY_MS
-    if day_ms != fund.day_ms:
-        fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
+    _turn_day(fund, record.at_ms)
     if record.plan.trigger is not Trigger.FLOW:
         fund.day_runs += 1  # holders decide how many flows there are
+
+
+def _gross_planned(fund: FundState, plan: RunPlan) -> dict[str, Decimal]:
+    """Return what a run may trade: its delta, and what was still working when it was opened."""
+    planned = {}
+    for symbol, delta in plan.delta_units.items():
+        whole = plan.target_units[symbol] - fund.holding.units.get(symbol, ZERO)
+        planned[symbol] = abs(delta) + abs(whole - delta)
+    return planned
+
+
+def _turn_day(fund: FundState, at_ms: int) -> None:
+    day_ms = at_ms // DAY_MS * DAY_MS
+    if day_ms != fund.day_ms:
+        fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
 
 
 def _run_moved(state: DeskState, record: records.RunMoved) -> None:
@@ -129,6 +148,7 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
     run.moved_to(record.status)
     if record.status is RunStatus.WORKING:
         run.fruitless_rounds, run.next_slice_ms = 0, record.at_ms
+        run.working_since_ms = record.at_ms
         return
     if run.plan.trigger is not Trigger.FLOW or record.status is not RunStatus.DONE:
         fund.last_run_ms = record.at_ms  # what a flow did delays no rule
@@ -140,10 +160,11 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
 
 def _crossed(state: DeskState, record: records.Crossed) -> None:
     ensure(total(record.units.values()) == 0, "a cross does not sum to zero", record)
-    for name in record.units:
+    for name, units in record.units.items():
         run = _fund(state, name).run
         if run is not None:
             run.fruitless_rounds = 0
+            run.count(record.contract, units)
     check_position(state, record.account, record.contract)
 
 
@@ -157,7 +178,12 @@ def _intent(state: DeskState, record: records.IntentCreated) -> None:
     for name, size in intent.wanted.items():
         fund = _fund(state, name)
         part = intent.notional * abs(size) / wanted
+        _turn_day(fund, record.at_ms)
         fund.day_notional += part
+        minute_ms = record.at_ms // MINUTE_MS * MINUTE_MS
+        if minute_ms != fund.minute_ms:
+            fund.minute_ms, fund.minute_notional = minute_ms, ZERO
+        fund.minute_notional += part
         if fund.run is not None:
             fund.run.orders += 1
             fund.run.fruitless_rounds += 1
@@ -188,6 +214,8 @@ def _traded(state: DeskState, record: records.Traded) -> None:
         if fund.run is not None and units:
             fund.run.cost += fee + slippage
             fund.run.fruitless_rounds = 0
+            if not record.forced:
+                fund.run.count(record.contract, units)
     _move_book(state, record.account, record.contract, record.position_side, record.units)
     state.accounts[record.account].traded_ms[record.contract] = record.at_ms
     state.seen_trades.add(record.trade)
@@ -210,7 +238,7 @@ def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
     for name in order.intent.wanted:
         fund = _fund(state, name)
         if fund.run is not None:
-            fund.run.next_slice_ms = at_ms + fund.fund.execution.interval_ms
+            fund.run.next_slice_ms = at_ms + pause_ms(fund.fund.execution, order.intent)
 
 
 def _move_book(

@@ -43,6 +43,8 @@ class Execution:
     max_child_notional: Decimal | None = None
     #: pause between the child orders of one run
     interval_ms: int = SECOND_MS
+    #: how much a pause may differ from it, as a share of it; drawn from the id of the order before
+    jitter: Decimal = ZERO
     #: how far from the mark an order may fill, in basis points
     collar_bps: Decimal = Decimal(100)
     #: orders under this are skipped, on top of the venue's own minimum, in quote currency
@@ -56,6 +58,8 @@ class Limits:
     max_order_notional: Decimal | None = None
     max_run_notional: Decimal | None = None
     max_day_notional: Decimal | None = None
+    #: in one minute of the clock
+    max_minute_notional: Decimal | None = None
     max_orders_per_run: int = 500
     max_runs_per_day: int | None = None
     #: largest magnitude of leverage that an order may lead to

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalancer.core.fund import Account, Fund
+from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.run import Run
 
@@ -31,6 +32,14 @@ class Part:
         return self.held * self.units < 0 and abs(self.units) <= abs(self.held)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Notional that a fund ordered so far in a day and a minute of the clock."""
+
+    day: Decimal = ZERO
+    minute: Decimal = ZERO
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A limit would be breached; the reason names it and both figures."""
@@ -51,7 +60,7 @@ def check_run(fund: Fund, runs_today: int, planned_notional: Decimal) -> Refused
     return None
 
 
-def check_part(fund: Fund, run: Run, day_notional: Decimal, part: Part) -> Refused | None:
+def check_part(fund: Fund, run: Run, spent: Spent, part: Part) -> Refused | None:
     """Check a fund's part of an order against its size limits."""
     limits, notional = fund.limits, part.notional
     if run.orders >= limits.max_orders_per_run:
@@ -59,10 +68,24 @@ def check_part(fund: Fund, run: Run, day_notional: Decimal, part: Part) -> Refus
     for name, limit, size in (
         ("max_order_notional", limits.max_order_notional, notional),
         ("max_run_notional", limits.max_run_notional, run.ordered_notional + notional),
-        ("max_day_notional", limits.max_day_notional, day_notional + notional),
+        ("max_day_notional", limits.max_day_notional, spent.day + notional),
+        ("max_minute_notional", limits.max_minute_notional, spent.minute + notional),
     ):
         if limit is not None and size > limit:
             return Refused(f"{name}: {size:.2f} would be more than {limit:f}")
+    return None
+
+
+def check_gross(run: Run, symbol: str, more: Decimal, lot_units: Decimal) -> Refused | None:
+    """Check that a run never trades more of a contract than its plan and a lot (safety.md I3).
+
+    `more` is what it would trade now, inside the desk and outside, in base coins without sign.
+    """
+    done, planned = run.traded.get(symbol, ZERO), run.planned.get(symbol, ZERO)
+    if done + more > planned + lot_units:
+        return Refused(
+            f"gross traded: {done + more:f} of {symbol} would be more than the {planned:f} planned"
+        )
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -81,6 +81,15 @@ class Run:
     base_scale: Decimal = ONE
     #: the next child order may leave at this time
     next_slice_ms: int = 0
+    #: when it began to work, or was taken up again
+    working_since_ms: int = 0
+    #: base coins by contract, without sign: what it may trade and what it has, crosses included
+    planned: dict[str, Decimal] = field(default_factory=dict)
+    traded: dict[str, Decimal] = field(default_factory=dict)
+
+    def count(self, symbol: str, units: Decimal) -> None:
+        """Count signed `units` that were traded of a contract."""
+        self.traded[symbol] = self.traded.get(symbol, ZERO) + abs(units)
 
     def moved_to(self, status: RunStatus) -> None:
         """Change the status by the table; anything else raises BrokenInvariant."""

@@ -10,6 +10,8 @@ from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.contract import Contract
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Account, Fund, PriceSource
+from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.limits import Spent
 from rebalancer.core.market import Market, Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
@@ -87,6 +89,9 @@ class FundState:
     day_ms: int = 0
     day_runs: int = 0
     day_notional: Decimal = ZERO
+    #: notional ordered in the minute that began at minute_ms
+    minute_ms: int = 0
+    minute_notional: Decimal = ZERO
     #: volatile: ticks beyond a trigger that wait for confirmation
     suspicions: dict[Trigger, Suspicion] = field(default_factory=dict)
     #: volatile: the operator was told that a winner drifts under its target
@@ -98,6 +103,15 @@ class FundState:
     def name(self) -> str:
         """The fund's name."""
         return self.fund.name
+
+    def spent(self, now_ms: int) -> Spent:
+        """Return the notional ordered so far in the present day and minute of the clock."""
+        same_day = self.day_ms == now_ms // DAY_MS * DAY_MS
+        same_minute = self.minute_ms == now_ms // MINUTE_MS * MINUTE_MS
+        return Spent(
+            day=self.day_notional if same_day else ZERO,
+            minute=self.minute_notional if same_minute else ZERO,
+        )
 
     def inputs(self, now_ms: int) -> ValueInputs:
         """Return what a valuation at `now_ms` needs; the fund must be launched."""

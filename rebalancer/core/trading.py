@@ -8,7 +8,15 @@ from decimal import Decimal
 from rebalancer.core.actions import Severity, SubmitOrder
 from rebalancer.core.charging import begin_cash_period
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.limits import Part, Refused, check_account, check_exposure, check_part
+from rebalancer.core.instant import duration
+from rebalancer.core.limits import (
+    Part,
+    Refused,
+    check_account,
+    check_exposure,
+    check_gross,
+    check_part,
+)
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.opening import halt
@@ -25,6 +33,7 @@ from rebalancer.core.records import (
     ShortfallCovered,
 )
 from rebalancer.core.run import Run, RunStatus
+from rebalancer.core.slicing import market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState
 from rebalancer.core.work import BookKey, Work
 
@@ -64,7 +73,7 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
         return False
-    if work.state.permission(fund, symbol).halted:
+    if work.state.permission(fund, symbol).halted or market_did_the_rest(run, work.worth(fund)):
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
@@ -74,9 +83,7 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         fund.restless = True
         return False
     if run.fruitless_rounds >= FRUITLESS_ROUNDS_MAX:
-        reason = f"{run.fruitless_rounds} orders in a row brought no fill"
-        work.move_run(fund, RunStatus.INCOMPLETE, reason)
-        work.alert(Severity.WARNING, "run_incomplete", fund.name, reason)
+        _give_up(work, fund, f"{run.fruitless_rounds} orders in a row brought no fill")
         return False
     return True
 
@@ -143,9 +150,13 @@ def _refuse(
         part = Part(units=plan.wanted.get(name, ZERO), mark=book.mark, held=held)
         problem: Refused | None = None
         if part.units:
-            problem = check_part(fund.fund, run, fund.day_notional, part)
+            problem = check_part(fund.fund, run, fund.spent(work.now_ms), part)
         elif not plan.crosses.get(name) and _slice_too_small(book, wants[name]):
             problem = Refused("max_child: one lot is more than an order of this fund may carry")
+        if problem is None:
+            more = abs(part.units) + abs(plan.crosses.get(name, ZERO))
+            lot_units = book.contract.units_in(book.contract.lot)
+            problem = check_gross(run, book.contract.symbol, more, lot_units)
         if problem is None and worth.equity > 0 and whole.units:
             gross = fund.holding.gross(worth.marks)
             problem = check_exposure(fund.fund, account.account, worth, gross, whole)
@@ -240,29 +251,47 @@ def end_run_if_settled(work: Work, fund: FundState) -> bool:
     run = fund.run
     if run is None or run.status is not RunStatus.WORKING:
         return False
+    worked_ms = work.now_ms - run.working_since_ms
+    if worked_ms > time_limit_ms(fund):
+        _give_up(work, fund, f"not at its target after {duration(worked_ms)}")
+        return False
+    if any(work.state.working_on(fund.fund.account, symbol) for symbol in run.plan.target_units):
+        return False
+    reason = "the market brought leverage to where the run aimed"
+    if not market_did_the_rest(run, work.worth(fund)):
+        reason, barred = "at its target within one lot", _barred(work, fund, run)
+        if barred is None:
+            return False
+        if barred:
+            _give_up(work, fund, barred)
+            return False
+    work.move_run(fund, RunStatus.DONE, reason)
+    _set_point(work, fund, run)
+    return True
+
+
+def _give_up(work: Work, fund: FundState, reason: str) -> None:
+    work.move_run(fund, RunStatus.INCOMPLETE, reason)
+    work.alert(Severity.WARNING, "run_incomplete", fund.name, reason)
+
+
+def _barred(work: Work, fund: FundState, run: Run) -> str | None:
+    """Say which trading state keeps the run from its target; "" at it, None if it can go on."""
     account, barred = fund.fund.account, ""
     for symbol, target in run.plan.target_units.items():
-        if work.state.working_on(account, symbol):
-            return False
         mark = work.state.market.price(symbol, PriceSource.MARK)
         if mark is None:
-            return False
-        book = book_of(work, (account, symbol), mark)
+            return None
         if (account, symbol, fund.name) in work.skipped:
             continue
+        book = book_of(work, (account, symbol), mark)
         want = want_of(work, fund, symbol, mark)
         if plan_alone(book, want, sliced=False).legs:
-            return False
+            return None
         whole = target - fund.holding.units.get(symbol, ZERO)
         if whole != want.units and plan_alone(book, Want(units=whole), sliced=False).legs:
             barred = work.state.permission(fund, symbol).text
-    if barred:
-        work.move_run(fund, RunStatus.INCOMPLETE, barred)
-        work.alert(Severity.WARNING, "run_incomplete", fund.name, barred)
-        return False
-    work.move_run(fund, RunStatus.DONE, "at its target within one lot")
-    _set_point(work, fund, run)
-    return True
+    return barred
 
 
 def _set_point(work: Work, fund: FundState, run: Run) -> None:

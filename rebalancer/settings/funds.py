@@ -110,6 +110,7 @@ def _execution(table: FundTable) -> Execution:
         max_child_units=given.max_child_units,
         max_child_notional=given.max_child_notional,
         interval_ms=given.interval,
+        jitter=given.jitter,
         collar_bps=given.collar_bps,
         min_notional=given.min_notional,
     )
@@ -121,6 +122,7 @@ def _limits(table: FundTable) -> Limits:
         max_order_notional=given.max_order_notional,
         max_run_notional=given.max_run_notional,
         max_day_notional=given.max_day_notional,
+        max_minute_notional=given.max_minute_notional,
         max_orders_per_run=given.max_orders_per_run,
         max_runs_per_day=given.max_runs_per_day,
         max_leverage=given.max_leverage,

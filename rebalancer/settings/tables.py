@@ -28,6 +28,7 @@ from rebalancer.settings.values import (
     Destination,
     Endpoint,
     Flag,
+    Jitter,
     Milliseconds,
     Name,
     NotNegative,
@@ -123,6 +124,7 @@ class ExecutionTable(Table):
     max_child_units: Positive | None = None
     max_child_notional: Positive | None = None
     interval: Milliseconds = default_of(Execution, "interval_ms")
+    jitter: Jitter = default_of(Execution, "jitter")
     collar_bps: Collar = default_of(Execution, "collar_bps")
     min_notional: NotNegative = default_of(Execution, "min_notional")
 
@@ -133,6 +135,7 @@ class LimitsTable(Table):
     max_order_notional: Positive | None = None
     max_run_notional: Positive | None = None
     max_day_notional: Positive | None = None
+    max_minute_notional: Positive | None = None
     max_orders_per_run: Count = default_of(Limits, "max_orders_per_run")
     max_runs_per_day: Count | None = None
     max_leverage: Positive | None = None

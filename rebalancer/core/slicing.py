@@ -1,0 +1,52 @@
+"""Slices: when the next child order of a run may leave, and when none is needed any more."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+from rebalancer.core.fund import Execution
+from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.methodology import COOLED, Trigger
+from rebalancer.core.money import ZERO
+from rebalancer.core.nav import Valuation
+from rebalancer.core.order import OrderIntent
+from rebalancer.core.run import Run
+from rebalancer.core.state import FundState
+
+#: a run that works longer than this, and than its slices need, gives up until its cool-down is over
+LONGEST_RUN_MS = HOUR_MS
+_DRAWS = Decimal(2**32)
+
+
+def pause_ms(execution: Execution, last: OrderIntent) -> int:
+    """Return the pause after an order: the interval, moved by the jitter that its id draws.
+
+    The same id draws the same pause, so a replay of the records gives the same times.
+    """
+    if not execution.jitter:
+        return execution.interval_ms
+    digest = hashlib.sha256(f"pause|{last.client_order_id}".encode()).digest()
+    draw = int.from_bytes(digest[:4], "big") * 2 / _DRAWS - 1  # from -1 to 1
+    return execution.interval_ms + int(execution.interval_ms * execution.jitter * draw)
+
+
+def time_limit_ms(fund: FundState) -> int:
+    """Return how long a run of the fund may work at a stretch."""
+    pace_ms = fund.fund.execution.interval_ms * fund.fund.limits.max_orders_per_run
+    return LONGEST_RUN_MS + 2 * pace_ms
+
+
+def market_did_the_rest(run: Run, worth: Valuation | None) -> bool:
+    """Whether leverage is back at what a reducing threshold run aims at, without its other slices.
+
+    Fixed and manual runs go to their frozen units whatever the market does: they are about the
+    point that they set.
+    """
+    plan = run.plan
+    if plan.trigger not in COOLED and plan.trigger is not Trigger.EMERGENCY:
+        return False
+    if not run.orders or worth is None or worth.leverage is None or plan.leverage is None:
+        return False
+    aim = abs(plan.target_leverage)
+    return ZERO < aim < abs(plan.leverage) and abs(worth.leverage) <= aim
