@@ -258,7 +258,9 @@ def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str)
         opened_ms=started_ms,
     )
     next_ms = started_ms if last_ms is None else last_ms + fund.fund.execution.interval_ms
-    return Run(plan, next_slice_ms=next_ms)
+    # A document says nothing of what the run traded before, nor whether it rested in between.
+    planned = {symbol: abs(units) for symbol, units in plan.delta_units.items()}
+    return Run(plan, next_slice_ms=next_ms, working_since_ms=as_of_ms, planned=planned)
 
 
 def _rebase_run(fund: FundState, ticks: tuple[PriceTick, ...]) -> None:
