@@ -86,7 +86,7 @@ def ask(config: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     return ask_at(load_config(config).desk.control_socket, request, ANSWER_SECONDS)
 
 
-def ask_at(path: Path, request: dict[str, str], seconds: float) -> dict[str, Any]:
+def ask_at(path: Path, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """Do as `ask` does with the desk at `path`; each word of it may take `seconds`."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
