@@ -97,13 +97,11 @@ async def _wire(
     *,
     control: bool,
 ) -> Daemon:
-    if config.mode is Mode.LIVE:
-        raise ConfigRefused("mode: live trading is not wired yet; use paper or dry-run")
     history = await store.load()
     last_ms = max((record.at_ms for record in history), default=0)
     played = _played(config)
     clock = _clock(config, played, last_ms)
-    desk = desk_of(config, await _venue_contracts(config))
+    desk = desk_of(config, await live.venue_contracts(config))
     start = Start(
         at_ms=clock.now_ms(),
         mode=str(config.mode),
@@ -111,6 +109,7 @@ async def _wire(
         new_desk_id=secrets.token_hex(8),
     )
     recovered = await recover(store, history, desk, start)
+    live.announce(config, recovered.state)
     inbox = Inbox()
     switch = KillSwitch(config.kill_switch) if control else None
     venues = _venues(config, desk, recovered, clock)
@@ -122,12 +121,18 @@ async def _wire(
                 FundingPaid(due.at_ms, venue.book.account, due.contract, due.rate, due.mark)
             )
 
+    async def look_again() -> None:
+        await daemon.look_again()
+
     if isinstance(clock, HeldClock):
         feed: PriceFeed = _replay(desk, clock, inbox, played, settle, last_ms)
+    elif config.feed.source is FeedSource.CCXT:
+        wanted = sources_of(desk, second_opinion=True)
+        feed = live.feed_of(config, wanted, clock, look_again)
     else:
-        feed = _feed(config, desk, clock, history, settle)
+        feed = _simulated(config, desk, clock, history, settle)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
-    return Daemon(
+    daemon = Daemon(
         mode=str(config.mode),
         state=recovered.state,
         store=store,
@@ -141,7 +146,9 @@ async def _wire(
         view_interval_seconds=config.desk.view_interval_ms / 1_000,
         on_alert=on_alert,
         publishers=[*paper, *publishers],
+        companions=live.companions_of(venues, recovered.state, clock, inbox.put),
     )
+    return daemon
 
 
 def _control(
@@ -169,32 +176,18 @@ def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:
     return HeldClock(FastClock(speed, begin_ms), begin_ms)
 
 
-async def _venue_contracts(config: Config) -> dict[str, Contract]:
-    """Ask the venue for its contracts where real prices are used; ccxt is imported only then."""
-    if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
-        return {}
-    from rebalancer.feeds.live import contracts  # noqa: PLC0415 - needed on this path only
-
-    symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
-    return await contracts(config.feed.venue, sorted(symbols))
-
-
 def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> dict[str, Venue]:
-    if config.mode is Mode.DRY_RUN:
-        return {
-            name: DryRunVenue(
-                name,
-                {
-                    symbol: recovered.state.accounts[name].position(symbol)
-                    for symbol in desk.contracts
-                },
-                clock,
-            )
-            for name in desk.accounts
-        }
-    costs = paper_costs_of(config)
+    state, costs = recovered.state, paper_costs_of(config)
     venues: dict[str, Venue] = {}
     for name, account in desk.accounts.items():
+        if live.at_exchange(config, name):
+            if live.contracts_of(desk, name):  # an account without a fund has nothing to trade
+                venues[name] = live.venue_of(config, state, name, clock)
+            continue
+        if config.mode is Mode.DRY_RUN:
+            held = {symbol: state.accounts[name].position(symbol) for symbol in desk.contracts}
+            venues[name] = DryRunVenue(name, held, clock)
+            continue
         book = PaperBook(
             account=name,
             contracts=desk.contracts,
@@ -223,19 +216,13 @@ def _replay(
     return ReplayFeed(played, clock, sources, settle, after_ms=last_ms, before=before)
 
 
-def _feed(
+def _simulated(
     config: Config,
     desk: Desk,
     clock: Clock,
     history: Sequence[Record],
     settle: Callable[[FundingDue], None],
 ) -> PriceFeed:
-    if config.feed.source is FeedSource.CCXT:
-        from rebalancer.feeds.live import CcxtFeed  # noqa: PLC0415 - as above
-
-        venue = config.feed.venue or ""
-        sources = sources_of(desk, second_opinion=True)
-        return CcxtFeed(venue, sources, clock, config.feed.interval_ms)
     return SimulatedFeed(
         _market(config, desk, clock, last_marks(history)), clock, config.feed.interval_ms, settle
     )

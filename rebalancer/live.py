@@ -1,20 +1,42 @@
-"""What trading on exchanges needs of the configuration: venues of the table, keys, expectations.
+"""Accounts at exchanges and live prices, made from the configuration.
 
 The settings know no venue and the venues no settings; this is where the two meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from typing import Any
 
-from rebalancer.core.fund import Account
+import structlog
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import ContractChanged
+from rebalancer.core.fund import Account, PriceSource
+from rebalancer.core.money import ZERO
+from rebalancer.core.state import Desk, DeskState
+from rebalancer.desk.companions import Companion
 from rebalancer.errors import ConfigRefused
-from rebalancer.exchanges import nearest
+from rebalancer.exchanges import nearest, open_exchange, open_streams
+from rebalancer.feeds.live import CcxtFeed, contracts
+from rebalancer.feeds.markets import MarketChange, MarketsWatch
+from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
+from rebalancer.feeds.stream_socket import StreamPace
+from rebalancer.ports import Clock, Emit, PriceFeed, Venue
 from rebalancer.settings import AccountSettings, Config, Credentials, FeedSource, Mode
 from rebalancer.settings.sources import environment_name
 from rebalancer.venues.exchange_checks import Expected
+from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
+from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
+
+_log = structlog.get_logger(__name__)
+#: how often what an account holds is asked for; its payments of funding, which are dear, with it
+ACCOUNT_SECONDS = 30.0
 
 
 def refuse_unready(config: Config) -> None:
@@ -61,6 +83,152 @@ def expected_of(config: Config, account: str) -> Expected:
         accept_key_rights=said.accept_key_rights,
         accept_untold=said.accept_untold,
     )
+
+
+def at_exchange(config: Config, account: str) -> bool:
+    """Whether the account is reached at its exchange: to trade, or to begin a dry run there."""
+    dry = config.mode is Mode.DRY_RUN and config.feed.source is FeedSource.CCXT
+    return config.mode is Mode.LIVE or (dry and has_keys(config, account))
+
+
+async def venue_contracts(config: Config) -> dict[str, Contract]:
+    """Ask the venue of the prices for the contracts of all funds, where prices are real.
+
+    Raises ConfigRefused for a contract that it does not have, VenueUnavailable.
+    """
+    if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
+        return {}
+    symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
+    return await contracts(config.feed.venue, sorted(symbols), opener(config, open_exchange))
+
+
+def contracts_of(desk: Desk, account: str) -> dict[str, Contract]:
+    """Return the contracts that the funds of an account hold."""
+    funds = [fund for fund in desk.funds.values() if fund.account == account]
+    return {symbol: desk.contracts[symbol] for fund in funds for symbol in fund.symbols}
+
+
+def venue_of(config: Config, state: DeskState, account: str, clock: Clock) -> Venue:
+    """Return the account at its exchange: traded in live mode, only read in a dry run."""
+    known, facts = config.accounts[account], facts_of(config.accounts[account].venue)
+    held = contracts_of(state.desk, account)
+    keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
+    expected = replace(expected_of(config, account), capital=capital_of(state, account))
+    if config.mode is Mode.LIVE:
+        client = open_client(facts, keys, clock, endpoint)
+        return ExchangeVenue(known, client, held, clock, expected)
+    reader = open_read_only(facts, keys, clock, endpoint)
+    return LiveDryRunVenue(known, reader, held, clock, expected)
+
+
+def capital_of(state: DeskState, account: str) -> dict[str, Decimal]:
+    """Return what the funds that are not launched yet begin with, by currency."""
+    capital: dict[str, Decimal] = {}
+    for each in state.funds.values():
+        if each.fund.account == account and each.launched_ms is None:
+            quote = state.desk.contracts[each.fund.symbols[0]].quote
+            paid_in = each.fund.initial_nav * each.fund.initial_shares
+            capital[quote] = capital.get(quote, ZERO) + paid_in
+    return capital
+
+
+def opener(config: Config, opened: Callable[..., Any]) -> Callable[[str], Any]:
+    """Return `opened` (of `exchanges`) for the venue of the prices, wherever it is reached."""
+    endpoints = (
+        at_venue(config, account.name).endpoint
+        for account in config.accounts.values()
+        if account.venue == config.feed.venue
+    )
+    return partial(opened, endpoint=next(endpoints, ""))
+
+
+def feed_of(
+    config: Config,
+    sources: Mapping[str, tuple[PriceSource, ...]],
+    clock: Clock,
+    on_reconnect: Callable[[], Awaitable[None]],
+) -> PriceFeed:
+    """Return the prices of a venue: by stream where the table has one, else polled."""
+    venue_id, every_ms = config.feed.venue or "", config.feed.interval_ms
+    streams = FACTS[venue_id].streams if venue_id in FACTS else None
+    if streams is None or streams.mark is None:
+        return CcxtFeed(venue_id, sources, clock, every_ms, opener(config, open_exchange))
+    return StreamFeed(
+        StreamPlan(venue_id=venue_id, mark=streams.mark, index=streams.index),
+        sources,
+        clock,
+        StreamPace(poll_ms=every_ms),
+        StreamListeners(on_reconnect=on_reconnect),
+        opener(config, open_streams),
+    )
+
+
+def companions_of(
+    venues: Mapping[str, Venue], state: DeskState, clock: Clock, emit: Emit
+) -> dict[str, Companion]:
+    """Return what watches beside the loop: each traded account, and the venue's markets."""
+    found: dict[str, Companion] = {}
+    for name, venue in venues.items():
+        if isinstance(venue, ExchangeVenue):
+            since_ms = funded_ms(state, name)
+            found[f"account {name}"] = partial(venue.watch_account, ACCOUNT_SECONDS, since_ms)
+        if isinstance(venue, ExchangeVenue | LiveDryRunVenue):
+            held = contracts_of(state.desk, name)
+            tell = partial(_tell_change, state.accounts[name].account.venue, clock, emit)
+            watch = MarketsWatch(venue.read_markets, held, tell, clock)
+            found[f"markets of {name}"] = watch.run
+    return found
+
+
+def funded_ms(state: DeskState, account: str) -> dict[str, int]:
+    """Return since when payments of funding are to be asked for, by contract.
+
+    Since the last that was booked; where none was, since a fund could hold the contract.
+    """
+    since: dict[str, int] = {}
+    for fund in state.funds.values():
+        if fund.fund.account == account and fund.launched_ms is not None:
+            for symbol in fund.fund.symbols:
+                since[symbol] = min(since.get(symbol, fund.launched_ms), fund.launched_ms)
+    return since | state.accounts[account].funded_ms
+
+
+def announce(config: Config, state: DeskState) -> None:
+    """Log what this start will do with orders; in live mode in a way that no level hides."""
+    held = {fund.account for fund in config.funds.values()}
+    accounts = {name: _described(config, name) for name in config.accounts if name in held}
+    log = _log.warning if config.mode is Mode.LIVE else _log.info
+    log("mode", mode=str(config.mode), accounts=accounts, prices=_prices(config))
+    begin = [name for name, fund in state.funds.items() if fund.launched_ms is None]
+    if config.mode is Mode.LIVE and begin:
+        capital = {name: capital_of(state, name) for name in accounts}
+        _log.warning("first_live_start", launches=begin, capital=capital)
+
+
+def _described(config: Config, name: str) -> str:
+    venue, endpoint = config.accounts[name].venue, at_venue(config, name).endpoint
+    title = FACTS[venue].title if venue in FACTS else venue
+    where = f"{title} at {endpoint}" if endpoint else title
+    if config.mode is Mode.LIVE:
+        return f"real orders on {where}"
+    if at_exchange(config, name):
+        return f"positions of {where}, orders written down"
+    return "orders written down" if config.mode is Mode.DRY_RUN else "simulated fills"
+
+
+def _prices(config: Config) -> str:
+    real = config.feed.source is FeedSource.CCXT
+    return f"of {config.feed.venue}" if real else str(config.feed.source)
+
+
+def _tell_change(
+    venue_id: str, clock: Clock, emit: Emit, symbol: str, changes: Sequence[MarketChange]
+) -> None:
+    if not changes:
+        _log.info("contract_as_before", contract=symbol, venue=venue_id)
+        return
+    words = ", ".join(f"{each.what} {each.runs} is now {each.venue}" for each in changes)
+    emit(ContractChanged(clock.now_ms(), symbol, f"{venue_id} changed {symbol}: {words}"))
 
 
 def _names_of_keys(account: Account) -> Mapping[str, str]:

@@ -41,10 +41,10 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
         | {"bootstrap", "doctor"}
     ),
-    "live": frozenset({"core", "ports", "clock", "settings", "exchanges", "feeds", "venues"}),
+    "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"exchanges", "live"}
+        | {"live"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -33,7 +33,7 @@ from rebalancer.core.records import (
     Traded,
 )
 from rebalancer.errors import ConfigRefused, InputRefused, StoreUnavailable
-from rebalancer.feeds.live import CcxtFeed
+from rebalancer.feeds.stream import StreamFeed
 from rebalancer.settings import Config, parse
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.dry_run import DryRunVenue
@@ -78,15 +78,16 @@ class TestClocks:
     async def test_real_prices_need_the_time_of_the_wall(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def known(venue: str, symbols: list[str]) -> dict[str, object]:
+        async def known(venue: str, symbols: list[str], _opened: object) -> dict[str, object]:
             assert (venue, symbols) == ("binanceusdm", [BTC])
             return {}
 
-        monkeypatch.setattr("rebalancer.feeds.live.contracts", known)
-        live = config(feed={"source": "ccxt", "venue": "binanceusdm"})
-        daemon = await open_daemon(live, MemoryStore(), control=False)
+        monkeypatch.setattr("rebalancer.live.contracts", known)
+        real = config(feed={"source": "ccxt", "venue": "binanceusdm"})
+        daemon = await open_daemon(real, MemoryStore(), control=False)
         assert isinstance(daemon.clock, WallClock)
-        assert isinstance(daemon.watcher._feed, CcxtFeed)
+        assert isinstance(daemon.watcher._feed, StreamFeed)
+        assert daemon.companions == {}
 
     async def test_a_simulated_market_begins_now_and_runs_as_fast_as_asked(self) -> None:
         before = WallClock().now_ms()

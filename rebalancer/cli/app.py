@@ -10,7 +10,6 @@ from rebalancer import __version__
 from rebalancer.cli import (
     configuring,
     examining,
-    flows,
     following,
     killing,
     operating,
@@ -35,9 +34,6 @@ app.command()(operating.run)
 app.command()(operating.demo)
 app.command()(planning.plan)
 app.command()(operating.rebalance)
-app.command()(flows.subscribe)
-app.command()(flows.redeem)
-app.command()(flows.flows)
 app.command()(states.halt)
 app.command()(states.resume)
 app.command()(killing.kill)

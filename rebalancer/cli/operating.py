@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -78,7 +78,7 @@ def rebalance(
         typer.echo(f"{fund}: run {answer['run_id']} opened, delta {deltas}")
 
 
-def ask(config: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
+def ask(config: Path | None, request: dict[str, str]) -> dict[str, Any]:
     """Send one command to the running desk and return its answer.
 
     Raises DeskUnreachable where none runs, CommandRefused with the desk's own sentence.

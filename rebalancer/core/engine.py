@@ -157,10 +157,18 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
         if (fund := work.state.funds[name]).fund.account == event.account
         and (units := fund.holding.units.get(event.contract, ZERO))
     }
-    if not paid:
+    if not paid or _is_booked(work, event):
         return
     work.record(
-        FundingPosted(work.now_ms, event.account, event.contract, event.rate, event.mark, paid)
+        FundingPosted(
+            at_ms=work.now_ms,
+            account=event.account,
+            contract=event.contract,
+            rate=event.rate,
+            mark=event.mark,
+            paid=paid,
+            settled_ms=event.settled_ms,
+        )
     )
     # What follows is decided with the next price: all funding of one instant is charged first.
     for name in paid:
@@ -171,6 +179,12 @@ def _on_rate(work: Work, event: RateObserved) -> None:
     before = work.state.rates.get(event.name)
     if before is None or event.as_of_ms >= before.at_ms:
         work.state.rates[event.name] = RateQuote(event.rate, event.as_of_ms)
+
+
+def _is_booked(work: Work, event: FundingPaid) -> bool:
+    """Whether the settlement is on record: a watch that begins anew tells it again."""
+    booked_ms = work.state.accounts[event.account].funded_ms.get(event.contract)
+    return booked_ms is not None and event.settled_ms is not None and event.settled_ms <= booked_ms
 
 
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {

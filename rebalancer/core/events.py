@@ -70,6 +70,8 @@ class FundingPaid:
     contract: str
     rate: Decimal
     mark: Decimal
+    #: when the venue settled it, by its clock; a settlement that is told again is booked once
+    settled_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,6 @@ def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
         fund = _open_fund(state, flow)
         before = fund.flow_keys.get(flow.key)
         if before is None:
-            _refuse_where_shut(state, fund)
             _refuse_flow(fund, flow, event.at_ms, news)
             news.append(flow)
         elif not before.same_as(flow):
@@ -79,13 +78,6 @@ def _open_fund(state: DeskState, flow: Flow) -> FundState:
     return fund
 
 
-def _refuse_where_shut(state: DeskState, fund: FundState) -> None:
-    for symbol in fund.fund.symbols:
-        permission = state.permission(fund, symbol)
-        if permission.state is not TradingState.ACTIVE:
-            raise CommandRefused(f"{fund.name} takes no flows: {permission.text}")
-
-
 def _refuse_flow(fund: FundState, flow: Flow, now_ms: int, batch: Collection[Flow]) -> None:
     """Raise CommandRefused with the reason when `flow` cannot be taken now."""
     name, rule = fund.name, fund.fund.methodology.flow
@@ -93,6 +85,8 @@ def _refuse_flow(fund: FundState, flow: Flow, now_ms: int, batch: Collection[Flo
         raise CommandRefused(f"{name} takes no flows: funds.{name}.rules.flow is switched off")
     if fund.launched_ms is None:
         raise CommandRefused(f"{name} is not launched yet: it waits for its first price")
+    if fund.trading is not TradingState.ACTIVE:
+        raise CommandRefused(f"{name} is {fund.trading}: {fund.trading_reason}")
     if flow.kind is FlowKind.SUBSCRIBE:
         problem = beyond_limits(flow.amount, rule)
         if problem is not None:

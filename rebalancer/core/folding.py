@@ -231,6 +231,8 @@ def check_position(state: DeskState, account: str, contract: str) -> None:
 
 
 def _funding(state: DeskState, record: records.FundingPosted) -> None:
+    if record.settled_ms is not None:
+        state.accounts[record.account].funded_ms[record.contract] = record.settled_ms
     for name, paid in record.paid.items():
         _fund(state, name).costs.funding += paid
 

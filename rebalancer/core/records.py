@@ -216,6 +216,8 @@ class FundingPosted(Record):
     rate: Decimal
     mark: Decimal
     paid: Mapping[str, Decimal]
+    #: when the venue settled it, by its clock; None where nobody could tell it twice
+    settled_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class AccountState:
     held: dict[str, Decimal] = field(default_factory=dict)
     #: when each contract traded last
     traded_ms: dict[str, int] = field(default_factory=dict)
+    #: the newest settlement of funding that was booked, by contract
+    funded_ms: dict[str, int] = field(default_factory=dict)
     #: number of the last order
     order_seq: int = 0
 

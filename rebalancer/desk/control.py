@@ -11,23 +11,27 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from rebalancer.core.events import Commanded, CommandKind
+from rebalancer.core.money import text
+from rebalancer.core.records import Record, RunOpened
+from rebalancer.core.scope import Scope
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
-from rebalancer.desk.requests import Request, answer_to, read_request
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
 
 _log = structlog.get_logger(__name__)
-LINE_BYTES_MAX = 4_194_304
+LINE_BYTES_MAX = 65_536
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107
 #: the key that names what a request is about, where it is not `name`
+_NAMED_BY = {Scope.FUND: "fund"}
 
 
 class ControlServer:
@@ -113,11 +117,10 @@ class ControlServer:
             records = await self._inbox.command(command)
         except CommandRefused as refused:
             return {"ok": False, "error": str(refused)}
-        return {"ok": True, "at_ms": command.at_ms, **answer_to(command, records)}
+        return {"ok": True, "at_ms": command.at_ms, **summary(records)}
 
-    def _refuse_while_killed(self, request: Request) -> None:
-        halts = isinstance(request, Commanded) and request.kind is CommandKind.HALT
-        if halts or self._kill_switch is None:
+    def _refuse_while_killed(self, command: Commanded) -> None:
+        if command.kind is CommandKind.HALT or self._kill_switch is None:
             return
         reason = self._kill_switch.reason()
         if reason is not None:
@@ -125,10 +128,20 @@ class ControlServer:
                 f"the kill switch is set: {reason}; release it first: rebalancer kill --release"
             )
 
-    def _read(self, line: bytes | None) -> Request:
+    def _read(self, line: bytes | None) -> Commanded:
         if line is None:
             raise CommandRefused(f"a command is one line of at most {LINE_BYTES_MAX} bytes")
-        return read_request(line, self._clock.now_ms())
+        try:
+            fields = json.loads(line)
+            kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
+            name = "" if scope is Scope.DESK else str(fields[_NAMED_BY.get(scope, "name")])
+            reason = str(fields.get("reason") or "by an operator")[:500]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            known = ", ".join(CommandKind)
+            raise CommandRefused(
+                f"a command is one line of JSON with command ({known}), fund and reason"
+            ) from None
+        return Commanded(self._clock.now_ms(), kind, name, reason, scope)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes | None:
@@ -137,3 +150,16 @@ async def _line(reader: asyncio.StreamReader) -> bytes | None:
         return await reader.readline()
     except ValueError:
         return None
+
+
+def summary(records: Sequence[Record]) -> dict[str, Any]:
+    """Say what a command led to at once: the run it opened, if any."""
+    for record in records:
+        if isinstance(record, RunOpened):
+            plan = record.plan
+            return {
+                "run_id": plan.run_id,
+                "trigger": str(plan.trigger),
+                "delta_units": {name: text(units) for name, units in plan.delta_units.items()},
+            }
+    return {"run_id": None}

@@ -15,6 +15,7 @@ from rebalancer.core.events import Event, KillSwitchFound
 from rebalancer.core.instant import iso
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
+from rebalancer.desk.companions import Companion, keep_up
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.executor import Executor
 from rebalancer.desk.inbox import Inbox
@@ -45,6 +46,8 @@ class Daemon:
     mode: str = "paper"
     open_orders: Sequence[OrderIntent] = ()
     control: ControlServer | None = None
+    #: what watches beside the loop, by name
+    companions: Mapping[str, Companion] = field(default_factory=dict)
     view_interval_seconds: float = 5.0
     on_alert: Callable[[Alert], None] = lambda _alert: None
     publishers: list[Publisher] = field(default_factory=list)
@@ -73,6 +76,12 @@ class Daemon:
     def emit(self, event: Event) -> None:
         """Take an event from anywhere outside the core."""
         self.inbox.put(event)
+
+    async def look_again(self) -> None:
+        """Ask about every order whose fate is open and about all positions: news was missed."""
+        self.executor.hurry()
+        for venue in self.venues.values():
+            await venue.report_positions()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or the feed has no more prices; then end in good order.
@@ -132,6 +141,9 @@ class Daemon:
             others.add(asyncio.create_task(looking, name="kill switch"))
         if self.manager.listens:
             others.add(asyncio.create_task(heart.run(), name="heart"))
+        for name, companion in self.companions.items():
+            kept_up = keep_up(name, companion, self.clock, self.executor.tell)
+            others.add(asyncio.create_task(kept_up, name=name))
         try:
             await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import structlog
@@ -41,6 +42,7 @@ class Executor:
         self._last: dict[BookKey, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, int] = {}
+        self._hurried = asyncio.Event()
         self._stopping = False
 
     @property
@@ -53,12 +55,28 @@ class Executor:
         orders: list[OrderIntent] = []
         for action in actions:
             if isinstance(action, Alert):
-                self._alert(action)
+                self.tell(action)
             elif isinstance(action, SubmitOrder):
                 orders.append(action.intent)
             elif not self._stopping:  # else the next start asks
                 self._start(self._ask(action.intent))
         self._send([each for each in orders if not (self._held_back(each) or self._killed(each))])
+
+    def hurry(self) -> None:
+        """Ask at once about every order whose fate is open, instead of after its pause."""
+        self._hurried.set()
+        # Whoever waits has been woken; whoever comes after this has a pause of its own again.
+        self._hurried = asyncio.Event()
+
+    def tell(self, alert: Alert) -> None:
+        """Log an alert and pass it on."""
+        log = {
+            Severity.INFO: _log.info,
+            Severity.WARNING: _log.warning,
+            Severity.CRITICAL: _log.error,
+        }[alert.severity]
+        log(alert.name, subject=alert.subject, text=alert.text)
+        self._tell(alert)
 
     async def stop(self, within_seconds: float) -> int:
         """Take no more orders and wait for what is on its way; return how many did not end."""
@@ -147,7 +165,7 @@ class Executor:
         asked = self._asked.get(intent.client_order_id, 0)
         self._asked[intent.client_order_id] = asked + 1
         pause = min(2.0 ** min(asked, _DOUBLINGS_MAX), LONGEST_PAUSE_SECONDS) if asked else 0.0
-        await asyncio.sleep(pause)
+        await nap(pause, self._hurried)
         try:
             await self._venues[intent.account].query(intent)
         except Exception as error:  # noqa: BLE001 - a question that failed answers nothing
@@ -159,11 +177,9 @@ class Executor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _alert(self, alert: Alert) -> None:
-        log = {
-            Severity.INFO: _log.info,
-            Severity.WARNING: _log.warning,
-            Severity.CRITICAL: _log.error,
-        }[alert.severity]
-        log(alert.name, subject=alert.subject, text=alert.text)
-        self._tell(alert)
+
+async def nap(seconds: float, hurried: asyncio.Event) -> None:
+    """Sleep for `seconds`, or until somebody is in a hurry."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await hurried.wait()

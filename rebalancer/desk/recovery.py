@@ -11,12 +11,14 @@ from rebalancer import __version__
 from rebalancer.core import engine
 from rebalancer.core.folding import apply, fold
 from rebalancer.core.order import OrderIntent, OrderStatus
-from rebalancer.core.records import DeskOpened, DeskStarted, FundLaunched, Record
+from rebalancer.core.records import DeskOpened, DeskStarted, FundLaunched, Record, Traded
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.errors import ConfigRefused
 from rebalancer.ports import Store
 
 _log = structlog.get_logger(__name__)
+#: the mode whose trades are real
+LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
     records do not fit together.
     """
     refuse_lost_funds(desk, history)
+    refuse_other_mode(start.mode, history)
     state = fold(desk, history)
     news: list[Record] = []
     if not state.desk_id:
@@ -66,6 +69,27 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
         runs=sum(fund.run is not None for fund in state.funds.values()),
     )
     return Recovered(state, history, open_orders)
+
+
+def refuse_other_mode(mode: str, history: Sequence[Record]) -> None:
+    """Raise ConfigRefused when real and simulated trades would meet in one store.
+
+    After that the records could never again be what the venue holds. A start that traded nothing
+    leaves the store as it was.
+    """
+    traded: dict[str, None] = {}
+    present = mode
+    for record in history:
+        if isinstance(record, DeskStarted):
+            present = record.mode
+        elif isinstance(record, FundLaunched | Traded):
+            traded[present] = None
+    others = [other for other in traded if (other == LIVE) != (mode == LIVE)]
+    if others:
+        raise ConfigRefused(
+            f"store.url: the store was traded on in mode {others[0]} and cannot go on in mode "
+            f"{mode}: real and simulated trades must not mix; name another store"
+        )
 
 
 def refuse_lost_funds(desk: Desk, history: Sequence[Record]) -> None:

@@ -226,13 +226,15 @@ class CcxtFeed:
         return price
 
 
-async def contracts(venue_id: str, symbols: Sequence[str]) -> dict[str, Contract]:
+async def contracts(
+    venue_id: str, symbols: Sequence[str], opened: Callable[[str], Any] = open_exchange
+) -> dict[str, Contract]:
     """Return what the venue says about each of `symbols` (unified names, BTC/USDT:USDT).
 
     Raises ConfigRefused for an unknown venue or contract, or one that is no linear perpetual;
     VenueUnavailable when the venue does not answer.
     """
-    exchange = open_exchange(venue_id)
+    exchange = opened(venue_id)
     try:
         await _load_markets(exchange, venue_id, symbols)
         return {symbol: contract_of(exchange.markets[symbol], venue_id) for symbol in symbols}

@@ -36,10 +36,16 @@ def _with_sets_point(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"plan": raw["plan"] | {"sets_point": True}}
 
 
+def _funding_of_an_instant(raw: dict[str, Any]) -> dict[str, Any]:
+    """Payments did not say when the venue settled them before they could be told twice."""
+    return raw | {"settled_ms": None}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "CommandTaken": (_command_with_scope,),
     "RunOpened": (_with_sets_point,),
+    "FundingPosted": (_funding_of_an_instant,),
 }
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.

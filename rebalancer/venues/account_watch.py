@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
+from types import MappingProxyType
 
 import structlog
 
@@ -30,6 +31,9 @@ LISTED_MS = 10 * SECOND_MS
 CONTRACTS_PER_ROUND = 10
 #: a round that takes longer is given up
 ROUND_SECONDS = 120.0
+#: after so many rounds in a row without positions the desk is told that it does not see its account
+MISSED_MAX = 3
+NO_PAYMENTS: Mapping[str, int] = MappingProxyType({})
 
 
 class AccountWatch:
@@ -44,25 +48,43 @@ class AccountWatch:
         self._waiting = list(contracts)
         self._since_ms: dict[str, int] = {}
         self._seen: dict[str, set[FundingPayment]] = {}
+        self._missed = 0
         self.offset_ms = 0
 
-    async def run(self, emit: Emit, seconds: float, funding_since_ms: int | None = None) -> None:
-        """Report every `seconds` until cancelled; payments from `funding_since_ms` (now) on."""
-        begin_ms = self._venue_ms() if funding_since_ms is None else funding_since_ms
-        self._since_ms = dict.fromkeys(self._waiting, begin_ms)
+    async def run(
+        self, emit: Emit, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
+    ) -> None:
+        """Report every `seconds` until cancelled; may be run again after it raised.
+
+        Payments are told by contract from `funded_ms` on (by the venue's clock), else from now on.
+        Raises VenueUnavailable when the account was not seen for several rounds.
+        """
+        now_ms = self._venue_ms()
+        for contract in self._waiting:
+            self._since_ms.setdefault(contract, funded_ms.get(contract, now_ms))
         while True:
             await asyncio.sleep(seconds)
+            seen = False
             try:
                 async with asyncio.timeout(ROUND_SECONDS):
-                    await self.round(emit)
+                    seen = await self.round(emit)
             except TimeoutError:
                 _log.warning("account_round_given_up", account=self._name)
+            self._missed = 0 if seen else self._missed + 1
+            if self._missed >= MISSED_MAX:
+                self._missed = 0
+                raise VenueUnavailable(
+                    f"what account {self._name} holds was not told {MISSED_MAX} times in a row"
+                )
 
-    async def round(self, emit: Emit) -> None:
-        """Report what is held, then the new payments of the contracts whose turn it is."""
+    async def round(self, emit: Emit) -> bool:
+        """Report what is held, then the new payments of the contracts whose turn it is.
+
+        Returns whether the venue told what is held.
+        """
         held = await self.report_positions(emit)
         if held is None:
-            return
+            return False
         turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
         self._waiting = rest + turn
         for contract in turn:
@@ -70,6 +92,7 @@ class AccountWatch:
                 await self._report_funding(contract, held.get(contract, ZERO), emit)
             except VenueUnavailable as outage:
                 _log.warning("funding_unavailable", account=self._name, reason=str(outage))
+        return True
 
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
         """Emit what is held; nothing when the venue does not answer."""
@@ -120,7 +143,7 @@ class AccountWatch:
                 units=units,
             )
             return None
-        return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark)
+        return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark, settled_ms=at_ms)
 
     def _venue_ms(self) -> int:
         return self._clock.now_ms() + self.offset_ms

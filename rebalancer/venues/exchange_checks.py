@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -45,6 +45,8 @@ class Expected:
     accept_key_rights: bool = False
     #: trade although the venue does not tell the rights of the key or the books it keeps
     accept_untold: bool = False
+    #: what the account has to be worth at least, by currency: the capital of funds that begin
+    capital: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def refuse_other_contracts(
@@ -132,7 +134,7 @@ class StartChecks:
             "position mode": self._books,
             "margin mode": self._margin,
             "leverage": self._leverage,
-        }
+        } | ({"capital": self._capital} if expected.capital else {})
 
     async def refuse_what_differs(self) -> None:
         """Raise ConfigRefused at the first setting that is not as configured."""
@@ -217,6 +219,21 @@ class StartChecks:
         if not leverages:
             return Checked(seen=_untold_before_a_position(title))
         return Checked(seen=f"{wanted} on {_contracts(leverages)}, as configured")
+
+    async def _capital(self) -> Checked:
+        title, seen = self._facts.title, []
+        for currency, wanted in self._expected.capital.items():
+            worth = (await self._book.balance(currency)).equity
+            if worth is not None and worth < wanted:
+                return Checked(
+                    seen=f"{self._where}: the funds that begin on it have a capital of "
+                    f"{_plain(wanted)} {currency} (initial_nav x initial_shares), the account at "
+                    f"{title} is worth {_plain(worth)}",
+                    remedy="pay in the rest, or lower initial_shares",
+                )
+            told = f"{title} does not tell" if worth is None else _plain(worth)
+            seen.append(f"{told} of {_plain(wanted)} {currency}")
+        return Checked(seen=", ".join(seen))
 
 
 def _untold_before_a_position(title: str) -> str:

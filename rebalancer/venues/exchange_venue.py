@@ -12,7 +12,7 @@ from rebalancer.core.order import OrderIntent
 from rebalancer.errors import ConfigRefused, ensure
 from rebalancer.exchanges import nearest, open_exchange
 from rebalancer.ports import Clock, Emit, Submission
-from rebalancer.venues.account_watch import AccountWatch
+from rebalancer.venues.account_watch import NO_PAYMENTS, AccountWatch
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import (
@@ -139,9 +139,20 @@ class ExchangeVenue:
         if self._emit is not None:
             await self._watch.report_positions(self._tell)
 
-    async def watch_account(self, seconds: float, funding_since_ms: int | None = None) -> None:
-        """Emit positions and payments of funding every `seconds`, until cancelled."""
-        await self._watch.run(self._tell, seconds, funding_since_ms)
+    async def watch_account(
+        self, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
+    ) -> None:
+        """Emit positions and payments of funding every `seconds`, until cancelled.
+
+        Payments by contract from `funded_ms` on, else from now on. Raises VenueUnavailable when
+        the account was not seen for several rounds; it may be watched again then.
+        """
+        await self._watch.run(self._tell, seconds, funded_ms)
+
+    async def read_markets(self) -> Mapping[str, Any]:
+        """Return the venue's markets, read anew, as ccxt describes them."""
+        await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
+        return self._client.markets
 
     async def close(self) -> None:
         """Give up every connection; may be called twice."""

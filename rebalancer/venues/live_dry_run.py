@@ -104,6 +104,11 @@ class LiveDryRunVenue:
         """Report what was held at the start and this process's orders."""
         await self._dry.report_positions()
 
+    async def read_markets(self) -> Mapping[str, Any]:
+        """Return the venue's markets, read anew, as ccxt describes them."""
+        await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
+        return self._client.markets
+
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
         await self._client.close()

@@ -168,6 +168,21 @@ class TestFunding:
         made.take(FundingPaid(made.now_ms, "main", ETH, D("0.001"), D(110)))
         assert set(made.of(FundingPosted)[0].paid) == {"E"}
 
+    def test_a_settlement_that_is_told_again_is_booked_once(self) -> None:
+        made = bench(fund("L"))
+        for settled_ms in (NOON, NOON, NOON - 1, NOON + 28_800_000):
+            made.take(
+                FundingPaid(made.now_ms, "main", BTC, D("0.001"), D(110), settled_ms=settled_ms)
+            )
+        assert [each.settled_ms for each in made.of(FundingPosted)] == [NOON, NOON + 28_800_000]
+        assert made.state.accounts["main"].funded_ms == {BTC: NOON + 28_800_000}
+
+    def test_payments_that_nobody_could_tell_twice_are_all_booked(self) -> None:
+        made = bench(fund("L"))
+        for _ in range(2):
+            made.take(FundingPaid(made.now_ms, "main", BTC, D("0.001"), D(110)))
+        assert len(made.of(FundingPosted)) == 2
+
     def test_the_alarm_of_the_same_instant_is_not_lost(self) -> None:
         made = bench(fund())
         made.now_ms = DUE

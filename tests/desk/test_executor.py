@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -300,17 +300,24 @@ def reports(bench: Bench) -> list[OrderReported]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let no question wait; return how long each would have."""
     asked: list[float] = []
-    sleep: Callable[..., object] = asyncio.sleep
 
-    class Hurried:
-        """asyncio, in a hurry."""
+    async def short(seconds: float, _hurried: asyncio.Event) -> None:
+        asked.append(seconds)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(asyncio, name)
-
-        async def sleep(self, seconds: float) -> None:
-            asked.append(seconds)
-            await sleep(0)  # type: ignore[misc]
-
-    monkeypatch.setattr(module, "asyncio", Hurried())
+    monkeypatch.setattr(module, "nap", short)
     return asked
+
+
+async def test_who_is_in_a_hurry_is_answered_before_the_pause_is_over(bench: Bench) -> None:
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await bench.settled()
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await asyncio.sleep(0.01)
+    assert bench.venue.log == ["asked r1"], "the second question waits two seconds"
+    bench.executor.hurry()
+    await bench.settled()
+    assert bench.venue.log == ["asked r1", "asked r1"]
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await asyncio.sleep(0.01)
+    assert len(bench.venue.log) == 2, "an old hurry shortens no new pause"
+    await bench.executor.stop(0)

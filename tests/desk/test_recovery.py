@@ -132,3 +132,32 @@ async def test_a_new_fund_joins_a_desk_that_trades(traded: tuple[World, MemorySt
     state = await wider.live(store, [at(3, 84), at(4, 84)])
     assert state.funds["BTC2L"].launched_ms is not None
     assert wider.positions(store.records)[BTC] == state.accounts["main"].position(BTC)
+
+
+@pytest.mark.parametrize(("before", "after"), [("paper", "live"), ("live", "dry-run")])
+async def test_real_and_simulated_trades_do_not_meet_in_one_store(
+    traded: tuple[World, MemoryStore], before: str, after: str
+) -> None:
+    here, store = traded
+    history = [
+        replace(record, mode=before) if isinstance(record, DeskStarted) else record
+        for record in await store.load()
+    ]
+    with pytest.raises(ConfigRefused) as refused:
+        await recover(MemoryStore(history), history, here.desk, replace(START, mode=after))
+    assert str(refused.value) == (
+        f"store.url: the store was traded on in mode {before} and cannot go on in mode {after}: "
+        "real and simulated trades must not mix; name another store"
+    )
+    await recover(MemoryStore(history), history, here.desk, replace(START, mode=before))
+
+
+async def test_paper_and_dry_run_may_share_a_store(traded: tuple[World, MemoryStore]) -> None:
+    here, store = traded
+    history = await store.load()
+    await recover(store, history, here.desk, replace(START, mode="dry-run"))
+
+
+async def test_a_live_start_that_traded_nothing_leaves_the_store_free() -> None:
+    history = [DeskOpened(NOON, "desk", "1"), DeskStarted(NOON, "live", "digest")]
+    await recover(MemoryStore(history), history, desk(), START)

@@ -36,6 +36,7 @@ def state(venue: LoopbackVenue) -> dict[str, Any]:
                     for position in account.held()
                 },
                 "orders": len(account.orders),
+                "ids": [order.request.client_order_id for order in account.orders.values()],
                 "open": len(account.open_ids),
                 "trades": len(account.trades),
             }

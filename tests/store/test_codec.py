@@ -19,6 +19,7 @@ from rebalancer.core.events import CommandKind
 from rebalancer.core.records import (
     RECORD_TYPES,
     CommandTaken,
+    FundingPosted,
     FundLaunched,
     PointSet,
     Record,
@@ -263,3 +264,13 @@ def test_a_command_of_the_first_version_was_about_a_fund() -> None:
     read = CODEC.decode("CommandTaken", body)
     assert read == CommandTaken(7, CommandKind.HALT, Scope.FUND, "BTC3L", "drill")
     assert '"v":2' in CODEC.encode(read).body
+
+
+def test_a_payment_of_before_settlements_were_told_apart_is_still_read() -> None:
+    body = (
+        '{"account":"main","at_ms":5,"contract":"BTC/USDT:USDT","mark":"100",'
+        '"paid":{"L":"1"},"rate":"0.01","v":1}'
+    )
+    assert CODEC.decode("FundingPosted", body) == FundingPosted(
+        5, "main", "BTC/USDT:USDT", Decimal("0.01"), Decimal(100), {"L": Decimal(1)}
+    )

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from rebalancer.clock import WallClock
 from rebalancer.core.events import FundingPaid, PositionsReported
+from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import account_watch, exchange_account
 from tests.loopback.faults import Fault, Shape
 from tests.loopback.presets import KEY
@@ -98,6 +99,29 @@ async def test_watching_goes_on_through_outages_until_it_is_cancelled(
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         assert watch.cancelled()
+
+
+async def test_an_account_that_is_not_seen_for_long_is_told_of_and_watched_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.01)
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "0.0003")
+        desk.market.faults.plan(Fault(shape=Shape.BAD_GATEWAY, path="positionRisk", times=1_000))
+        with pytest.raises(VenueUnavailable, match="account main holds was not told 3 times"):
+            await desk.venue.watch_account(0.01, dict.fromkeys(CONTRACTS, since_ms))
+        assert desk.told(PositionsReported) == []
+        desk.market.faults.clear()
+        watch = asyncio.create_task(desk.venue.watch_account(0.01))
+        async with asyncio.timeout(10):
+            while not desk.told(FundingPaid):  # noqa: ASYNC110 - nothing to wait on
+                await asyncio.sleep(0.01)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        (payment,) = desk.told(FundingPaid)
+        assert payment.settled_ms == desk.market.core.accounts[KEY].incomes[-1].at_ms
 
 
 async def test_a_round_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -184,3 +185,18 @@ async def test_an_id_that_was_sent_is_asked_for_and_never_sent_again():
             await desk.venue.submit(order)
         sent = [call for call in desk.market.calls if call.method == "POST"]
         assert len(sent) == 1
+
+
+async def test_funds_begin_on_an_account_that_is_worth_their_capital():
+    enough = Expected(capital={"USDT": Decimal(100_000)})
+    async with account(expected=enough):
+        pass
+    more = Expected(capital={"USDT": Decimal("100000.01")})
+    with pytest.raises(ConfigRefused) as refused:
+        async with account(expected=more):
+            pass
+    assert str(refused.value) == (
+        "accounts.main: the funds that begin on it have a capital of 100000.01 USDT (initial_nav x "
+        "initial_shares), the account at Binance USD-M is worth 100000: pay in the rest, or lower "
+        "initial_shares"
+    )
