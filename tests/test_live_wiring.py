@@ -1,0 +1,293 @@
+"""Bootstrap over a loopback exchange: what live trading and a dry run with keys are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from rebalancer.bootstrap import open_daemon
+from rebalancer.core.actions import Alert
+from rebalancer.core.order import OrderStatus
+from rebalancer.core.records import FundingPosted, IntentCreated, OrderMoved, Traded
+from rebalancer.core.scope import Scope
+from rebalancer.desk.daemon import Daemon
+from rebalancer.errors import BrokenInvariant, ConfigRefused, VenueUnavailable
+from rebalancer.feeds.live import CcxtFeed
+from rebalancer.feeds.stream import StreamFeed
+from rebalancer.settings import Config, parse
+from rebalancer.store.memory import MemoryStore
+from rebalancer.venues.dry_run import DryRunVenue
+from rebalancer.venues.exchange_venue import ExchangeVenue
+from rebalancer.venues.live_dry_run import LiveDryRunVenue
+from rebalancer.venues.read_only import ReadOnlyTransport
+from tests.desk.rig import of, until
+from tests.factories import BTC
+from tests.loopback.faults import Fault, Shape
+from tests.loopback.orders import Book
+from tests.loopback.presets import KEY, SECRET, binance, xt
+from tests.loopback.server import LoopbackVenue
+from tests.test_live import environ
+
+D = Decimal
+DESK = """\
+[accounts.main]
+venue = "binanceusdm"
+
+[feed]
+interval = "200ms"
+
+[funds.BTC3L]
+account = "main"
+target_leverage = 3
+initial_shares = 100
+basket = { "BTC/USDT:USDT" = 1 }
+"""
+KEYS = dict(zip(environ(), (KEY, SECRET), strict=True))
+
+
+def config(market: LoopbackVenue, mode: str, keys: dict[str, str] | None = None) -> Config:
+    overrides = {"mode": mode, "accounts": {"main": {"endpoint": market.rest}}}
+    return parse(DESK, environ=KEYS if keys is None else keys, overrides=overrides)
+
+
+@asynccontextmanager
+async def desk(
+    market: LoopbackVenue, mode: str, store: MemoryStore, alerts: list[Alert] | None = None
+) -> AsyncIterator[Daemon]:
+    """Run a desk, and stop it in good order."""
+    told = [] if alerts is None else alerts
+    daemon = await open_daemon(config(market, mode), store, control=False, on_alert=told.append)
+    stop = asyncio.Event()
+    running = asyncio.create_task(daemon.run(stop))
+    try:
+        yield daemon
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 20)
+
+
+async def traded(daemon: Daemon, store: MemoryStore) -> None:
+    """Wait until the launch is over."""
+    await until(
+        lambda: of(store.records, Traded) and not daemon.state.funds["BTC3L"].run, "it traded", 15
+    )
+
+
+@pytest.fixture
+async def market() -> AsyncIterator[LoopbackVenue]:
+    async with LoopbackVenue(binance(), beat_ms=50) as opened:
+        yield opened
+
+
+class TestLive:
+    async def test_the_account_is_at_the_exchange_and_prices_are_streamed(
+        self, market: LoopbackVenue
+    ) -> None:
+        store = MemoryStore()
+        with capture_logs() as logs:
+            async with desk(market, "live", store) as daemon:
+                assert isinstance(daemon.venues["main"], ExchangeVenue)
+                assert isinstance(daemon.watcher._feed, StreamFeed)
+                assert set(daemon.companions) == {"account main", "markets of main"}
+                await traded(daemon, store)
+                (account,) = market.core.accounts.values()
+                held = account.position("BTC/USDT", Book.NET).contracts
+                assert held == daemon.state.accounts["main"].position(BTC) > 0
+        told = {line["event"]: line for line in logs}
+        assert told["mode"]["mode"] == "live"
+        assert told["mode"]["log_level"] == "warning"
+        assert told["mode"]["accounts"] == {
+            "main": f"real orders on Binance USD-M at {market.rest}"
+        }
+        assert told["first_live_start"]["launches"] == ["BTC3L"]
+        assert told["first_live_start"]["capital"] == {"main": {"USDT": D(10_000)}}
+        assert market.violations == []
+
+    async def test_a_key_that_may_withdraw_stops_the_start_before_any_order(
+        self, market: LoopbackVenue
+    ) -> None:
+        market.core.accounts[KEY].may_withdraw = True
+        store = MemoryStore()
+        daemon = await open_daemon(config(market, "live"), store, control=False)
+        with pytest.raises(ConfigRefused, match="the key may withdraw"):
+            await daemon.run(asyncio.Event())
+        assert {call.method for call in market.calls} == {"GET"}
+        assert of(store.records, IntentCreated) == []
+
+    async def test_a_contract_that_changes_is_frozen_and_alerted(
+        self, market: LoopbackVenue
+    ) -> None:
+        store, alerts = MemoryStore(), list[Alert]()
+        async with desk(market, "live", store, alerts) as daemon:
+            await traded(daemon, store)
+            market.core.instruments["BTC/USDT"].lot = D("0.01")
+            watch = daemon.companions["markets of main"].__self__  # type: ignore[attr-defined]
+            await watch.look()
+            await until(
+                lambda: daemon.state.scopes.get((Scope.CONTRACT, BTC)), "the contract is frozen"
+            )
+            frozen = daemon.state.scopes[(Scope.CONTRACT, BTC)]
+            assert frozen.halted
+        (alert,) = [alert for alert in alerts if alert.name == "contract_halted"]
+        assert "binanceusdm changed BTC/USDT:USDT: lot 0.001 is now 0.01" in alert.text
+
+    async def test_a_reconnect_asks_about_orders_and_positions(self, market: LoopbackVenue) -> None:
+        store = MemoryStore()
+        async with desk(market, "live", store) as daemon:
+            await traded(daemon, store)
+            market.calls.clear()
+            await market.hub.drop()
+            await until(
+                lambda: any("positionRisk" in call.path for call in market.calls),
+                "the positions are asked for",
+                10,
+            )
+
+    async def test_funding_is_booked_once_over_restarts(
+        self, market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rebalancer.live.ACCOUNT_SECONDS", 0.2)
+        monkeypatch.setattr("rebalancer.venues.account_watch.LISTED_MS", 0)
+        store = MemoryStore()
+        async with desk(market, "live", store) as daemon:
+            await traded(daemon, store)
+        first = MemoryStore(store.records)
+        market.fund("BTC/USDT", "0.0003")
+        async with desk(market, "live", first):
+            await until(lambda: of(first.records, FundingPosted), "what was missed is booked", 10)
+        second = MemoryStore(first.records)
+        async with desk(market, "live", second):
+            asked = len(market.calls)
+            await until(
+                lambda: sum("income" in call.path for call in [*market.calls][asked:]) >= 2,
+                "payments are asked for",
+                10,
+            )
+        (posted,) = of(second.records, FundingPosted)
+        (account,) = market.core.accounts.values()
+        booked = next(each for each in account.incomes if each.kind == "FUNDING_FEE")
+        assert posted.settled_ms == booked.at_ms
+        assert sum(posted.paid.values()) == -booked.amount
+
+    async def test_a_stop_in_the_middle_leaves_the_order_to_the_next_start(
+        self, market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rebalancer.desk.daemon.STOP_WITHIN_SECONDS", 0.2)
+        order = "/fapi/v1/order$"
+        market.faults.plan(Fault(shape=Shape.SILENCE, method="POST", path=order, hold_ms=60_000))
+        store = MemoryStore()
+        async with desk(market, "live", store):
+            await until(lambda: market.core.accounts[KEY].orders, "the order is at the venue", 15)
+        (left,) = of(store.records, OrderMoved)
+        assert left.outcome == "unknown"
+        again = MemoryStore(store.records)
+        async with desk(market, "live", again) as daemon:
+            assert [each.status for each in daemon.state.orders.values()] != [OrderStatus.PREPARED]
+            await traded(daemon, again)
+            held = market.core.accounts[KEY].position("BTC/USDT", Book.NET).contracts
+            assert held == daemon.state.accounts["main"].position(BTC)
+        intents = of(again.records, IntentCreated)
+        assert len(intents) == len(market.core.accounts[KEY].orders)
+
+    async def test_a_stop_waits_for_an_order_that_is_on_its_way(
+        self, market: LoopbackVenue
+    ) -> None:
+        order = "/fapi/v1/order$"
+        market.faults.plan(Fault(shape=Shape.SLOW_BODY, method="POST", path=order, hold_ms=400))
+        store = MemoryStore()
+        async with desk(market, "live", store):
+            await until(lambda: market.core.accounts[KEY].orders, "the order is at the venue", 15)
+        assert of(store.records, OrderMoved)[-1].outcome == "closed"
+
+    async def test_a_venue_without_streams_is_polled(self) -> None:
+        async with LoopbackVenue(xt(), beat_ms=50) as polled:
+            text = DESK.replace('"binanceusdm"', '"xt"\naccept_untold = true')
+            overrides = {"mode": "live", "accounts": {"main": {"endpoint": polled.rest}}}
+            known = parse(text, environ=KEYS, overrides=overrides)
+            daemon = await open_daemon(known, MemoryStore(), control=False)
+            assert isinstance(daemon.watcher._feed, CcxtFeed)
+            assert daemon.state.desk.contracts[BTC].contract_size == D("0.0001")
+            await daemon._close()
+
+
+class TestDryRun:
+    async def test_with_keys_it_begins_with_what_the_account_holds(
+        self, market: LoopbackVenue
+    ) -> None:
+        position = market.core.accounts[KEY].position("BTC/USDT", Book.NET)
+        position.contracts, position.entry = D("0.25"), D(50_000)
+        store, alerts = MemoryStore(), list[Alert]()
+        async with desk(market, "dry-run", store, alerts) as daemon:
+            await until(lambda: alerts, "what nobody knows of is told", 15)
+        assert "the venue holds 0.25 of BTC/USDT:USDT, the records say 0" in alerts[0].text
+        assert isinstance(daemon.venues["main"], LiveDryRunVenue)
+        assert of(store.records, IntentCreated) == []
+
+    async def test_it_trades_on_paper_and_no_write_reaches_the_exchange(
+        self, market: LoopbackVenue
+    ) -> None:
+        store = MemoryStore()
+        async with desk(market, "dry-run", store) as daemon:
+            await traded(daemon, store)
+            venue = daemon.venues["main"]
+            assert isinstance(venue, LiveDryRunVenue)
+            assert len(venue.would_send) == len(of(store.records, Traded)) == 1
+            client: Any = venue._client
+            assert isinstance(client._transport, ReadOnlyTransport)
+            for write in (
+                lambda exchange: exchange.create_order(BTC, "limit", "buy", 1, 50_000),
+                lambda exchange: exchange.cancel_all_orders(BTC),
+                lambda exchange: exchange.set_leverage(3, BTC),
+            ):
+                with pytest.raises(BrokenInvariant, match="a dry run reads"):
+                    await client.ask(write, {})
+                with pytest.raises(BrokenInvariant, match="a dry run reads"):
+                    await client.write(write, {})
+        assert {call.method for call in market.calls} == {"GET"}
+        assert not market.core.accounts[KEY].orders
+
+    @pytest.mark.parametrize("keys", [{}, dict([next(iter(KEYS.items()))])])
+    async def test_without_its_keys_it_asks_nothing_of_an_account(
+        self, market: LoopbackVenue, keys: dict[str, str]
+    ) -> None:
+        known = config(market, "dry-run", keys)
+        daemon = await open_daemon(known, MemoryStore(), control=False)
+        assert isinstance(daemon.venues["main"], DryRunVenue)
+        await daemon._close()
+        assert not any("signature" in call.query for call in market.calls)
+
+    async def test_on_simulated_prices_the_keys_are_left_alone(self, market: LoopbackVenue) -> None:
+        simulated = {"feed": {"source": "simulated"}, "mode": "dry-run"}
+        known = parse(DESK, environ=KEYS, overrides=simulated)
+        daemon = await open_daemon(known, MemoryStore(), control=False)
+        assert isinstance(daemon.venues["main"], DryRunVenue)
+        await daemon._close()
+        assert not market.calls
+
+
+async def test_paper_on_live_prices_needs_no_keys_and_signs_nothing(market: LoopbackVenue) -> None:
+    store = MemoryStore()
+    known = config(market, "paper", {})
+    daemon = await open_daemon(known, store, control=False)
+    stop = asyncio.Event()
+    running = asyncio.create_task(daemon.run(stop))
+    await traded(daemon, store)
+    stop.set()
+    await asyncio.wait_for(running, 10)
+    assert not any("signature" in call.query for call in market.calls)
+    assert not any("x-mbx-apikey" in call.headers for call in market.calls)
+
+
+async def test_an_exchange_that_is_away_at_the_start_is_told_in_one_sentence(
+    market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.3)
+    market.maintenance = True
+    with pytest.raises(VenueUnavailable, match="^binanceusdm "):
+        await open_daemon(config(market, "live"), MemoryStore(), control=False)
