@@ -289,5 +289,5 @@ async def test_an_exchange_that_is_away_at_the_start_is_told_in_one_sentence(
 ) -> None:
     monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.3)
     market.maintenance = True
-    with pytest.raises(VenueUnavailable, match="^binanceusdm "):
+    with pytest.raises(VenueUnavailable, match=r"^binanceusdm "):
         await open_daemon(config(market, "live"), MemoryStore(), control=False)
