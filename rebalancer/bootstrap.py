@@ -15,6 +15,7 @@ from rebalancer.core.events import FundingPaid, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk
+from rebalancer.desk.companions import Companion
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
@@ -26,7 +27,7 @@ from rebalancer.feeds.candles import History, read_history
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
-from rebalancer.ports import Clock, PriceFeed, Publisher, Store, Venue
+from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.settings import Config, FeedSource, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
@@ -146,9 +147,36 @@ async def _wire(
         view_interval_seconds=config.desk.view_interval_ms / 1_000,
         on_alert=on_alert,
         publishers=[*paper, *publishers],
-        companions=live.companions_of(venues, recovered.state, clock, inbox.put),
+        companions=live.companions_of(venues, recovered.state, clock, inbox.put)
+        | _rates(config, clock, inbox.put),
     )
     return daemon
+
+
+def _rates(config: Config, clock: Clock, emit: Emit) -> dict[str, Companion]:
+    """Return what reads the reference rates that some fund's cash account asks for."""
+    accounts = (fund.cash_account for fund in config.funds.values())
+    named = {terms.reference for terms in accounts if terms is not None}
+    asked = {name: source for name, source in config.rates.items() if name in named}
+    if not asked:
+        return {}
+    from rebalancer.feeds.reference_rates import (  # noqa: PLC0415 - its client is slow to load
+        RateSource,
+        RateWatch,
+    )
+
+    sources = {
+        name: RateSource(
+            url=each.url,
+            field=each.field,
+            scale=each.scale,
+            interval_ms=each.interval_ms,
+            lowest=each.lowest,
+            highest=each.highest,
+        )
+        for name, each in asked.items()
+    }
+    return {"reference rates": RateWatch(sources, clock, emit).run}
 
 
 def _control(

@@ -136,6 +136,12 @@ def backtest(
     history.
     """
     for fund in desk.funds.values():
+        terms = fund.cash_account
+        if terms is not None and isinstance(terms.reference, str):
+            raise InputRefused(
+                f"funds.{fund.name}.cash_account.reference: a replay asks no source of rates; "
+                "write a rate"
+            )
         for symbol in fund.symbols:
             if symbol not in histories:
                 raise InputRefused(
