@@ -8,21 +8,19 @@ question is never taken for zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
-from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
-from rebalancer.errors import InputRefused, VenueUnavailable
-from rebalancer.exchanges import UNREADABLE
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_lists import PAGE, WholeLists, readable
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
@@ -30,11 +28,6 @@ T = TypeVar("T")
 
 #: an answer without a position that was held is believed when a second one agrees, this much later
 EMPTY_AGAIN_SECONDS = 0.5
-#: entries asked for at once, and how often a list is asked to go on
-PAGE = 100
-PAGES_MAX = 20
-#: venues show no more than a week of a list at once (Binance, Bybit)
-WINDOW_MS = 7 * DAY_MS
 #: a settlement's rate and its payment are stamped within this of each other
 RATE_NEAR_MS = MINUTE_MS
 
@@ -128,6 +121,7 @@ class ExchangeAccount:
         self._contracts = contracts
         self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
+        self._lists = WholeLists(self._ask, facts.venue_id, self._told.until_param, clock)
         self._held: frozenset[str] = frozenset()
 
     async def positions(self) -> tuple[Position, ...]:
@@ -144,7 +138,7 @@ class ExchangeAccount:
         """Return equity and what is free of `currency`."""
         call = Call("fetch_balance", (dict(self._told.balance_params),))
         answer = await self._ask(call, Ask.BALANCE)
-        with self._readable(f"balance of {currency}"):
+        with readable(self._facts.venue_id, f"balance of {currency}"):
             equity: Decimal | None = number(self._told.equity(answer, currency), "equity")
             available = number(answer[currency]["free"], "available balance")
         if self._told.equity_is_wallet and equity is not None:
@@ -157,7 +151,7 @@ class ExchangeAccount:
         """Return every order of `contract` that can still trade."""
         answer = await self._ask(Call("fetch_open_orders", (contract,)), Ask.ORDERS)
         units = self._facts.units
-        with self._readable(f"open orders of {contract}"):
+        with readable(self._facts.venue_id, f"open orders of {contract}"):
             return tuple(
                 OpenOrder(
                     order_id=str(row["id"]),
@@ -175,15 +169,17 @@ class ExchangeAccount:
 
     async def trades(self, contract: str, since_ms: int) -> tuple[OwnTrade, ...]:
         """Return own trades of `contract` at or after `since_ms`, oldest first."""
-        rows = await self._listed("fetch_my_trades", contract, since_ms, Ask.TRADES)
-        with self._readable(f"own trades of {contract}"):
-            return tuple(self._trade(contract, row) for row in rows)
+        rows = await self._lists.whole("fetch_my_trades", contract, since_ms, Ask.TRADES)
+        silent = dict.fromkeys(str(row.get("order")) for row in rows if not row.get("side"))
+        sides = {order_id: await self._side(contract, order_id) for order_id in silent}
+        with readable(self._facts.venue_id, f"own trades of {contract}"):
+            return tuple(self._trade(contract, row, sides) for row in rows)
 
     async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
         """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
         method = self._facts.funding_query
-        rows = await self._listed(method, contract, since_ms, Ask.FUNDING)
-        with self._readable(f"funding of {contract}"):
+        rows = await self._lists.whole(method, contract, since_ms, Ask.FUNDING)
+        with readable(self._facts.venue_id, f"funding of {contract}"):
             return tuple(
                 FundingPayment(
                     payment_id=str(row.get("id") or ""),
@@ -198,7 +194,7 @@ class ExchangeAccount:
         """Return the rate that was settled at `at_ms`; None while the venue does not show it."""
         call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, PAGE))
         rows = await self._ask(call, Ask.PRICES)
-        with self._readable(f"funding rates of {contract}"):
+        with readable(self._facts.venue_id, f"funding rates of {contract}"):
             near = [row for row in rows if abs(int(row["timestamp"]) - at_ms) <= RATE_NEAR_MS]
             if not near:
                 return None
@@ -214,27 +210,27 @@ class ExchangeAccount:
         if read is not None:
             return await self._ask_by(lambda exchange: read(exchange, symbol), Ask.SETTINGS)
         answer = await self._ask(Call(self._facts.position_mode.read, (symbol,)), Ask.SETTINGS)
-        with self._readable("position mode"):
+        with readable(self._facts.venue_id, "position mode"):
             return bool(answer["hedged"])
 
     async def margin_modes(self) -> Mapping[str, str]:
-        """Return "cross" or "isolated" by contract, as far as the venue tells."""
+        """Return "cross", "isolated", or both by contract, as far as the venue tells."""
         read = self._facts.margin_mode.read
-        rows = await self._settings(read, self._told.margin_modes) if read else {}
-        told = {symbol: row.get("marginMode") for symbol, row in rows.items()}
         if not read:
-            told = {each.contract: each.margin_mode for each in await self.positions()}
-        return {symbol: mode for symbol, mode in told.items() if mode}
+            told = _by_contract(await self.positions(), lambda each: each.margin_mode)
+            return {symbol: " and ".join(sorted(modes)) for symbol, modes in told.items()}
+        rows = await self._settings(read, self._told.margin_modes)
+        modes = {symbol: row.get("marginMode") for symbol, row in rows.items()}
+        return {symbol: mode for symbol, mode in modes.items() if mode}
 
     async def leverages(self) -> Mapping[str, frozenset[Decimal]]:
         """Return the leverages set by contract (two where the books differ), as far as told."""
         read = self._facts.leverage.read
         if not read:
-            held = await self.positions()
-            return {each.contract: frozenset({each.leverage}) for each in held if each.leverage}
+            return _by_contract(await self.positions(), lambda each: each.leverage)
         rows = await self._settings(read, self._told.leverages)
         found = {}
-        with self._readable("leverage"):
+        with readable(self._facts.venue_id, "leverage"):
             for symbol, row in rows.items():
                 both = (row.get("longLeverage"), row.get("shortLeverage"))
                 found[symbol] = frozenset(number(each, "leverage") for each in both if each)
@@ -247,10 +243,15 @@ class ExchangeAccount:
 
     # -- asking ---------------------------------------------------------------------------------
 
+    async def _side(self, contract: str, order_id: str) -> Any:
+        """Return the side of an order: XT's trades do not tell theirs, which is the same."""
+        order = await self._ask(Call("fetch_order", (order_id, contract)), Ask.QUERY)
+        return order.get("side")
+
     async def _positions_once(self) -> tuple[Position, ...]:
         call = Call("fetch_positions", (list(self._contracts),))
         answer = await self._ask(call, Ask.POSITIONS)
-        with self._readable("positions"):
+        with readable(self._facts.venue_id, "positions"):
             found = [self._position(row) for row in answer if row["symbol"] in self._contracts]
         return tuple(each for each in found if each.units)
 
@@ -264,27 +265,6 @@ class ExchangeAccount:
             for symbol in self._contracts
         }
 
-    async def _listed(self, method: str, contract: str, since_ms: int, kind: Ask) -> list[Any]:
-        """Return a list whole: asked to go on while its pages are full and its weeks not over."""
-        rows: dict[tuple[str, ...], Any] = {}
-        for _ in range(PAGES_MAX):
-            page = await self._ask(Call(method, (contract, since_ms, PAGE)), kind)
-            with self._readable(method):
-                for row in page:
-                    rows[(str(row.get("id")), str(row["timestamp"]), str(row["amount"]))] = row
-                ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
-            if len(page) < PAGE:
-                since_ms += WINDOW_MS
-                if since_ms >= self._clock.now_ms():
-                    return [row for row in ordered if row["symbol"] == contract]
-            elif since_ms == (last_ms := int(ordered[-1]["timestamp"])):
-                break
-            else:
-                since_ms = last_ms
-        raise VenueUnavailable(
-            f"{self._facts.venue_id}: {contract}: {method} does not end within {PAGES_MAX} pages"
-        )
-
     async def _ask(self, call: Call, kind: Ask) -> Any:
         return await self._ask_by(
             lambda exchange: getattr(exchange, call.method)(*call.arguments), kind
@@ -292,14 +272,6 @@ class ExchangeAccount:
 
     async def _ask_by(self, question: Callable[[Any], Awaitable[T]], kind: Ask) -> T:
         return await self._client.ask(question, self._facts.limits.costs[kind])
-
-    @contextmanager
-    def _readable(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (InputRefused, *UNREADABLE):
-            # Their texts quote the venue's answer, which is none of the log's business.
-            raise VenueUnavailable(f"{self._facts.venue_id}: {what}: unreadable answer") from None
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -325,13 +297,14 @@ class ExchangeAccount:
             margin_mode=row.get("marginMode"),
         )
 
-    def _trade(self, contract: str, row: Mapping[str, Any]) -> OwnTrade:
+    def _trade(self, contract: str, row: Mapping[str, Any], sides: Mapping[str, Any]) -> OwnTrade:
         size = self._units(contract, row["amount"], self._facts.units.trade)
+        side = OrderSide(row.get("side") or sides[str(row["order"])])
         return OwnTrade(
             trade_id=str(row["id"]),
             order_id=str(row.get("order") or ""),
             contract=contract,
-            units=-size if OrderSide(row["side"]) is OrderSide.SELL else size,
+            units=-size if side is OrderSide.SELL else size,
             price=number(row["price"], "a trade's price"),
             at_ms=int(row["timestamp"]),
         )
@@ -347,6 +320,17 @@ def held_units(positions: tuple[Position, ...]) -> dict[str, Decimal]:
     for position in positions:
         units[position.contract] = units.get(position.contract, ZERO) + position.units
     return {symbol: size for symbol, size in units.items() if size}
+
+
+def _by_contract(
+    positions: tuple[Position, ...], tell: Callable[[Position], T | None]
+) -> dict[str, frozenset[T]]:
+    """Return what both books of a contract tell, where they tell anything."""
+    found: dict[str, frozenset[T]] = {}
+    for each in positions:
+        if (told := tell(each)) is not None:
+            found[each.contract] = found.get(each.contract, frozenset()) | {told}
+    return found
 
 
 def _known(row: Mapping[str, Any], name: str) -> Decimal | None:

@@ -49,6 +49,8 @@ class AccountFacts:
     margin_modes: str = ""
     leverages: str = ""
     key_rights: ReadRights | None = None
+    #: parameter of ccxt's lists that bounds them above, an instant in ms
+    until_param: str = "until"
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
 
@@ -113,7 +115,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
         ),
         "okx": AccountFacts(balance_params=_SWAP, keys=_WITH_PASSWORD),
         "gate": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, hedged=_gate_hedged),
-        "xt": AccountFacts(balance_params=_SWAP, equity_is_wallet=True),
+        "xt": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, until_param="endTime"),
         "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged, keys=_WITH_PASSWORD),
         "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD),
         "mexc": AccountFacts(balance_params=_SWAP, equity=_mexc_equity),

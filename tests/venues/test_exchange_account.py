@@ -14,7 +14,7 @@ from rebalancer.core.instant import DAY_MS
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.exchanges import open_exchange
-from rebalancer.venues import account_watch, exchange_account
+from rebalancer.venues import account_watch, exchange_account, exchange_lists
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from tests.loopback.accounts import Margin
@@ -92,7 +92,7 @@ async def test_open_orders_and_own_trades_are_told_in_base_coins():
 
 
 async def test_a_list_longer_than_a_page_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(exchange_account, "PAGE", 3)
+    monkeypatch.setattr(exchange_lists, "PAGE", 3)
     async with account() as desk:
         for _ in range(8):
             await desk.buy(BTC, "0.01")
@@ -104,8 +104,8 @@ async def test_a_list_longer_than_a_page_is_read_to_its_end(monkeypatch: pytest.
 async def test_a_list_that_never_ends_is_refused_and_not_cut_short(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(exchange_account, "PAGE", 2)
-    monkeypatch.setattr(exchange_account, "PAGES_MAX", 2)
+    monkeypatch.setattr(exchange_lists, "PAGE", 2)
+    monkeypatch.setattr(exchange_lists, "PAGES_MAX", 2)
     async with account() as desk:
         for _ in range(8):
             await desk.buy(BTC, "0.01")

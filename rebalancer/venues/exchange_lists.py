@@ -1,0 +1,94 @@
+"""Reads lists of an account whole: own trades, payments of funding.
+
+A venue shows a page at a time and a week at most, some from the oldest row on and others from the
+newest one back, and ccxt sorts both alike. A list that does not end is refused, never cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rebalancer.core.instant import DAY_MS
+from rebalancer.errors import InputRefused, VenueUnavailable
+from rebalancer.exchanges import UNREADABLE
+from rebalancer.ports import Clock
+from rebalancer.venues.facts_shape import Ask, Call
+
+#: entries asked for at once, and how often a list is asked to go on
+PAGE = 100
+PAGES_MAX = 20
+#: venues show no more than a week of a list at once (Binance, Bybit)
+WINDOW_MS = 7 * DAY_MS
+
+Question = Callable[[Call, Ask], Awaitable[Any]]
+Rows = dict[tuple[str, ...], Any]
+"""ccxt's rows by id, stamp and amount: some venues give the same id to all."""
+
+
+@contextmanager
+def readable(venue_id: str, what: str) -> Iterator[None]:
+    """Turn whatever reading an answer raises into VenueUnavailable."""
+    try:
+        yield
+    except (InputRefused, *UNREADABLE):
+        # Their texts quote the venue's answer, which is none of the log's business.
+        raise VenueUnavailable(f"{venue_id}: {what}: unreadable answer") from None
+
+
+class WholeLists:
+    """Lists of one account; `until_param` names the bound above in ccxt's parameters."""
+
+    def __init__(self, ask: Question, venue_id: str, until_param: str, clock: Clock) -> None:
+        self._ask = ask
+        self._venue_id = venue_id
+        self._until_param = until_param
+        self._clock = clock
+
+    async def whole(self, method: str, contract: str, since_ms: int, kind: Ask) -> list[Any]:
+        """Return every row of `contract` at or after `since_ms`, oldest first."""
+        rows: Rows = {}
+        for _ in range(PAGES_MAX):
+            call = Call(method, (contract, since_ms, PAGE))
+            page = await self._ask(call, kind)
+            self._keep(method, page, rows)
+            if len(page) >= PAGE:
+                await self._fill_before(call, kind, page, rows)
+            ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
+            if len(page) < PAGE:
+                since_ms += WINDOW_MS
+                if since_ms >= self._clock.now_ms():
+                    return [row for row in ordered if row["symbol"] == contract]
+            elif since_ms == (last_ms := int(ordered[-1]["timestamp"])):
+                break
+            else:
+                since_ms = last_ms
+        raise self._endless(method, contract)
+
+    async def _fill_before(self, call: Call, kind: Ask, page: Sequence[Any], rows: Rows) -> None:
+        """Ask for what a full page left out before its oldest row.
+
+        Where a venue lists oldest first, the first answer brings nothing new.
+        """
+        for _ in range(PAGES_MAX):
+            oldest_ms = min(int(row["timestamp"]) for row in page)
+            arguments = (*call.arguments, {self._until_param: oldest_ms})
+            page = await self._ask(Call(call.method, arguments), kind)
+            if not self._keep(call.method, page, rows) or len(page) < PAGE:
+                return
+        raise self._endless(call.method, str(call.arguments[0]))
+
+    def _keep(self, method: str, page: Sequence[Any], rows: Rows) -> bool:
+        """Add the rows of a page; return whether one of them was new."""
+        before = len(rows)
+        with readable(self._venue_id, method):
+            for row in page:
+                stamp = str(int(row["timestamp"]))
+                rows[(str(row.get("id")), stamp, str(row["amount"]))] = row
+        return len(rows) > before
+
+    def _endless(self, method: str, contract: str) -> VenueUnavailable:
+        return VenueUnavailable(
+            f"{self._venue_id}: {contract}: {method} does not end within {PAGES_MAX} pages"
+        )
