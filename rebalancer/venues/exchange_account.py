@@ -20,7 +20,7 @@ from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_lists import PAGE, WholeLists, readable
+from rebalancer.venues.exchange_lists import PAGE, Listing, WholeLists, readable
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
@@ -121,7 +121,7 @@ class ExchangeAccount:
         self._contracts = contracts
         self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
-        self._lists = WholeLists(self._ask, facts.venue_id, self._told.until_param, clock)
+        self._lists = WholeLists(self._ask, facts.venue_id, clock)
         self._held: frozenset[str] = frozenset()
 
     async def positions(self) -> tuple[Position, ...]:
@@ -169,7 +169,9 @@ class ExchangeAccount:
 
     async def trades(self, contract: str, since_ms: int) -> tuple[OwnTrade, ...]:
         """Return own trades of `contract` at or after `since_ms`, oldest first."""
-        rows = await self._lists.whole("fetch_my_trades", contract, since_ms, Ask.TRADES)
+        rows = await self._lists.whole(
+            Listing("fetch_my_trades", Ask.TRADES, self._told.trades_until), contract, since_ms
+        )
         silent = dict.fromkeys(str(row.get("order")) for row in rows if not row.get("side"))
         sides = {order_id: await self._side(contract, order_id) for order_id in silent}
         with readable(self._facts.venue_id, f"own trades of {contract}"):
@@ -177,8 +179,8 @@ class ExchangeAccount:
 
     async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
         """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
-        method = self._facts.funding_query
-        rows = await self._lists.whole(method, contract, since_ms, Ask.FUNDING)
+        listing = Listing(self._facts.funding_query, Ask.FUNDING, self._told.funding_until)
+        rows = await self._lists.whole(listing, contract, since_ms)
         with readable(self._facts.venue_id, f"funding of {contract}"):
             return tuple(
                 FundingPayment(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rebalancer.core.instant import DAY_MS
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE
 from rebalancer.ports import Clock
+from rebalancer.venues.facts_account import Bound
 from rebalancer.venues.facts_shape import Ask, Call
 
 #: entries asked for at once, and how often a list is asked to go on
@@ -37,24 +39,33 @@ def readable(venue_id: str, what: str) -> Iterator[None]:
         raise VenueUnavailable(f"{venue_id}: {what}: unreadable answer") from None
 
 
-class WholeLists:
-    """Lists of one account; `until_param` names the bound above in ccxt's parameters."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of ccxt: its method, what asking costs, and how it is bounded above."""
 
-    def __init__(self, ask: Question, venue_id: str, until_param: str, clock: Clock) -> None:
+    method: str
+    kind: Ask
+    until: Bound | None
+
+
+class WholeLists:
+    """Lists of one account."""
+
+    def __init__(self, ask: Question, venue_id: str, clock: Clock) -> None:
         self._ask = ask
         self._venue_id = venue_id
-        self._until_param = until_param
         self._clock = clock
 
-    async def whole(self, method: str, contract: str, since_ms: int, kind: Ask) -> list[Any]:
+    async def whole(self, listing: Listing, contract: str, since_ms: int) -> list[Any]:
         """Return every row of `contract` at or after `since_ms`, oldest first."""
         rows: Rows = {}
+        method = listing.method
         for _ in range(PAGES_MAX):
             call = Call(method, (contract, since_ms, PAGE))
-            page = await self._ask(call, kind)
+            page = await self._ask(call, listing.kind)
             self._keep(method, page, rows)
             if len(page) >= PAGE:
-                await self._fill_before(call, kind, page, rows)
+                await self._fill_before(listing, call, page, rows)
             ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
             if len(page) < PAGE:
                 since_ms += WINDOW_MS
@@ -66,15 +77,18 @@ class WholeLists:
                 since_ms = last_ms
         raise self._endless(method, contract)
 
-    async def _fill_before(self, call: Call, kind: Ask, page: Sequence[Any], rows: Rows) -> None:
+    async def _fill_before(
+        self, listing: Listing, call: Call, page: Sequence[Any], rows: Rows
+    ) -> None:
         """Ask for what a full page left out before its oldest row.
 
         Where a venue lists oldest first, the first answer brings nothing new.
         """
-        for _ in range(PAGES_MAX):
+        for _ in range(PAGES_MAX if listing.until else 0):
             oldest_ms = min(int(row["timestamp"]) for row in page)
-            arguments = (*call.arguments, {self._until_param: oldest_ms})
-            page = await self._ask(Call(call.method, arguments), kind)
+            until = listing.until.at(oldest_ms) if listing.until else {}
+            arguments = (*call.arguments, dict(until))
+            page = await self._ask(Call(call.method, arguments), listing.kind)
             if not self._keep(call.method, page, rows) or len(page) < PAGE:
                 return
         raise self._endless(call.method, str(call.arguments[0]))

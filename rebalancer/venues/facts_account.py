@@ -34,6 +34,21 @@ def _total(balance: Any, currency: str) -> Any:
     return balance[currency]["total"]
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The parameter that names the newest instant of a list, and what it counts in."""
+
+    name: str
+    unit_ms: int = 1
+
+    def at(self, at_ms: int) -> Mapping[str, int]:
+        """Return the parameter for an instant, which the list still holds."""
+        return {self.name: -(-at_ms // self.unit_ms)}
+
+
+UNTIL = Bound("until")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
     """One venue's ways of telling an account."""
@@ -49,8 +64,9 @@ class AccountFacts:
     margin_modes: str = ""
     leverages: str = ""
     key_rights: ReadRights | None = None
-    #: parameter of ccxt's lists that bounds them above, an instant in ms
-    until_param: str = "until"
+    #: how a list is bounded above, where ccxt's own parameter does not reach the venue; None: not
+    trades_until: Bound | None = UNTIL
+    funding_until: Bound | None = UNTIL
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
 
@@ -113,12 +129,27 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
         "bybit": AccountFacts(
             equity_is_wallet=True, hedged=_bybit_hedged, key_rights=_bybit_rights
         ),
-        "okx": AccountFacts(balance_params=_SWAP, keys=_WITH_PASSWORD),
-        "gate": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, hedged=_gate_hedged),
-        "xt": AccountFacts(balance_params=_SWAP, equity_is_wallet=True, until_param="endTime"),
+        "okx": AccountFacts(balance_params=_SWAP, keys=_WITH_PASSWORD, funding_until=Bound("end")),
+        "gate": AccountFacts(
+            balance_params=_SWAP,
+            equity_is_wallet=True,
+            hedged=_gate_hedged,
+            funding_until=Bound("to", 1_000),
+        ),
+        "xt": AccountFacts(
+            balance_params=_SWAP,
+            equity_is_wallet=True,
+            trades_until=Bound("endTime"),
+            funding_until=Bound("endTime"),
+        ),
         "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged, keys=_WITH_PASSWORD),
-        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD),
-        "mexc": AccountFacts(balance_params=_SWAP, equity=_mexc_equity),
+        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD, funding_until=Bound("endAt")),
+        "mexc": AccountFacts(
+            balance_params=_SWAP,
+            equity=_mexc_equity,
+            trades_until=Bound("end_time"),
+            funding_until=None,
+        ),
         "hyperliquid": AccountFacts(balance_params=_SWAP, keys=_WALLET),
     }
 )

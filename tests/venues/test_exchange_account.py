@@ -17,12 +17,14 @@ from rebalancer.exchanges import open_exchange
 from rebalancer.venues import account_watch, exchange_account, exchange_lists
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
+from rebalancer.venues.facts_shape import Call
 from tests.loopback.accounts import Margin
 from tests.loopback.faults import Fault, Shape
 from tests.loopback.orders import Book
 from tests.loopback.presets import KEY
 from tests.venues.accounts import BTC, ETH, D, account, position_of, stubbed
 from tests.venues.golden.markets import contracts_of
+from tests.venues.golden.recorder import Recorder
 
 
 @pytest.fixture(autouse=True)
@@ -286,3 +288,40 @@ def test_every_venue_has_its_ways_of_telling_and_ccxt_knows_each(venue_id: str):
     methods |= {facts.margin_mode.read, facts.leverage.read, told.margin_modes, told.leverages}
     assert [name for name in methods - {""} if not hasattr(exchange, name)] == []
     assert told.hedged or facts.position_mode.read or facts.book in {"hedge", "one-way"}
+
+
+@pytest.mark.parametrize("venue_id", FACTS)
+async def test_the_bound_of_a_list_reaches_every_venue_by_its_own_name(venue_id: str):
+    facts, told, symbol = FACTS[venue_id], ACCOUNTS[venue_id], contracts_of(venue_id)[0].symbol
+    until_ms = 1_795_000_123_000
+    recorder = Recorder(facts)
+    try:
+        for method, bound in (
+            ("fetch_my_trades", told.trades_until),
+            (facts.funding_query, told.funding_until),
+        ):
+            if bound is None:
+                continue
+            arguments = (symbol, until_ms - 60_000, 100, dict(bound.at(until_ms)))
+            (written,) = await recorder.record(Call(method, arguments))
+            sent = written["query"] | (written["body"] or {})
+            assert "until" not in sent, "ccxt passed its own word on, which no venue knows"
+            assert {until_ms, until_ms // 1_000} & {
+                int(each) for each in sent.values() if str(each).isdecimal()
+            }
+    finally:
+        await recorder.close()
+
+
+async def test_a_list_that_cannot_be_bounded_is_refused_where_it_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(exchange_lists, "PAGE", 2)
+    symbol, now_ms = contracts_of("mexc")[0].symbol, WallClock().now_ms()
+    rows = [
+        {"id": str(number), "timestamp": now_ms + number, "amount": "1", "symbol": symbol}
+        for number in range(2)
+    ]
+    book = stubbed("mexc", fetch_funding_history=rows)
+    with pytest.raises(VenueUnavailable, match="does not end"):
+        await book.funding(symbol, now_ms - 1_000)
