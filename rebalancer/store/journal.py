@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from rebalancer.errors import BrokenInvariant
-from rebalancer.store import prepared
 from rebalancer.store.codec import CODEC, EncodedRecord
 from rebalancer.store.rows import JournalRow
+from rebalancer.store.session import Session
 from rebalancer.store.tables import JOURNAL
 
 _INSERT = insert(JOURNAL)
@@ -41,8 +41,8 @@ def seal(head: Head, record: EncodedRecord) -> Head:
     return Head(seq, hashlib.sha256(sealed.encode()).hexdigest())
 
 
-def append(connection: Connection, head: Head, records: Iterable[EncodedRecord]) -> Head:
-    """Insert the rows that follow `head` and return the new head."""
+def append(session: Session, head: Head, records: Iterable[EncodedRecord]) -> Head:
+    """Insert the rows that follow `head`, durably, in one transaction; return the new head."""
     rows = []
     for record in records:
         head = seal(head, record)
@@ -56,7 +56,7 @@ def append(connection: Connection, head: Head, records: Iterable[EncodedRecord])
                 "hash": head.hash,
             }
         )
-    prepared.run(connection, _INSERT, rows)
+    session.insert(_INSERT, rows)
     return head
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.sql.dml import UpdateBase
 
 
@@ -28,19 +28,25 @@ def run(connection: Connection, statement: UpdateBase, rows: Sequence[Mapping[st
 
     The statement must be one that is kept and used again: it is remembered for good.
     """
-    key = (connection.dialect.name, statement)
+    sql, parameters = finished(connection.dialect, statement, rows)
+    connection.exec_driver_sql(sql, parameters if len(rows) > 1 else parameters[0])
+
+
+def finished(
+    dialect: Dialect, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, list[Any]]:
+    """Return the statement and its rows as the driver takes them; remembered for good as well."""
+    key = (dialect.name, statement)
     prepared = _PREPARED.get(key)
     if prepared is None:
-        prepared = _PREPARED[key] = _prepare(connection, statement)
-    parameters: list[Any] = [_ordered(prepared, row) for row in rows]
-    connection.exec_driver_sql(prepared.sql, parameters if len(rows) > 1 else parameters[0])
+        prepared = _PREPARED[key] = _prepare(dialect, statement)
+    names = prepared.names
+    if names is None:
+        return prepared.sql, list(rows)
+    return prepared.sql, [tuple([row[name] for name in names]) for row in rows]
 
 
-def _prepare(connection: Connection, statement: UpdateBase) -> _Prepared:
-    compiled = statement.compile(dialect=connection.dialect)
+def _prepare(dialect: Dialect, statement: UpdateBase) -> _Prepared:
+    compiled = statement.compile(dialect=dialect)
     positions = getattr(compiled, "positiontup", None)
     return _Prepared(str(compiled), None if positions is None else tuple(positions))
-
-
-def _ordered(prepared: _Prepared, row: Mapping[str, Any]) -> Any:
-    return row if prepared.names is None else tuple(row[name] for name in prepared.names)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.dml import UpdateBase
 
 from rebalancer.store.locks import FileLock, lock_session
 from rebalancer.store.migrate import bring_up_to_date
-from rebalancer.store.target import Target, unavailable, writing_engine
+from rebalancer.store.prepared import finished
+from rebalancer.store.target import BEGIN_WRITING, Target, unavailable, writing_engine
 
 T = TypeVar("T")
 #: How long a new session waits for the server to end our lost one.
@@ -61,6 +63,36 @@ class Session:
                 self._drop()
             raise
 
+    def insert(self, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out `statement` for each of `rows`, one or more, in one transaction of its own.
+
+        What `run` would do, straight through the driver: an order waits for this one.
+        """
+        connection = self._connection or self._connect(_RECONNECT_SECONDS)
+        dialect, driver = connection.dialect, _driver_of(connection)
+        sql, parameters = finished(dialect, statement, rows)
+        failures = dialect.loaded_dbapi.Error
+        try:
+            cursor = driver.cursor()
+            if self._place.path is not None:
+                cursor.execute(BEGIN_WRITING)
+            if len(parameters) > 1:
+                cursor.executemany(sql, parameters)
+            else:
+                cursor.execute(sql, parameters[0])
+            driver.commit()
+        except BaseException as error:
+            lost = isinstance(error, failures) and dialect.is_disconnect(error, driver, None)
+            try:
+                driver.rollback()
+            except failures:
+                lost = True
+            if lost:
+                self._drop()
+            if not isinstance(error, failures):
+                raise
+            raise DBAPIError.instance(sql, None, error, failures, dialect=dialect) from error
+
     def run_unflushed(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction that no flush to the disk follows.
 
@@ -75,7 +107,7 @@ class Session:
                 return work(connection)
 
             return self.run(on_server)
-        driver: Any = connection.connection.dbapi_connection
+        driver = _driver_of(connection)
         driver.execute("PRAGMA synchronous=NORMAL")
         try:
             return self.run(work)
@@ -89,7 +121,7 @@ class Session:
         """Move what a file's log holds into the file, so that no commit has to stop for it."""
         if self._place.path is None or self._connection is None:
             return
-        driver: Any = self._connection.connection.dbapi_connection
+        driver = _driver_of(self._connection)
         # Busy readers or a full disk only put it off: the log goes on growing.
         with suppress(sqlite3.Error):
             driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -120,3 +152,7 @@ class Session:
             with suppress(SQLAlchemyError):
                 self._connection.close()
             self._connection = None
+
+
+def _driver_of(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection

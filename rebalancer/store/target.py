@@ -18,6 +18,8 @@ from rebalancer.errors import InputRefused, StoreUnavailable
 CONNECT_SECONDS = 10
 BUSY_SECONDS = 5
 
+#: How a transaction of the writer begins in a file.
+BEGIN_WRITING = "BEGIN IMMEDIATE"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 #: What SQLite must answer once the connection is set up; 2 is FULL.
 _SQLITE_PRAGMAS = {
@@ -87,7 +89,7 @@ def writing_engine(place: Target) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # Taking the write lock at once: a transaction that upgrades later can fail half-way.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(BEGIN_WRITING)
 
     return engine
 

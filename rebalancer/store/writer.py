@@ -191,12 +191,9 @@ class Writer:
         self._follower.refuse_if_stuck()
         self._make_certain()
 
-        def work(connection: Connection) -> Head:
-            return journal.append(connection, self._head, encoded)
-
         self._head_is_certain = False
         try:
-            self._head = self._session.run(work)
+            self._head = journal.append(self._session, self._head, encoded)
         except IntegrityError as error:
             raise self._refused(encoded, error) from error
         except SQLAlchemyError as error:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from rebalancer.core.methodology import Trigger
@@ -149,10 +148,10 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]]:
     opened, sizes = threading.Event(), list[int]()
     append = journal.append
 
-    def held(connection: Connection, head: journal.Head, records: Sequence[Any]) -> journal.Head:
+    def held(session: Session, head: journal.Head, records: Sequence[Any]) -> journal.Head:
         opened.wait(10)
         sizes.append(len(records))
-        return append(connection, head, records)
+        return append(session, head, records)
 
     monkeypatch.setattr(journal, "append", held)
     return opened, sizes
@@ -246,14 +245,17 @@ async def test_a_mistake_in_folding_fails_the_next_commit_and_no_record_is_lost(
 def broken_connection(*, after_the_commit: bool) -> Callable[[], None]:
     """Break every transaction before or after it happened; return how to end that."""
     patch = pytest.MonkeyPatch()
-    run = Session.run
 
-    def broken(session: Session, work: Callable[[Connection], Any]) -> Any:
-        if after_the_commit:
-            run(session, work)
-        raise OperationalError("COMMIT", {}, Exception("the connection broke"))
+    def breaking(work: Callable[..., Any]) -> Callable[..., Any]:
+        def broken(*arguments: Any) -> Any:
+            if after_the_commit:
+                work(*arguments)
+            raise OperationalError("COMMIT", {}, Exception("the connection broke"))
 
-    patch.setattr(Session, "run", broken)
+        return broken
+
+    for way in ("run", "insert"):
+        patch.setattr(Session, way, breaking(getattr(Session, way)))
     return patch.undo
 
 
