@@ -19,6 +19,7 @@ from rebalancer.core.fund import Account, PriceSource
 from rebalancer.core.money import ZERO
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk.companions import Companion
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
 from rebalancer.exchanges import nearest, open_exchange, open_streams
 from rebalancer.feeds.live import CcxtFeed, contracts
@@ -116,6 +117,7 @@ def venue_of(config: Config, state: DeskState, account: str, clock: Clock) -> Ve
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
     if config.mode is Mode.LIVE:
         client = open_client(facts, keys, clock, endpoint)
+        client.barred = KillSwitch(config.kill_switch).reason
         return ExchangeVenue(known, client, held, clock, expected)
     reader = open_read_only(facts, keys, clock, endpoint)
     return LiveDryRunVenue(known, reader, held, clock, expected)

@@ -17,6 +17,7 @@ from rebalancer.cli import (
     planning,
     reading,
     states,
+    verifying,
 )
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
@@ -27,7 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 6 no desk, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 5 does not hold, 6 no desk, "
+    "130 interrupted.",
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
@@ -41,6 +43,7 @@ app.command()(flows.flows)
 app.command()(states.halt)
 app.command()(states.resume)
 app.command()(killing.kill)
+app.command()(verifying.verify)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)

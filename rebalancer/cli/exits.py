@@ -30,6 +30,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2  # wrong arguments, configuration or input; nothing was done
     REFUSED = 4  # a gate said no: halted, paused, another desk runs
+    BROKEN = 5  # what was checked does not hold
     UNREACHABLE = 6  # no desk is running
     INTERRUPTED = 130
 

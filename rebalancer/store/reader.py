@@ -42,6 +42,7 @@ from rebalancer.store.tables import (
     VIEWS,
 )
 from rebalancer.store.target import Target, reading_engine, sentence, target, unavailable
+from rebalancer.store.whole import Whole, read_whole
 
 T = TypeVar("T")
 
@@ -143,6 +144,22 @@ class SqlReader:
     def records(self) -> Sequence[Record]:
         """Return every record, oldest first, after checking the chain as `SqlStore.load` does."""
         return self._run(lambda connection: [row.record for row in journal.verified(connection)])
+
+    def whole(self) -> Whole:
+        """Return every record and every table as one transaction sees them.
+
+        A gap in the chain or a row that was changed raises BrokenInvariant that names it.
+        """
+        if self._place.path is not None:
+            return self._run(read_whole)
+        try:
+            # On a server each statement would see its own moment.
+            with self._engine.connect() as connection:
+                steady = connection.execution_options(isolation_level="REPEATABLE READ")
+                with steady.begin():
+                    return read_whole(steady)
+        except SQLAlchemyError as error:
+            raise unavailable(self._place, error) from error
 
     def journal(self, after_seq: int = 0, limit: int = 1_000) -> tuple[JournalRow, ...]:
         """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""

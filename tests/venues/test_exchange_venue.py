@@ -337,3 +337,14 @@ async def test_the_venues_clock_is_measured_and_corrected_for():
 def test_an_unknown_venue_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigRefused, match="the nearest is bybit"):
         facts_of("bybitt")
+
+
+async def test_nothing_leaves_while_something_bars_it_after_every_wait():
+    async with trading() as desk:
+        desk.venue._client.barred = lambda: "the kill switch is set"
+        await desk.venue.submit(intent("0.5"))
+        assert desk.outcomes() == [Outcome.NEVER_SENT]
+        assert desk.sends() == 0
+        desk.venue._client.barred = lambda: None
+        await desk.venue.submit(intent("0.5", seq=2))
+        assert desk.sends() == 1

@@ -1,0 +1,134 @@
+"""Verification finds what does not follow, and nothing in days that did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from rebalancer.core.records import (
+    FixedSettled,
+    IntentCreated,
+    NavStruck,
+    Record,
+    RunMoved,
+    RunOpened,
+    Traded,
+)
+from rebalancer.core.verification import Verifier
+from rebalancer.errors import BrokenInvariant
+from tests.core.test_random_days import Day, busy_funds
+from tests.factories import BTC, DUE, AnyRecord, Bench, D, bench, desk, fund
+
+
+def verified(made: Bench, records: Sequence[Record]) -> Verifier:
+    verifier = Verifier(made.desk)
+    for record in records:
+        verifier.take(record)
+    verifier.end()
+    return verifier
+
+
+@pytest.fixture(scope="module")
+def lived() -> Bench:
+    """Two thousand random events of six funds."""
+    day = Day(Bench(desk(*busy_funds())), seed=5)
+    for _ in range(2_000):
+        day.play(day.next())
+    return day.bench
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_a_desk_lived_through_holds_and_is_counted(seed: int) -> None:
+    day = Day(Bench(desk(*busy_funds())), seed)
+    for _ in range(800):
+        day.play(day.next())
+    found = verified(day.bench, day.bench.records)
+    assert found.problems == []
+    assert found.counts["records"] == len(day.bench.records)
+    assert found.counts["NAVs"] > 50
+    assert found.counts["postings"] > 200
+    assert found.counts["orders"] == len(day.bench.of(IntentCreated))
+
+
+def changed(made: Bench, kind: type[AnyRecord], **over: object) -> tuple[list[Record], int]:
+    """Return the records with the last one of a kind changed, and its number."""
+    place = max(n for n, record in enumerate(made.records) if isinstance(record, kind))
+    records = list(made.records)
+    records[place] = replace(records[place], **over)  # type: ignore[arg-type]
+    return records, place + 1
+
+
+def last(made: Bench, kind: type[AnyRecord]) -> AnyRecord:
+    return made.of(kind)[-1]
+
+
+def test_a_nav_that_does_not_follow_is_named_with_its_record(lived: Bench) -> None:
+    nav = last(lived, RunMoved).nav
+    assert nav is not None
+    records, seq = changed(lived, RunMoved, nav=nav + D("1e-12"))
+    (problem,) = verified(lived, records).problems
+    assert problem.startswith(f"record {seq} (RunMoved): NAV is ")
+
+
+def test_a_struck_nav_and_its_equity_are_worked_out_anew(lived: Bench) -> None:
+    struck = last(lived, NavStruck)
+    twice = {"nav": struck.nav * 2, "equity": struck.equity * 2}
+    records, seq = changed(lived, NavStruck, **twice)
+    problems = verified(lived, records).problems
+    assert [problem.split(" is ")[0] for problem in problems] == [
+        f"record {seq} (NavStruck): equity",
+        f"record {seq} (NavStruck): NAV",
+    ]
+
+
+def test_an_order_under_a_foreign_id_is_found(lived: Bench) -> None:
+    made = Bench(lived.desk)
+    place = max(n for n, each in enumerate(lived.records) if isinstance(each, IntentCreated))
+    intent = last(lived, IntentCreated).intent
+    foreign = replace(last(lived, IntentCreated), intent=replace(intent, client_order_id="rx"))
+    (problem,) = verified(made, [*lived.records[:place], foreign]).problems
+    assert "the id rx is not of this desk" in problem
+
+
+def test_a_cost_that_a_run_never_paid_is_found(lived: Bench) -> None:
+    records, seq = changed(lived, RunMoved, cost=D(99))
+    (problem,) = verified(lived, records).problems
+    assert problem.startswith(f"record {seq} (RunMoved): cost is ")
+
+
+def test_a_fill_that_was_dropped_is_found_by_what_comes_after(lived: Bench) -> None:
+    place = next(n for n, each in enumerate(lived.records) if isinstance(each, Traded))
+    records = [*lived.records[:place], *lived.records[place + 1 :]]
+    assert verified(lived, records).problems[0].startswith("record ")
+
+
+def test_a_trade_with_other_units_breaks_the_books(lived: Bench) -> None:
+    records, seq = changed(lived, Traded, units=last(lived, Traded).units + Decimal(1))
+    with pytest.raises(BrokenInvariant, match=rf"^record {seq} \(Traded\): "):
+        verified(lived, records)
+
+
+def test_an_instant_that_is_settled_twice_is_found(lived: Bench) -> None:
+    settled = last(lived, FixedSettled)
+    verifier = verified(lived, lived.records)
+    with pytest.raises(BrokenInvariant, match="is settled twice"):
+        verifier.take(settled)
+    assert "exists already" in verifier.problems[0]
+
+
+def test_a_run_that_went_past_its_target_is_found() -> None:
+    made = bench(fund("BTC3L"))
+    made.now_ms = DUE
+    made.known(110)
+    made.complete(made.orders[0])
+    opened = last(made, RunOpened)
+    plan = opened.plan
+    near = {BTC: plan.target_units[BTC] - plan.delta_units[BTC] / 2}
+    records = [
+        replace(opened, plan=replace(plan, target_units=near)) if each is opened else each
+        for each in made.records
+    ]
+    assert "went past its target" in verified(made, records).problems[-1]
