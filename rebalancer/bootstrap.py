@@ -40,7 +40,8 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
     """Return the configured desk; `contracts` are the venue's own, under the described ones."""
     known = dict(contracts or {}) | dict(config.contracts)
     for fund in config.funds.values():
-        for symbol in fund.symbols:
+        # An index-only fund trades nothing: its members need no lots.
+        for symbol in () if fund.index_only else fund.symbols:
             known.setdefault(symbol, contract_for(config, symbol))
     rates = {name: source.max_age_ms for name, source in config.rates.items()}
     return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
@@ -66,8 +67,8 @@ def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:
     wanted: dict[str, dict[PriceSource, None]] = {}
     for fund in desk.funds.values():
         for symbol in fund.symbols:
-            found = wanted.setdefault(symbol, {PriceSource.MARK: None})
-            found[fund.price_source] = None
+            found = wanted.setdefault(symbol, {})
+            found.update(dict.fromkeys(fund.sources))
             if second_opinion:
                 found[PriceSource.INDEX] = None
     return {symbol: tuple(found) for symbol, found in wanted.items()}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from rebalancer.settings import Mode, load, parse
+from rebalancer.settings.rules import RulesTable
 from rebalancer.settings.shape import below, is_named_set, is_table
-from rebalancer.settings.tables import SECRET_KEYS, FundTable, RulesTable, Settings
+from rebalancer.settings.tables import SECRET_KEYS, FundTable, Settings
 
 FILE = Path(__file__).parents[1] / "config.example.toml"
 EXAMPLE = FILE.read_text(encoding="utf-8")

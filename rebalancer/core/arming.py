@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rebalancer.core.deciding import fixed_after_ms
-from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.methodology import COOLDOWN_MS
 from rebalancer.core.position import Holding
@@ -25,14 +26,20 @@ def arm(state: DeskState, fund: FundState) -> None:
     if not fund.restless and fund.launched_ms is not None:
         worth = state.worth(fund)
     if worth is None or _waits_for_price(fund):
-        sources = (PriceSource.MARK, config.price_source)
-        keys = {(symbol, source) for symbol in config.symbols for source in sources}
+        keys = {(symbol, source) for symbol in config.symbols for source in config.sources}
         state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))
         return
     holding, owed = fund.holding, fund.accrued(state.now_ms)
     if owed:
         holding = Holding(holding.cash - owed, holding.units)
-    standing = Standing(config, holding, fund.point, worth, not fund.drift_told)
+    standing = Standing(
+        fund=config,
+        holding=holding,
+        point=fund.point,
+        worth=worth,
+        watch_winner=not fund.drift_told,
+        duty=fund.duty is not None,
+    )
     state.watch.arm(fund.name, quiet_ranges(standing))
 
 
@@ -61,10 +68,11 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
         if oldest_ms <= now_ms:
             times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
     if fund.last_run_ms is not None:
-        cooled = (rules.price_move, rules.leverage_cap)
+        cooled = (rules.price_move, rules.leverage_cap, rules.leverage_band)
         times += [fund.last_run_ms + rule.cooldown_ms for rule in cooled if rule]
     if rules.emergency and fund.last_emergency_ms is not None:
         times.append(fund.last_emergency_ms + rules.emergency.cooldown_ms)
+    times += _due_by_the_clock(fund, now_ms)
     return min((at_ms for at_ms in times if at_ms > now_ms), default=None)
 
 
@@ -76,3 +84,15 @@ def _money_times(fund: FundState, now_ms: int) -> list[int]:
     if fund.cash_period is not None:
         times.append((now_ms // DAY_MS + 1) * DAY_MS)  # interest is by days
     return times
+
+
+def _due_by_the_clock(fund: FundState, now_ms: int) -> Iterator[int]:
+    """Yield when a duty, a period and a change of the basket are due."""
+    rules = fund.fund.methodology
+    if fund.duty is not None:
+        yield fund.duty.due_ms
+    if rules.elapsed and fund.point is not None:
+        yield rules.elapsed.due_ms(fund.point.at_ms)
+    change_ms = rules.reconstitution.next_due_ms(now_ms) if rules.reconstitution else None
+    if change_ms is not None:
+        yield change_ms

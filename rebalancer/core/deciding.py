@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from rebalancer.core import rules
 from rebalancer.core.actions import Severity
 from rebalancer.core.charging import charge_fees
@@ -9,17 +11,34 @@ from rebalancer.core.flow import Flow
 from rebalancer.core.flowing import deal_flows, once_settled, open_flow_run
 from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.launching import launch
-from rebalancer.core.methodology import COOLED, Trigger
+from rebalancer.core.methodology import COOLED, STRICTNESS, TO_TARGET, Goal, Trigger
 from rebalancer.core.nav import Valuation
-from rebalancer.core.opening import NOTHING_DUE, RUN_WAITS, open_run, resume, say_none, wipe
-from rebalancer.core.records import FixedSettled, NavStruck, Settlement, TradingState
-from rebalancer.core.rules import flow
+from rebalancer.core.opening import (
+    NOTHING_DUE,
+    RUN_WAITS,
+    aim_of_run,
+    open_run,
+    resume,
+    say_none,
+    tradeable,
+    wipe,
+)
+from rebalancer.core.records import (
+    BreachLapsed,
+    BreachSeen,
+    FixedSettled,
+    NavStruck,
+    Settlement,
+    TradingState,
+)
+from rebalancer.core.rules import flow, leverage_band
+from rebalancer.core.rules.destination import strictest
 from rebalancer.core.rules.fixed import missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import Run, RunStatus
 from rebalancer.core.state import FundState
-from rebalancer.core.trust import price_not_good
+from rebalancer.core.trust import price_not_good, settled
 from rebalancer.core.work import Work
 
 
@@ -55,19 +74,26 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
     """Carry out the first signal that may act; else resume what is incomplete, or say why not."""
     view = view_of(work, fund, once_settled(fund, worth))
     _warn_of_drift(work, fund, view)
+    if leverage_band.lapsed(view) and settled(work, fund):
+        reason = "leverage came back into the band before the breach was to be mended"
+        work.record(BreachLapsed(work.now_ms, fund.name, reason))
+        view = view_of(work, fund, once_settled(fund, worth))
     fired = rules.signals(view)
     firing = {signal.trigger for signal in fired}
     fund.suspicions = {name: seen for name, seen in fund.suspicions.items() if name in firing}
-    waiting = None
+    ready, waiting = [], None
     for signal in fired:
         problem = _not_now(work, fund, worth, signal)
         if problem is None:
-            if _act(work, fund, worth, signal, fired):
-                return
+            ready.append(signal)
         elif waiting is None:
             waiting = problem
+    for signal in ready:
+        if _act(work, fund, worth, signal, Meeting(fired, tuple(ready))):
+            return
     if not resume(work, fund):
-        say_none(work, fund, waiting or flow.waiting(view) or _idle(fund))
+        pending = flow.waiting(view) or leverage_band.waits(fund.duty)
+        say_none(work, fund, waiting or pending or _idle(fund))
 
 
 def _idle(fund: FundState) -> str:
@@ -93,6 +119,8 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
         worth=worth,
         last_run_ms=fund.last_run_ms,
         last_emergency_ms=fund.last_emergency_ms,
+        duty=fund.duty,
+        sized_ms=fund.sized_ms,
         fixed_after_ms=fixed_after_ms(fund),
         manual=fund.manual,
         flows=_dealable(work, fund),
@@ -127,6 +155,13 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
             return "a run is under way"
         if signal.trigger in COOLED:
             return "an incomplete run is resumed first"
+    if signal.trigger not in (Trigger.GAP, Trigger.FLOW):
+        if worth.equity <= 0:
+            return f"{signal.trigger} has no equity to size with"
+        missing = [each for each in fund.fund.basket_at(work.now_ms) if each not in worth.marks]
+        if missing:
+            fund.restless = True
+            return f"{signal.trigger} waits for the first price of {', '.join(missing)}"
     if work.forced is not None:
         return None
     return price_not_good(work, fund, worth, signal) or _cooling(work, signal)
@@ -145,10 +180,28 @@ def _cooling(work: Work, signal: Signal) -> str | None:
     return None
 
 
-def _act(
-    work: Work, fund: FundState, worth: Valuation, signal: Signal, fired: tuple[Signal, ...]
-) -> bool:
-    """Carry out `signal`; return False when it asked for nothing but to be settled."""
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The signals of one fund at one instant: all that fired, and those that may act."""
+
+    fired: tuple[Signal, ...]
+    ready: tuple[Signal, ...]
+
+    def goal(self) -> Goal:
+        """Return where a run of everything that may act goes."""
+        goals = [each.goal for each in self.ready if each.trades]
+        return strictest(goals) if goals else TO_TARGET
+
+    def satisfied(self, goal: Goal) -> tuple[int, ...]:
+        """Return the fixed instants that a run with this goal serves: one that goes as far."""
+        for each in self.fired:
+            if each.due_ms and STRICTNESS[goal.to] <= STRICTNESS[each.goal.to]:
+                return each.due_ms
+        return ()
+
+
+def _act(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting: Meeting) -> bool:
+    """Carry out `signal`; return False when it asked for nothing but to be recorded."""
     if signal.trigger is Trigger.GAP:
         wipe(work, fund, worth, signal)
         return True
@@ -158,19 +211,33 @@ def _act(
                 FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, signal.skip)
             )
         return False
-    instants_ms = next((each.due_ms for each in fired if each.due_ms), ())
-    before = fund.shares
-    if not _deal(work, fund, worth, signal, fired):
-        if signal.trigger is Trigger.FLOW:
+    if signal.duty is not None:
+        duty = signal.duty
+        reason = f"{signal.reason}: to be mended by {iso(duty.due_ms)}"
+        work.record(BreachSeen(work.now_ms, fund.name, duty.since_ms, duty.due_ms, reason))
+        work.alert(Severity.WARNING, "band_breached", fund.name, reason)
+        return False
+    return _run(work, fund, worth, signal, meeting)
+
+
+def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting: Meeting) -> bool:
+    """Open the run of everything that may act, with the flows that wait; say whether there is."""
+    joined = replace(signal, goal=meeting.goal())
+    instants_ms, before = meeting.satisfied(joined.goal), fund.shares
+    if not _deal(work, fund, worth, signal, meeting.fired):
+        at_edge = signal.at_edge(joined.goal)
+        if signal.trigger is Trigger.FLOW or (
+            at_edge and not tradeable(work, fund, worth, aim_of_run(work, fund, worth, joined))
+        ):
             return False
-        open_run(work, fund, worth, signal, instants_ms)
+        open_run(work, fund, worth, joined, instants_ms)
         return True
     worth = work.worth(fund) or worth
-    scales = signal.trigger is Trigger.FLOW and fired[-1].trigger is Trigger.FLOW
+    scales = signal.trigger is Trigger.FLOW and meeting.fired[-1].trigger is Trigger.FLOW
     if scales or not fund.shares:
         open_flow_run(work, fund, worth, signal, before)
     else:
-        open_run(work, fund, worth, signal, instants_ms)
+        open_run(work, fund, worth, joined, instants_ms)
     return True
 
 

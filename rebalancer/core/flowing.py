@@ -196,7 +196,7 @@ def open_flow_run(
         kept = leverage(_exposure(scaled, worth.marks), worth.equity)
         aim = Aim(kept, scaled, sets_point=False)
     else:
-        aim = aim_at(fund, worth, fund.fund.target_leverage)
+        aim = aim_at(work, fund, worth, fund.fund.target_leverage)
     open_run_to(work, fund, worth, signal, aim)
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core import capital_folding, ledger, records
+from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.methodology import Trigger
@@ -49,12 +50,16 @@ def _post(state: DeskState, posting: ledger.Posting) -> None:
     kind, _, name = posting.book.partition("/")
     if kind == "fund":
         fund = _fund(state, name)
-        account = state.accounts[fund.fund.account]
+        account = state.accounts.get(fund.fund.account)
         if posting.asset == ledger.CASH:
             fund.holding.cash += posting.amount
-            account.cash += posting.amount
         else:
             fund.holding.move(posting.asset, posting.amount)
+        if account is None:
+            return  # index-only: on paper
+        if posting.asset == ledger.CASH:
+            account.cash += posting.amount
+        else:
             held = account.held.get(posting.asset, ZERO)
             account.held[posting.asset] = held + posting.amount
     elif kind == ledger.DESK and posting.asset == ledger.CASH:
@@ -77,9 +82,12 @@ def _launched(state: DeskState, record: records.FundLaunched) -> None:
     ensure(fund.launched_ms is None, f"fund {record.fund} is launched twice")
     fund.launched_ms = record.at_ms
     fund.shares = record.shares
+    fund.weights = fund.fund.basket_at(record.at_ms)
 
 
 def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
+    if not record.account:
+        return  # on paper: no account holds what an index-only fund counts with
     for symbol, units in record.units.items():
         side = PositionSide.of(units, hedge=record.hedge)
         _move_book(state, record.account, symbol, side, units)
@@ -89,7 +97,17 @@ def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
 def _point_set(state: DeskState, record: records.PointSet) -> None:
     fund = _fund(state, record.fund)
     fund.point = Point(record.at_ms, record.nav, record.prices, record.leverage)
+    fund.weights, fund.sized_ms = record.weights, record.opened_ms
+    fund.duty = None
     fund.drift_told = False
+
+
+def _breach_seen(state: DeskState, record: records.BreachSeen) -> None:
+    _fund(state, record.fund).duty = Duty(record.since_ms, record.due_ms)
+
+
+def _breach_lapsed(state: DeskState, record: records.BreachLapsed) -> None:
+    _fund(state, record.fund).duty = None
 
 
 def _verdict(state: DeskState, record: records.VerdictChanged) -> None:
@@ -319,6 +337,8 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.FundLaunched: _launched,
     records.PositionsAdopted: _adopted,
     records.PointSet: _point_set,
+    records.BreachSeen: _breach_seen,
+    records.BreachLapsed: _breach_lapsed,
     records.VerdictChanged: _verdict,
     records.FixedSettled: _fixed_settled,
     records.RunOpened: _run_opened,

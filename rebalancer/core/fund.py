@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalancer.core.cash_account import CashAccount
+from rebalancer.core.coherence import refuse_impossible
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.instant import HOUR_MS, SECOND_MS
 from rebalancer.core.methodology import Methodology
@@ -71,10 +72,11 @@ class Fund:
     """One leveraged token: target, basket, rules, execution and limits."""
 
     name: str
+    #: empty: the fund is index-only, computed and published, and never orders
     account: str
     #: the promised signed multiple M, never zero
     target_leverage: Decimal
-    #: weight by contract symbol, each above zero, summing to 1
+    #: weight by contract symbol, each above zero, summing to 1; until the first reconstitution
     basket: Mapping[str, Decimal]
     methodology: Methodology = field(default_factory=Methodology)
     initial_nav: Decimal = Decimal(100)
@@ -101,29 +103,65 @@ class Fund:
         where = f"funds.{self.name}"
         if number(self.target_leverage, f"{where}.target_leverage") == 0:
             raise ConfigRefused(f"{where}.target_leverage: must not be zero")
-        if not self.basket:
-            raise ConfigRefused(f"{where}.basket: name at least one contract")
-        for symbol, weight in self.basket.items():
-            positive(weight, f'{where}.basket."{symbol}"')
-        weight_sum = total(self.basket.values())
-        if weight_sum != ONE:
-            raise ConfigRefused(f"{where}.basket: the weights sum to {weight_sum}, not to 1")
+        for place, basket in self.baskets:
+            _refuse_basket(f"{where}.{place}", basket)
         positive(self.initial_nav, f"{where}.initial_nav")
         positive(self.initial_shares, f"{where}.initial_shares")
-        self.methodology.refuse_impossible(self.name, self.target_leverage)
+        refuse_impossible(self.methodology, self.name, self.target_leverage)
         if self.management_fee is not None:
             self.management_fee.refuse_impossible(f"{where}.management_fee")
 
     @property
+    def index_only(self) -> bool:
+        """Whether the fund has no account: its runs happen on paper, at the price, at no cost."""
+        return not self.account
+
+    @property
+    def baskets(self) -> tuple[tuple[str, Mapping[str, Decimal]], ...]:
+        """Every basket the fund will ever have, oldest first, each with the key it stands at."""
+        rule = self.methodology.reconstitution
+        changes = rule.changes if rule else ()
+        later = (("rules.reconstitution.changes", each.basket) for each in changes)
+        return (("basket", self.basket), *later)
+
+    @property
     def symbols(self) -> tuple[str, ...]:
-        """The contracts of the basket, in the operator's order."""
-        return tuple(self.basket)
+        """Every contract the fund will ever hold, in the operator's order."""
+        if self.methodology.reconstitution is None:
+            return tuple(self.basket)
+        return tuple(dict.fromkeys(symbol for _, basket in self.baskets for symbol in basket))
+
+    def basket_at(self, at_ms: int) -> Mapping[str, Decimal]:
+        """Return the basket that a run opened at an instant goes to."""
+        rule = self.methodology.reconstitution
+        change = rule.in_force(at_ms) if rule else None
+        return change.basket if change else self.basket
+
+    @property
+    def mark_source(self) -> PriceSource:
+        """The price behind equity, leverage and sizing: the mark, or an index's only price."""
+        return self.price_source if self.index_only else PriceSource.MARK
+
+    @property
+    def sources(self) -> tuple[PriceSource, ...]:
+        """The price sources that the fund depends on, its own first."""
+        return tuple(dict.fromkeys((self.price_source, self.mark_source)))
 
     def age_limit_ms(self, *, for_fixed: bool) -> int | None:
         """Oldest price that a fixed run, or any other decision, may use."""
         if for_fixed and self.fixed_max_age_ms is not None:
             return self.fixed_max_age_ms
         return self.max_age_ms
+
+
+def _refuse_basket(where: str, basket: Mapping[str, Decimal]) -> None:
+    if not basket:
+        raise ConfigRefused(f"{where}: name at least one contract")
+    for symbol, weight in basket.items():
+        positive(weight, f'{where}."{symbol}"')
+    weight_sum = total(basket.values())
+    if weight_sum != ONE:
+        raise ConfigRefused(f"{where}: the weights sum to {weight_sum}, not to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

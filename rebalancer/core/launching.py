@@ -10,7 +10,7 @@ from rebalancer.core.planner import target_units
 from rebalancer.core.records import FundLaunched, PointSet, PositionsAdopted, TradingState
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.state import FundState
-from rebalancer.core.trust import fresh, sources_of
+from rebalancer.core.trust import fresh
 from rebalancer.core.work import Work
 
 
@@ -21,7 +21,8 @@ def launch(work: Work, fund: FundState) -> None:
     if permission.state is not TradingState.ACTIVE:
         say_none(work, fund, permission.text)
         return
-    pairs = [(symbol, source) for symbol in config.symbols for source in sources_of(fund)]
+    basket = config.basket_at(work.now_ms)
+    pairs = [(symbol, source) for symbol in basket for source in config.sources]
     known = all(market.price(symbol, source) is not None for symbol, source in pairs)
     settled = known and all(
         market.second_source_agrees(symbol, source) or market.steady(symbol, source)
@@ -43,16 +44,26 @@ def launch(work: Work, fund: FundState) -> None:
         return
     if not work.state.desk.free_launch:
         reason = "the fund starts: first exposure"
-        open_run(work, fund, worth, Signal(trigger=Trigger.LAUNCH, reason=reason))
+        first = Signal(trigger=Trigger.LAUNCH, reason=reason)
+        open_run(work, fund, worth, first)
         return
-    units = target_units(config.target_leverage, cash, config.basket, worth.marks)
-    hedge = work.state.accounts[config.account].account.hedge
-    units = {symbol: round_to_places(size) for symbol, size in units.items()}
+    units = target_units(config.target_leverage, cash, basket, worth.marks)
+    hedge = not config.index_only and work.state.accounts[config.account].account.hedge
+    if not config.index_only:
+        units = {symbol: round_to_places(each) for symbol, each in units.items()}
     work.record(
         PositionsAdopted(work.now_ms, fund.name, config.account, units, worth.marks, hedge=hedge)
     )
     work.record(
-        PointSet(work.now_ms, fund.name, config.initial_nav, worth.prices, config.target_leverage)
+        PointSet(
+            at_ms=work.now_ms,
+            fund=fund.name,
+            nav=config.initial_nav,
+            prices={symbol: worth.prices[symbol] for symbol in basket},
+            leverage=config.target_leverage,
+            weights=basket,
+            opened_ms=work.now_ms,
+        )
     )
     begin_cash_period(work, fund)
     say_none(work, fund, NOTHING_DUE)

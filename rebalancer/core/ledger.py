@@ -1,8 +1,9 @@
 """The ledger: which record moves what between which books. Every entry sums to zero.
 
 Books: `fund/NAME` (what the fund owns), `holders/NAME` (what was paid in), `venue/ACCOUNT` (the
-venue's side of every trade, fee and funding), `manager/NAME` (what running the fund earned),
-`lender/NAME` (who finances its cash account) and `desk` (the platform's own loss account). Assets:
+venue's side of every trade, fee and funding), `index/NAME` (the same of an index-only fund, on
+paper), `manager/NAME` (what running the fund earned), `lender/NAME` (who finances its cash
+account) and `desk` (the platform's own loss account). Assets:
 `cash` in the account's quote currency, and units of each contract by its symbol.
 """
 
@@ -75,7 +76,12 @@ def _launched(record: FundLaunched) -> Iterator[Posting]:
 
 def _adopted(record: PositionsAdopted) -> Iterator[Posting]:
     for symbol, units in record.units.items():
-        yield from _deal(record.fund, venue_book(record.account), symbol, units, record.prices)
+        yield from _deal(record.fund, _other_side(record), symbol, units, record.prices)
+
+
+def _other_side(record: PositionsAdopted | ShortfallCovered) -> str:
+    # What an index-only fund counts with is nobody's: it has a paper side of its own.
+    return venue_book(record.account) if record.account else f"index/{record.fund}"
 
 
 def _deal(fund: str, other: str, symbol: str, units: Decimal, prices: Any) -> Iterator[Posting]:
@@ -114,7 +120,7 @@ def _funding(record: FundingPosted) -> Iterator[Posting]:
 
 def _covered(record: ShortfallCovered) -> Iterator[Posting]:
     yield Posting(fund_book(record.fund), CASH, record.amount)
-    yield Posting(DESK, CASH, -record.amount)
+    yield Posting(DESK if record.account else _other_side(record), CASH, -record.amount)
 
 
 def _fee_charged(record: ManagementFeeCharged) -> Iterator[Posting]:

@@ -112,14 +112,14 @@ class Market:
                 return True
         return False
 
-    def steady(self, symbol: str, source: PriceSource) -> bool:
-        """Whether the price was confirmed by itself: two near ticks within 10 s, or three."""
+    def steady(self, symbol: str, source: PriceSource, ticks: int = 2) -> bool:
+        """Whether the price confirmed itself: so many near ticks within 10 s, or one more."""
         quote = self.quotes.get((symbol, source))
         if quote is None:
             return False
-        if quote.steady_ticks >= 2 and quote.gap_ms <= AGREEMENT_MS:
+        if ticks <= 1 or (quote.steady_ticks >= ticks and quote.gap_ms <= AGREEMENT_MS):
             return True
-        return quote.steady_ticks >= 3
+        return quote.steady_ticks > ticks
 
 
 @dataclass(slots=True)

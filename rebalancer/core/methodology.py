@@ -1,23 +1,23 @@
-"""A methodology: the rules of one fund that say when it rebalances, as plain values.
+"""A methodology: the rules of one fund that say when it rebalances and where to, as plain values.
 
-The rules themselves (value in, signal out) are in `core/rules/`; here is what an operator sets, and
-what can be refused before any price is known (spec section 3).
+The rules themselves (value in, signal out) are in `core/rules/`; what cannot work together is
+refused in `core/coherence.py`, before any price is known.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.calendar import ALWAYS_OPEN, WEEKDAYS, Calendar, DayTime, Roll, day_at
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.instant import DAY_MS, HOUR_MS, SECOND_MS
-from rebalancer.core.money import ONE, ZERO
-from rebalancer.errors import ConfigRefused
+from rebalancer.core.money import ONE
 
 COOLDOWN_MS = 60 * SECOND_MS
-#: threshold x abs(M) at and above which a fund could be near zero before it reacts
-WORST_THRESHOLD_LOSS = Decimal("0.75")
 
 
 class Trigger(StrEnum):
@@ -27,6 +27,9 @@ class Trigger(StrEnum):
     EMERGENCY = "emergency"
     LEVERAGE_CAP = "leverage_cap"
     PRICE_MOVE = "price_move"
+    LEVERAGE_BAND = "leverage_band"
+    RECONSTITUTION = "reconstitution"
+    ELAPSED = "elapsed"
     FIXED = "fixed"
     FLOW = "flow"
     MANUAL = "manual"
@@ -35,7 +38,7 @@ class Trigger(StrEnum):
 
 
 #: Runs that an automatic rule makes in between fixed ones; a cool-down delays them.
-COOLED = frozenset({Trigger.PRICE_MOVE, Trigger.LEVERAGE_CAP})
+COOLED = frozenset({Trigger.PRICE_MOVE, Trigger.LEVERAGE_CAP, Trigger.LEVERAGE_BAND})
 
 
 class Side(StrEnum):
@@ -66,6 +69,29 @@ class Ratio:
         return self.numerator / self.denominator
 
 
+class Destination(StrEnum):
+    """Where a run goes, the strictest first."""
+
+    TARGET = "target"  # the promised leverage
+    EDGE = "edge"  # the breached edge of the fund's band
+    RECENTRE = "recentre"  # part of the way to the target, inside the band
+
+
+STRICTNESS: Mapping[Destination, int] = {place: rank for rank, place in enumerate(Destination)}
+"""Lower is stricter: triggers that meet go to the strictest of their destinations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where a rule's runs go; `speed` is the part of the way of one recentring, 0 < speed <= 1."""
+
+    to: Destination = Destination.TARGET
+    speed: Decimal = ONE
+
+
+TO_TARGET = Goal()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
     """Rebalance at fixed times of day; instants are recurring UTC times."""
@@ -79,17 +105,39 @@ class Fixed:
     skip_below_move: Decimal | None = None
     #: skip when the magnitude of leverage is inside [low, high]; None never skips
     skip_within: tuple[Decimal, Decimal] | None = None
+    calendar: Calendar = ALWAYS_OPEN
+    roll: Roll = Roll.FOLLOWING
+    confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
 
     def next_due_ms(self, after_ms: int) -> int:
         """Return the first instant strictly after `after_ms`."""
-        day_ms = (after_ms + self.utc_offset_ms) // DAY_MS * DAY_MS - self.utc_offset_ms
-        coming = [
-            start_ms + time_ms
-            for start_ms in (day_ms, day_ms + DAY_MS)
-            for time_ms in self.times_of_day_ms
-            if start_ms + time_ms > after_ms
-        ]
-        return min(coming)
+        if self.calendar.always_open:
+            start_ms = (after_ms + self.utc_offset_ms) // DAY_MS * DAY_MS - self.utc_offset_ms
+            days_ms = (start_ms, start_ms + DAY_MS)
+            coming = [day_ms + each for day_ms in days_ms for each in self.times_of_day_ms]
+            return min(at_ms for at_ms in coming if at_ms > after_ms)
+        day = day_at(after_ms, self.utc_offset_ms)
+        while True:
+            coming = [at_ms for at_ms in self.instants_on(day) if at_ms > after_ms]
+            if coming:
+                return min(coming)
+            day = self._next_day(day)
+
+    def instants_on(self, day: dt.date) -> tuple[int, ...]:
+        """Return the instants on a day of the rule's own offset; none on a closed day.
+
+        Times are daily, so that where a closed day rolls to there is one already: a roll merges
+        into it. Unadjusted, closed days keep theirs.
+        """
+        if self.roll is not Roll.UNADJUSTED and not self.calendar.is_business_day(day):
+            return ()
+        return tuple(DayTime(each, self.utc_offset_ms).on(day) for each in self.times_of_day_ms)
+
+    def _next_day(self, day: dt.date) -> dt.date:
+        if self.roll is Roll.UNADJUSTED:
+            return day + dt.timedelta(days=1)
+        return self.calendar.add_business_days(day, 1)
 
     def due_between(self, after_ms: int, until_ms: int) -> tuple[int, ...]:
         """Return every instant in (after_ms, until_ms], oldest first."""
@@ -109,11 +157,31 @@ class PriceMove:
     side: Side = Side.LOSING
     cooldown_ms: int = COOLDOWN_MS
     confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
 
     @staticmethod
     def default_threshold(target_leverage: Decimal) -> Decimal:
         """Return min(15 %, 45 % / abs(M)) (spec section 3)."""
         return min(Decimal("0.15"), Decimal("0.45") / abs(target_leverage))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeverageBand:
+    """Rebalance when leverage is strictly outside [lower, upper], at once or by a deadline."""
+
+    #: effective leverage in the fund's own direction: magnitudes
+    lower: Decimal
+    upper: Decimal
+    #: a breach is a duty until the business day so many after it; 0 acts at once
+    within_business_days: int = 0
+    #: when a duty is due on its day where the fund has no fixed time then; None: the daily strike
+    close: DayTime | None = None
+    #: whether a duty ends when leverage comes back by itself
+    lapse_if_cured: bool = False
+    calendar: Calendar = WEEKDAYS
+    cooldown_ms: int = COOLDOWN_MS
+    confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +191,56 @@ class LeverageCap:
     upper: Decimal
     cooldown_ms: int = COOLDOWN_MS
     confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elapsed:
+    """Rebalance `days` calendar days (of 24 hours) after the last rebalancing point."""
+
+    days: int
+    calendar: Calendar = ALWAYS_OPEN
+    roll: Roll = Roll.FOLLOWING
+    #: delays nothing; the rule's period may not be shorter
+    cooldown_ms: int = COOLDOWN_MS
+    confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
+
+    def due_ms(self, point_ms: int) -> int:
+        """Return when the run after a point at `point_ms` is due; always after the point."""
+        at_ms = point_ms + self.days * DAY_MS
+        day = day_at(at_ms)
+        due_ms = at_ms + (self.calendar.roll(day, self.roll) - day).days * DAY_MS
+        if due_ms <= point_ms:  # rolled back over the whole period: the next open day it is
+            due_ms = at_ms + (self.calendar.roll(day, Roll.FOLLOWING) - day).days * DAY_MS
+        return due_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasketChange:
+    """New members or weights, from an instant on that already fell on a business day."""
+
+    due_ms: int
+    #: weight by contract symbol, each above zero, summing to 1
+    basket: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconstitution:
+    """The basket's members or weights change on effective dates."""
+
+    #: oldest first, no two at one instant
+    changes: tuple[BasketChange, ...]
+    confirm_ticks: int = 2
+    goal: Goal = TO_TARGET
+
+    def in_force(self, at_ms: int) -> BasketChange | None:
+        """Return the newest change that is due at `at_ms`."""
+        return next((each for each in reversed(self.changes) if each.due_ms <= at_ms), None)
+
+    def next_due_ms(self, after_ms: int) -> int | None:
+        """Return when the next change after an instant is due."""
+        return next((each.due_ms for each in self.changes if each.due_ms > after_ms), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +254,14 @@ class Emergency:
     max_child_units: Decimal | None = None
     max_child_notional: Decimal | None = None
     collar_bps: Decimal | None = None
+    goal: Goal = TO_TARGET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manual:
+    """An operator's command."""
+
+    goal: Goal = TO_TARGET
 
 
 #: the gap rule cannot be configured; it is confirmed like the other price rules
@@ -155,76 +281,28 @@ class Methodology:
 
     fixed: Fixed | None = None
     price_move: PriceMove | None = None
+    leverage_band: LeverageBand | None = None
     leverage_cap: LeverageCap | None = None
+    elapsed: Elapsed | None = None
+    reconstitution: Reconstitution | None = None
     emergency: Emergency | None = None
     flow: FlowRule | None = field(default_factory=FlowRule)
-    manual: bool = True
+    manual: Manual | None = field(default_factory=Manual)
 
-    def refuse_impossible(self, fund: str, target_leverage: Decimal) -> None:
-        """Raise ConfigRefused with the reason when the rules cannot work together."""
-        magnitude = abs(target_leverage)
-        where = f"funds.{fund}.rules"
-        if self.fixed:
-            _refuse_fixed(where, self.fixed)
-        if self.price_move:
-            _refuse_price_move(where, self.price_move, magnitude)
-        if self.leverage_cap and self.leverage_cap.upper <= magnitude:
-            raise ConfigRefused(
-                f"{where}.leverage_cap.upper: {self.leverage_cap.upper} must be above the target "
-                f"leverage of {magnitude}, or the fund would rebalance without end"
-            )
-        if self.flow:
-            self.flow.refuse_impossible(f"{where}.flow")
-        if self.emergency:
-            self._refuse_emergency(where, self.emergency, target_leverage)
-
-    def _refuse_emergency(self, where: str, rule: Emergency, target: Decimal) -> None:
-        level = rule.level.value
-        if level <= abs(target):
-            raise ConfigRefused(
-                f"{where}.emergency: it would fire at {level:.4f}, which must be above the target "
-                f"leverage of {abs(target)}"
-            )
-        if rule.collar_bps is not None and not ZERO < rule.collar_bps <= 10_000:
-            raise ConfigRefused(f"{where}.emergency.collar_bps: must be above 0, 10000 at most")
-        if self.price_move:
-            reached = leverage_after_move(target, losing_move(target, self.price_move.threshold))
-            if level <= reached:
-                raise ConfigRefused(
-                    f"{where}.emergency: it would fire at {level:.4f}, inside price_move, which "
-                    f"lets leverage reach {reached:.4f}; raise emergency.ratio"
-                )
-        if self.leverage_cap and level <= self.leverage_cap.upper:
-            raise ConfigRefused(
-                f"{where}.emergency: it would fire at {level:.4f}, before leverage_cap at "
-                f"{self.leverage_cap.upper}; raise emergency.ratio"
-            )
-        for name, other in (("price_move", self.price_move), ("leverage_cap", self.leverage_cap)):
-            if other and other.cooldown_ms < rule.cooldown_ms:
-                raise ConfigRefused(
-                    f"{where}.{name}.cooldown: must not be shorter than the emergency's cooldown"
-                )
-
-
-def _refuse_fixed(where: str, rule: Fixed) -> None:
-    if not rule.times_of_day_ms:
-        raise ConfigRefused(f"{where}.fixed.times: name at least one time, or set enabled = false")
-    if len(set(rule.times_of_day_ms)) != len(rule.times_of_day_ms):
-        raise ConfigRefused(f"{where}.fixed.times: a time stands twice")
-    if rule.catch_up_ms <= 0:
-        raise ConfigRefused(f"{where}.fixed.catch_up: must be above zero")
-    if rule.skip_within and rule.skip_within[0] > rule.skip_within[1]:
-        raise ConfigRefused(f"{where}.fixed.skip_within: the low end is above the high end")
-
-
-def _refuse_price_move(where: str, rule: PriceMove, magnitude: Decimal) -> None:
-    if rule.threshold <= 0:
-        raise ConfigRefused(f"{where}.price_move.threshold: {rule.threshold} must be above zero")
-    if rule.threshold * magnitude >= WORST_THRESHOLD_LOSS:
-        raise ConfigRefused(
-            f"{where}.price_move.threshold: {rule.threshold} x {magnitude} is a loss of "
-            f"{rule.threshold * magnitude}, which must stay under {WORST_THRESHOLD_LOSS}"
-        )
+    @property
+    def goals(self) -> Mapping[str, Goal]:
+        """Where the runs of each enabled rule go, by the rule's key in the configuration."""
+        enabled = {
+            "fixed": self.fixed,
+            "price_move": self.price_move,
+            "leverage_band": self.leverage_band,
+            "leverage_cap": self.leverage_cap,
+            "elapsed": self.elapsed,
+            "reconstitution": self.reconstitution,
+            "emergency": self.emergency,
+            "manual": self.manual,
+        }
+        return {key: rule.goal for key, rule in enabled.items() if rule is not None}
 
 
 def losing_move(target: Decimal, threshold: Decimal) -> Decimal:

@@ -39,6 +39,15 @@ class Valuation:
     #: signed effective leverage; None where equity is not above zero
     leverage: Decimal | None
 
+    @property
+    def rises_by_falling(self) -> bool:
+        """Whether the magnitude of leverage rises when the price falls: borrowed cash behind it.
+
+        X / (C + X) of an exposure X moves with the sign of the cash C: longs over 1 owe cash,
+        shorts and longs under 1 hold it.
+        """
+        return self.equity < self.exposure
+
 
 def basket_move(basket: Mapping[str, Decimal], point: Point, prices: Prices) -> Decimal:
     """Return r = sum of w_i P_i / P_k,i - 1 (spec section 1)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
@@ -11,18 +11,20 @@ from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.limits import check_run
 from rebalancer.core.methodology import COOLDOWN_MS, Trigger
-from rebalancer.core.money import ONE, ZERO, total
+from rebalancer.core.money import ONE, ZERO, round_to_places, total
 from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import target_units
 from rebalancer.core.records import (
     FixedSettled,
     FundWiped,
+    PositionsAdopted,
     RunOpened,
     Settlement,
     TradingChanged,
     TradingState,
     VerdictChanged,
 )
+from rebalancer.core.rules.destination import aim_of
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import FundState
@@ -36,8 +38,8 @@ def open_run(
     work: Work, fund: FundState, worth: Valuation, signal: Signal, due_ms: tuple[int, ...] = ()
 ) -> None:
     """Freeze a target and open a run to it; a breached limit halts the fund instead."""
-    leverage = ZERO if signal.trigger is Trigger.GAP else fund.fund.target_leverage
-    open_run_to(work, fund, worth, signal, aim_at(fund, worth, leverage, due_ms))
+    aim = aim_of_run(work, fund, worth, signal)
+    open_run_to(work, fund, worth, signal, replace(aim, due_ms=due_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +52,57 @@ class Aim:
     targets: Mapping[str, Decimal]
     due_ms: tuple[int, ...] = ()
     sets_point: bool = True
+    #: the basket it goes to, by weight; empty: the one that the fund has
+    basket: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-def aim_at(
-    fund: FundState, worth: Valuation, leverage: Decimal, due_ms: tuple[int, ...] = ()
-) -> Aim:
+def aim_of_run(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> Aim:
+    """Return where a run of `signal` goes at the present prices; the gap rule flattens."""
+    gap = signal.trigger is Trigger.GAP
+    leverage = ZERO if gap else aim_of(signal.goal, fund.fund, worth)
+    return aim_at(work, fund, worth, leverage)
+
+
+def aim_at(work: Work, fund: FundState, worth: Valuation, leverage: Decimal) -> Aim:
     """Return the units that give the fund this signed leverage at the present marks."""
     size = worth.equity
     if fund.fund.size_from is NavKind.FORMULA:
         size = worth.formula_nav * fund.shares
     targets = dict.fromkeys(fund.holding.units, ZERO)
-    if leverage:
-        targets |= target_units(leverage, size, fund.fund.basket, worth.marks)
-    return Aim(leverage, targets, due_ms)
+    if not leverage:
+        return Aim(leverage, targets)
+    basket = fund.fund.basket_at(work.now_ms)
+    targets |= target_units(leverage, size, basket, worth.marks)
+    return Aim(leverage, targets, basket=basket)
+
+
+def tradeable(work: Work, fund: FundState, worth: Valuation, aim: Aim) -> bool:
+    """Whether any of the way can be traded now: not all of it is under a lot or a minimum."""
+    deltas = _deltas(work, fund, aim)
+    if fund.fund.index_only:
+        return any(round_to_places(units) for units in deltas.values())
+    account = work.state.accounts[fund.fund.account].account
+    for symbol, units in deltas.items():
+        contract, held = work.state.desk.contracts[symbol], fund.holding.units.get(symbol, ZERO)
+        waived = account.waives_min_notional and held * units < 0
+        contracts = contract.contracts_in(units)
+        if not contract.too_small(contracts, worth.marks[symbol], waive_notional=waived):
+            return True
+    return False
+
+
+def _deltas(work: Work, fund: FundState, aim: Aim) -> dict[str, Decimal]:
+    """Return what is still to trade, by contract: target - held - working."""
+    return {
+        symbol: units - fund.holding.units.get(symbol, ZERO) - working_units(work, fund, symbol)
+        for symbol, units in aim.targets.items()
+    }
 
 
 def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, aim: Aim) -> None:
     """Open a run to `aim`; a breached limit halts the fund instead, unless it is to be ended."""
     unchecked = signal.trigger in (Trigger.GAP, Trigger.FLOW)
-    targets, due_ms = aim.targets, aim.due_ms
-    deltas = {
-        symbol: units - fund.holding.units.get(symbol, ZERO) - working_units(work, fund, symbol)
-        for symbol, units in targets.items()
-    }
+    deltas, base = _deltas(work, fund, aim), aim.basket or fund.basket
     notional = total(abs(units) * worth.marks[symbol] for symbol, units in deltas.items())
     blocked = None if signal.trigger is Trigger.GAP else _blocked(work, fund, deltas)
     if blocked is not None:
@@ -85,7 +115,7 @@ def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, a
     if fund.run is not None:
         work.move_run(fund, RunStatus.SUPERSEDED, f"{signal.trigger}: {signal.reason}")
     run_id = f"{fund.name}-{fund.run_seq + 1:06d}"
-    for instant_ms in due_ms:
+    for instant_ms in aim.due_ms:
         work.record(
             FixedSettled(work.now_ms, fund.name, instant_ms, Settlement.RUN, signal.reason, run_id)
         )
@@ -98,26 +128,40 @@ def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, a
                 trigger=signal.trigger,
                 reason=signal.reason,
                 target_leverage=aim.leverage,
-                target_units=targets,
+                target_units=aim.targets,
                 delta_units=deltas,
                 marks=worth.marks,
                 base_nav=worth.formula_nav,
-                base_prices={symbol: worth.prices[symbol] for symbol in fund.fund.symbols},
+                base_prices={symbol: worth.prices[symbol] for symbol in base},
+                base_weights=base,
                 nav=worth.nav,
                 leverage=worth.leverage,
-                due_ms=due_ms,
+                due_ms=aim.due_ms,
                 opened_ms=work.now_ms,
                 sets_point=aim.sets_point,
             ),
         )
     )
     fund.suspicions.clear()
+    if fund.fund.index_only:
+        _trade_on_paper(work, fund, deltas, worth)
     work.plan_books_of(fund)
+
+
+def _trade_on_paper(
+    work: Work, fund: FundState, deltas: Mapping[str, Decimal], worth: Valuation
+) -> None:
+    """Bring a fund without an account to its target at the price, exactly and at no cost."""
+    moved = {symbol: units for symbol, units in deltas.items() if units}
+    if moved:
+        work.record(PositionsAdopted(work.now_ms, fund.name, "", moved, worth.marks))
 
 
 def _blocked(work: Work, fund: FundState, deltas: Mapping[str, Decimal]) -> str | None:
     """Say which trading state keeps a run from doing anything at all; None when it can begin."""
     reason = None
+    if fund.fund.index_only:
+        return None
     for symbol, units in deltas.items():
         if not work.state.desk.contracts[symbol].contracts_in(units):
             continue

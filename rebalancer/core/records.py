@@ -8,7 +8,7 @@ exist only once in a store: that is what makes "exactly once" true over crashes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -95,6 +95,28 @@ class PointSet(Record):
     nav: Decimal
     prices: Mapping[str, Decimal]
     leverage: Decimal
+    #: when the run was opened that led here: it knew the basket of then
+    opened_ms: int
+    #: the basket by weight; empty: that of the configuration, as before baskets could change
+    weights: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BreachSeen(Record):
+    """Leverage left its band: the fund must be rebalanced by `due_ms`."""
+
+    fund: str
+    since_ms: int
+    due_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreachLapsed(Record):
+    """Leverage came back by itself, and the fund's band lets the duty end with that."""
+
+    fund: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +319,8 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     FundLaunched,
     PositionsAdopted,
     PointSet,
+    BreachSeen,
+    BreachLapsed,
     VerdictChanged,
     FixedSettled,
     RunOpened,

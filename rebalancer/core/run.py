@@ -61,6 +61,8 @@ class RunPlan:
     opened_ms: int
     #: whether its end is a rebalancing point; a flow that keeps the leverage is none
     sets_point: bool = True
+    #: the basket by weight that the formula NAV counts with from then on; empty: no other
+    base_weights: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

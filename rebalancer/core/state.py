@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.contract import Contract
+from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
-from rebalancer.core.fund import Account, Fund, PriceSource
+from rebalancer.core.fund import Account, Fund
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.limits import Spent
 from rebalancer.core.market import Market, Suspicion
@@ -63,6 +64,12 @@ class FundState:
     shares: Decimal = ZERO
     holding: Holding = field(default_factory=Holding)
     point: Point | None = None
+    #: weights that the formula NAV counts with since the point; empty: those of the configuration
+    weights: Mapping[str, Decimal] = field(default_factory=dict)
+    #: when the run that set the point was opened: changes of the basket up to then are in it
+    sized_ms: int | None = None
+    #: a breach of the band that must be mended by a deadline
+    duty: Duty | None = None
     trading: TradingState = TradingState.ACTIVE
     trading_reason: str = ""
     run: Run | None = None
@@ -104,6 +111,18 @@ class FundState:
         """The fund's name."""
         return self.fund.name
 
+    @property
+    def basket(self) -> Mapping[str, Decimal]:
+        """The weights in force since the last rebalancing point."""
+        return self.weights or self.fund.basket
+
+    def members(self, at_ms: int) -> tuple[str, ...]:
+        """Return every contract whose price a decision at an instant depends on."""
+        if self.fund.methodology.reconstitution is None and not self.weights:
+            return self.fund.symbols
+        basket = self.fund.basket_at(at_ms)
+        return tuple(dict.fromkeys((*self.basket, *basket, *self.holding.units)))
+
     def spent(self, now_ms: int) -> Spent:
         """Return the notional ordered so far in the present day and minute of the clock."""
         same_day = self.day_ms == now_ms // DAY_MS * DAY_MS
@@ -116,7 +135,7 @@ class FundState:
     def inputs(self, now_ms: int) -> ValueInputs:
         """Return what a valuation at `now_ms` needs; the fund must be launched."""
         return ValueInputs(
-            basket=self.fund.basket,
+            basket=self.basket,
             shares=self.shares,
             holding=self.holding,
             point=self.point,
@@ -222,12 +241,15 @@ class DeskState:
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
         marks, prices = {}, {}
-        source = fund.fund.price_source
-        for symbol in {**fund.fund.basket, **fund.holding.units}:
-            mark = self.market.price(symbol, PriceSource.MARK)
-            price = mark if source is PriceSource.MARK else self.market.price(symbol, source)
+        source, mark_source = fund.fund.price_source, fund.fund.mark_source
+        needed = {**fund.basket, **fund.holding.units}
+        for symbol in dict.fromkeys((*needed, *fund.fund.symbols)):
+            mark = self.market.price(symbol, mark_source)
+            price = mark if source is mark_source else self.market.price(symbol, source)
             if mark is None or price is None:
-                return None
+                if symbol in needed:
+                    return None
+                continue  # a member to be: nothing depends on its price before it joins
             marks[symbol], prices[symbol] = mark, price
         worth = value(fund.inputs(self.now_ms), marks, prices)
         if not fund.shares:

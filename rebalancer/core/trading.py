@@ -278,6 +278,8 @@ def _give_up(work: Work, fund: FundState, reason: str) -> None:
 def _barred(work: Work, fund: FundState, run: Run) -> str | None:
     """Say which trading state keeps the run from its target; "" at it, None if it can go on."""
     account, barred = fund.fund.account, ""
+    if fund.fund.index_only:
+        return ""  # without orders it is at its target from the moment its run was opened
     for symbol, target in run.plan.target_units.items():
         mark = work.state.market.price(symbol, PriceSource.MARK)
         if mark is None:
@@ -311,5 +313,15 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
     nav = plan.base_nav * run.base_scale
     if fund.fund.formula_base == "account" and worth is not None:
         nav = worth.nav
-    work.record(PointSet(work.now_ms, fund.name, nav, plan.base_prices, plan.target_leverage))
+    work.record(
+        PointSet(
+            at_ms=work.now_ms,
+            fund=fund.name,
+            nav=nav,
+            prices=plan.base_prices,
+            leverage=plan.target_leverage,
+            weights=plan.base_weights,
+            opened_ms=plan.opened_ms,
+        )
+    )
     begin_cash_period(work, fund)

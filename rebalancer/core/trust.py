@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalancer.core.fund import PriceSource
 from rebalancer.core.market import Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, total
@@ -14,10 +13,13 @@ from rebalancer.core.rules.view import Signal
 from rebalancer.core.state import FundState
 from rebalancer.core.work import Work
 
+#: ticks that confirm a price where the signal itself asks for no number
+USUAL_TICKS = 2
+
 
 def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     """Say what the price behind `signal` lacks; None when it may be acted on."""
-    if not fresh(work, fund, for_fixed=signal.trigger is Trigger.FIXED):
+    if not fresh(work, fund, for_fixed=signal.by_clock):
         fund.restless = True
         return f"{signal.trigger} waits for a fresh price"
     if signal.trigger is not Trigger.MANUAL and not _confirmed(work, fund, worth, signal):
@@ -26,10 +28,14 @@ def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal
     return None
 
 
-def sources_of(fund: FundState) -> tuple[PriceSource, ...]:
-    """Return the price sources that the fund depends on, its own first."""
-    source = fund.fund.price_source
-    return (source,) if source is PriceSource.MARK else (source, PriceSource.MARK)
+def settled(work: Work, fund: FundState) -> bool:
+    """Whether every price of the fund is fresh and beyond doubt, whatever rule asks."""
+    return fresh(work, fund, for_fixed=False) and all(
+        work.state.market.second_source_agrees(symbol, source)
+        or work.state.market.steady(symbol, source)
+        for symbol in fund.members(work.now_ms)
+        for source in fund.fund.sources
+    )
 
 
 def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
@@ -37,8 +43,8 @@ def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
     limit_ms = fund.fund.age_limit_ms(for_fixed=for_fixed)
     if limit_ms is None:
         return True
-    for symbol in fund.fund.symbols:
-        for source in sources_of(fund):
+    for symbol in fund.members(work.now_ms):
+        for source in fund.fund.sources:
             age_ms = work.state.market.age_ms(symbol, source, work.now_ms)
             if age_ms is None or age_ms > limit_ms:
                 return False
@@ -48,26 +54,25 @@ def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
 def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> bool:
     """Whether a second source, or enough ticks, agree on the price behind `signal`."""
     market = work.state.market
-    pairs = [(symbol, source) for symbol in fund.fund.symbols for source in sources_of(fund)]
+    members, ticks = fund.members(work.now_ms), signal.confirm_ticks or USUAL_TICKS
+    pairs = [(symbol, source) for symbol in members for source in fund.fund.sources]
     if all(market.second_source_agrees(symbol, source) for symbol, source in pairs):
         return True
     if signal.falling is None:
         return all(
-            market.second_source_agrees(symbol, source) or market.steady(symbol, source)
+            market.second_source_agrees(symbol, source) or market.steady(symbol, source, ticks)
             for symbol, source in pairs
         )
     # Only ticks of the source that fired it count; a second source just has to be steady.
-    source = PriceSource.MARK if signal.by_mark else fund.fund.price_source
-    stamps_ms = [market.quotes[symbol, source].at_ms for symbol in fund.fund.symbols]
+    source = fund.fund.mark_source if signal.by_mark else fund.fund.price_source
+    stamps_ms = [market.quotes[symbol, source].at_ms for symbol in members]
     level = _level(fund, worth.marks if signal.by_mark else worth.prices)
     suspicion = fund.suspicions.get(signal.trigger)
     if suspicion is None:
-        suspicion = Suspicion(level, max(stamps_ms), confirmed=signal.confirm_ticks <= 1)
+        suspicion = Suspicion(level, max(stamps_ms), confirmed=ticks <= 1)
         fund.suspicions[signal.trigger] = suspicion
     else:
-        suspicion.count_tick(
-            level, stamps_ms, falling=signal.falling, ticks_needed=signal.confirm_ticks
-        )
+        suspicion.count_tick(level, stamps_ms, falling=signal.falling, ticks_needed=ticks)
     return suspicion.confirmed and all(
         market.second_source_agrees(*pair) or market.steady(*pair)
         for pair in pairs
@@ -80,5 +85,5 @@ def _level(fund: FundState, prices: Prices) -> Decimal:
     point = fund.point
     return total(
         weight * prices[symbol] / (point.prices[symbol] if point else ONE)
-        for symbol, weight in fund.fund.basket.items()
+        for symbol, weight in fund.basket.items()
     )

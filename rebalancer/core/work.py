@@ -58,7 +58,7 @@ class Work:
 
     def plan_books_of(self, fund: FundState) -> None:
         """Have orders planned for every contract the fund's run is about."""
-        if fund.run is not None:
+        if fund.run is not None and not fund.fund.index_only:
             for symbol in fund.run.plan.target_units:
                 self.books.add((fund.fund.account, symbol))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 import os
@@ -185,8 +186,9 @@ def _plain(value: Any) -> Any:
         return format(value.normalize(), "f") if value else "0"
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+    if isinstance(value, tuple | frozenset):
+        items = [_plain(item) for item in value]
+        return sorted(items) if isinstance(value, frozenset) else items
     if dataclasses.is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | dt.date | dt.tzinfo) else value

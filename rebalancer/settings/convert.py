@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rebalancer.core.calendar import Calendar
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
-from rebalancer.errors import OperatorMistake
+from rebalancer.errors import ConfigRefused, OperatorMistake
+from rebalancer.settings.calendars import calendars_from
 from rebalancer.settings.capital import rate_settings
 from rebalancer.settings.config import (
     AccountSettings,
@@ -21,7 +23,7 @@ from rebalancer.settings.config import (
     Mode,
     PaperSettings,
 )
-from rebalancer.settings.funds import fund_from
+from rebalancer.settings.funds import Known, fund_from
 from rebalancer.settings.problems import Places, Problem, refuse
 from rebalancer.settings.shape import dotted
 from rebalancer.settings.tables import AccountTable, PaperTable, Settings
@@ -49,19 +51,27 @@ def to_config(settings: Settings, places: Places) -> Config:
         return made
 
     accounts = each(settings.accounts, _account)
+    funds: dict[str, Fund] = {}
     contracts = {}
     for symbol, table in settings.contracts.items():
         try:
             contracts[symbol] = Contract(symbol, **table.model_dump())
         except OperatorMistake as refused:
             problems.append(places.problem(("contracts", symbol), str(refused)))
-    funds = each(
-        settings.funds,
-        lambda name, table: fund_from(
-            name, table.over(settings.defaults), settings.accounts, settings.rates
-        ),
-    )
     rates = each(settings.rates, rate_settings)
+    calendars: Mapping[str, Calendar] = {}
+    try:
+        calendars = calendars_from(settings.calendars, Path(places.document))
+    except ConfigRefused as refused:
+        problems.append(places.about(str(refused)))
+    else:
+        known = Known(calendars, settings.rates)
+        funds = each(
+            settings.funds,
+            lambda name, table: fund_from(
+                name, table.over(settings.defaults), settings.accounts, known
+            ),
+        )
     problems += _mixed_accounts(funds, places)
     feed = _feed(settings)
     problems += _unfed(feed, funds, places)
@@ -168,6 +178,8 @@ def _mixed_accounts(funds: Mapping[str, Fund], places: Places) -> list[Problem]:
     first: dict[str, Fund] = {}
     problems = []
     for fund in funds.values():
+        if fund.index_only:
+            continue
         other = first.setdefault(fund.account, fund)
         ours, theirs = _quote(fund), _quote(other)
         if ours != theirs:

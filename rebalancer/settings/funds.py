@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from decimal import Decimal
+from dataclasses import dataclass
 
+from rebalancer.core.calendar import Calendar
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Execution, Fund, Limits
-from rebalancer.core.methodology import (
-    Emergency,
-    Fixed,
-    LeverageCap,
-    Methodology,
-    PriceMove,
-    Ratio,
-    default_emergency_ratio,
-)
 from rebalancer.errors import ConfigRefused, InputRefused
-from rebalancer.settings.capital import cash_account, flow_rule, management_fee
+from rebalancer.settings.calendars import BUILT_IN
+from rebalancer.settings.capital import cash_account, management_fee
+from rebalancer.settings.methodology import methodology_from
 from rebalancer.settings.shape import nearest
-from rebalancer.settings.tables import (
-    EmergencyTable,
-    FixedTable,
-    FundTable,
-    ManualTable,
-    PriceMoveTable,
-    RulesTable,
-)
+from rebalancer.settings.tables import FundTable
 
-#: Rules of which a fund has only those it names. The others - emergency, manual, flow - are always
-#: on: tuning one of them is not naming a rule, and turns nothing else off.
-NAMED_RULES = ("fixed", "price_move", "leverage_cap")
-_RULES_OF_A_SILENT_FUND = frozenset({"fixed", "price_move"})
-_CONFIRM_TICKS = 2
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a fund's table may name besides accounts."""
+
+    calendars: Mapping[str, Calendar]
+    #: names of the sources of reference rates
+    rates: Collection[str]
+
+
+NOTHING_KNOWN = Known(BUILT_IN, ())
 
 
 def fund_from(
-    name: str, table: FundTable, accounts: Collection[str], rates: Collection[str] = ()
+    name: str, table: FundTable, accounts: Collection[str], known: Known = NOTHING_KNOWN
 ) -> Fund:
     """Return the fund; ConfigRefused names the key and says what cannot work."""
     where = f"funds.{name}"
@@ -45,7 +38,6 @@ def fund_from(
         raise ConfigRefused(f"{where}.target_leverage: is missing")
     if table.basket is None:
         raise ConfigRefused(f"{where}.basket: is missing")
-    _refuse_mixed_quotes(where, table.basket)
     if table.target_leverage == 0:
         raise ConfigRefused(f"{where}.target_leverage: must not be zero")
     limits = _limits(table)
@@ -54,12 +46,13 @@ def fund_from(
             f"{where}.limits.max_leverage: {limits.max_leverage} is under the target leverage of "
             f"{abs(table.target_leverage)}, so that no run could reach its target"
         )
-    return Fund(
+    rules = methodology_from(f"{where}.rules", table.rules, table.target_leverage, known.calendars)
+    fund = Fund(
         name=name,
         account=account,
         target_leverage=table.target_leverage,
         basket=table.basket,
-        methodology=_methodology(f"{where}.rules", table.rules, table.target_leverage),
+        methodology=rules,
         initial_nav=table.initial_nav,
         initial_shares=table.initial_shares,
         price_source=table.price_source,
@@ -70,18 +63,18 @@ def fund_from(
         execution=_execution(table),
         limits=limits,
         management_fee=management_fee(table.management_fee),
-        cash_account=cash_account(f"{where}.cash_account", table.cash_account, rates),
+        cash_account=cash_account(f"{where}.cash_account", table.cash_account, known.rates),
         description=table.description,
         risk_statement=table.risk_statement,
     )
+    if not fund.index_only:  # what is only counted may be quoted in anything
+        _refuse_mixed_quotes(where, fund)
+    return fund
 
 
 def _account(where: str, table: FundTable, accounts: Collection[str]) -> str:
     if table.account is None:
-        raise ConfigRefused(
-            f"{where}.account: is missing; a fund without an account (index-only) is not available "
-            "in this version"
-        )
+        return ""  # index-only
     if table.account not in accounts:
         raise ConfigRefused(
             f"{where}.account: there is no [accounts.{table.account}]; "
@@ -90,18 +83,20 @@ def _account(where: str, table: FundTable, accounts: Collection[str]) -> str:
     return table.account
 
 
-def _refuse_mixed_quotes(where: str, basket: Mapping[str, Decimal]) -> None:
+def _refuse_mixed_quotes(where: str, fund: Fund) -> None:
+    """Refuse members that one account cannot hold together, over every basket there will be."""
     quotes: dict[str, str] = {}
-    for symbol in basket:
-        try:
-            quotes.setdefault(Contract(symbol).quote, symbol)
-        except InputRefused as refused:
-            raise ConfigRefused(f"{where}.basket: {refused}") from None
-    if len(quotes) > 1:
-        raise ConfigRefused(
-            f"{where}.basket: {' and '.join(quotes.values())} are quoted in {' and '.join(quotes)};"
-            " this version trades baskets of one quote currency"
-        )
+    for key, basket in fund.baskets:
+        for symbol in basket:
+            try:
+                quotes.setdefault(Contract(symbol).quote, symbol)
+            except InputRefused as refused:
+                raise ConfigRefused(f"{where}.{key}: {refused}") from None
+        if len(quotes) > 1:
+            raise ConfigRefused(
+                f"{where}.{key}: {' and '.join(quotes.values())} are quoted in "
+                f"{' and '.join(quotes)}; this version trades baskets of one quote currency"
+            )
 
 
 def _execution(table: FundTable) -> Execution:
@@ -126,97 +121,4 @@ def _limits(table: FundTable) -> Limits:
         max_orders_per_run=given.max_orders_per_run,
         max_runs_per_day=given.max_runs_per_day,
         max_leverage=given.max_leverage,
-    )
-
-
-def rules_in_force(rules: RulesTable) -> frozenset[str]:
-    """Return the rules that apply: those named, else the usual ones, and those that always do."""
-    named = rules.model_fields_set & {*NAMED_RULES}
-    always = frozenset(RulesTable.model_fields) - {*NAMED_RULES}
-    return always | (named or _RULES_OF_A_SILENT_FUND)
-
-
-def _methodology(where: str, rules: RulesTable, target: Decimal) -> Methodology:
-    for key, rule in (("fixed", rules.fixed), ("manual", rules.manual)):
-        _refuse_confirm_ticks(f"{where}.{key}", rule)
-    named = rules_in_force(rules)
-    price_move = _price_move(rules.price_move, target) if "price_move" in named else None
-    leverage_cap = _leverage_cap(where, rules) if "leverage_cap" in named else None
-    return Methodology(
-        fixed=_fixed(rules.fixed) if "fixed" in named else None,
-        price_move=price_move,
-        leverage_cap=leverage_cap,
-        emergency=_emergency(
-            where,
-            rules.emergency,
-            target=target,
-            has_price_rule=bool(price_move or leverage_cap),
-        ),
-        flow=flow_rule(rules.flow),
-        manual=rules.manual.enabled,
-    )
-
-
-def _refuse_confirm_ticks(where: str, rule: FixedTable | ManualTable) -> None:
-    if rule.confirm_ticks != _CONFIRM_TICKS:
-        raise ConfigRefused(
-            f"{where}.confirm_ticks: a number other than {_CONFIRM_TICKS} is not available in this "
-            "version for this rule"
-        )
-
-
-def _fixed(rule: FixedTable) -> Fixed | None:
-    if not rule.enabled:
-        return None
-    return Fixed(
-        times_of_day_ms=rule.times,
-        utc_offset_ms=rule.utc_offset,
-        catch_up_ms=rule.catch_up,
-        skip_below_move=rule.skip_below_move,
-        skip_within=rule.skip_within,
-    )
-
-
-def _price_move(rule: PriceMoveTable, target: Decimal) -> PriceMove | None:
-    if not rule.enabled:
-        return None
-    return PriceMove(
-        threshold=rule.threshold or PriceMove.default_threshold(target),
-        side=rule.side,
-        cooldown_ms=rule.cooldown,
-        confirm_ticks=rule.confirm_ticks,
-    )
-
-
-def _leverage_cap(where: str, rules: RulesTable) -> LeverageCap | None:
-    rule = rules.leverage_cap
-    if not rule.enabled:
-        return None
-    if rule.upper is None:
-        raise ConfigRefused(f"{where}.leverage_cap.upper: is missing")
-    return LeverageCap(
-        upper=rule.upper, cooldown_ms=rule.cooldown, confirm_ticks=rule.confirm_ticks
-    )
-
-
-def _emergency(
-    where: str, rule: EmergencyTable, *, target: Decimal, has_price_rule: bool
-) -> Emergency | None:
-    if not rule.enabled:
-        return None
-    if rule.ratio is not None and rule.leverage is not None:
-        raise ConfigRefused(f"{where}.emergency: give ratio or leverage, not both")
-    if rule.leverage is not None:
-        level = Ratio(numerator=rule.leverage)
-    elif rule.ratio is not None:
-        level = Ratio(numerator=rule.ratio).times(abs(target))
-    else:
-        level = default_emergency_ratio(has_price_rule=has_price_rule).times(abs(target))
-    return Emergency(
-        level=level,
-        cooldown_ms=rule.cooldown,
-        confirm_ticks=rule.confirm_ticks,
-        max_child_units=rule.max_child_units,
-        max_child_notional=rule.max_child_notional,
-        collar_bps=rule.collar_bps,
     )

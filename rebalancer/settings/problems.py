@@ -52,6 +52,11 @@ class Places:
         self._sources = sources
         self._document = Place(document)
 
+    @property
+    def document(self) -> str:
+        """The name of the file."""
+        return self._document.source
+
     def of(self, path: KeyPath) -> Place:
         """Return the place of the key, or of the nearest table around it that was written.
 

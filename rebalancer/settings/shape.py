@@ -18,6 +18,7 @@ _ALIKE = 0.6
 
 def below(shape: Any, key: str) -> Any:
     """Return the type of what stands under `key` in a table or a named set; None: no such key."""
+    shape = _item(shape)
     if is_table(shape):
         field = shape.model_fields.get(key)
         return _plain(field.annotation) if field else None
@@ -28,7 +29,7 @@ def at(shape: Any, path: Sequence[str]) -> Any:
     """Return the type at the end of `path`; None where the path leaves the shape."""
     for key in path:
         shape = below(shape, key)
-    return shape
+    return _item(shape)
 
 
 def is_table(shape: Any) -> bool:
@@ -44,6 +45,12 @@ def is_named_set(shape: Any) -> bool:
 def is_written_as_json(shape: Any) -> bool:
     """Whether a value of this type has parts, so that one line of text has to be JSON."""
     return get_origin(shape) in (dict, tuple)
+
+
+def _item(shape: Any) -> Any:
+    """Return what a list of tables holds; a key path does not count its places."""
+    inner = _plain(get_args(shape)[0]) if get_origin(shape) is tuple else None
+    return inner if is_table(inner) else shape
 
 
 def _plain(annotation: Any) -> Any:

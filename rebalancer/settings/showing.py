@@ -13,11 +13,12 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from rebalancer.settings.funds import rules_in_force
 from rebalancer.settings.loading import NOTHING, read, validated
 from rebalancer.settings.problems import Place, Places
+from rebalancer.settings.rules import RulesTable, rules_in_force
 from rebalancer.settings.shape import dotted
-from rebalancer.settings.tables import FundTable, RulesTable, Settings
+from rebalancer.settings.table import Table
+from rebalancer.settings.tables import FundTable, Settings
 from rebalancer.settings.toml_lines import KeyPath
 from rebalancer.settings.values import (
     Milliseconds,
@@ -138,6 +139,8 @@ _WRITERS = {
 def _toml(value: Any) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, Table):
+        value = {key: getattr(value, key) for key in value.model_fields_set}
     if isinstance(value, Mapping):
         pairs = (f"{dotted([key])} = {_toml(each)}" for key, each in value.items())
         return "{ " + ", ".join(pairs) + " }" if value else "{}"

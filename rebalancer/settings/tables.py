@@ -17,15 +17,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, PriceSource
 from rebalancer.core.instant import SECOND_MS
-from rebalancer.core.methodology import COOLDOWN_MS, Fixed, Side
 from rebalancer.core.money import ONE, ZERO
-from rebalancer.settings.capital import CashAccountTable, FlowTable, ManagementFeeTable, RateTable
+from rebalancer.settings.calendars import CalendarTable
+from rebalancer.settings.capital import CashAccountTable, ManagementFeeTable, RateTable
+from rebalancer.settings.rules import RulesTable
 from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
+    Basket,
     Collar,
     CostBps,
     Count,
-    Destination,
     Endpoint,
     Flag,
     Jitter,
@@ -33,7 +34,6 @@ from rebalancer.settings.values import (
     Name,
     NotNegative,
     Number,
-    Pair,
     PathText,
     Positive,
     Secret,
@@ -44,78 +44,12 @@ from rebalancer.settings.values import (
     Symbol,
     Text,
     TimeOfDay,
-    UtcOffset,
     Venue,
     Volatility,
 )
 
 #: Keys of an account that never stand in the file.
 SECRET_KEYS = ("api_key", "secret", "password")
-
-
-class Rule(Table):
-    """What every rule has besides its own keys."""
-
-    later: ClassVar = frozenset({"speed"})
-
-    enabled: Flag = True
-    to: Destination = "target"
-    cooldown: Milliseconds = COOLDOWN_MS
-    confirm_ticks: Count = 2
-
-
-class FixedTable(Rule):
-    """`rules.fixed`: at fixed times of day."""
-
-    later: ClassVar = frozenset({"speed", "calendar", "roll"})
-
-    times: tuple[TimeOfDay, ...] = default_of(Fixed, "times_of_day_ms")
-    utc_offset: UtcOffset = default_of(Fixed, "utc_offset_ms")
-    catch_up: SomeMilliseconds = default_of(Fixed, "catch_up_ms")
-    skip_below_move: Positive | None = None
-    skip_within: Pair | None = None
-
-
-class PriceMoveTable(Rule):
-    """`rules.price_move`: the price moved `threshold` since the last rebalancing point."""
-
-    threshold: Positive | None = None
-    side: Side = Side.LOSING
-
-
-class LeverageCapTable(Rule):
-    """`rules.leverage_cap`: effective leverage strictly above `upper`."""
-
-    upper: Positive | None = None
-
-
-class EmergencyTable(Rule):
-    """`rules.emergency`: the backstop; its level is a ratio of the target or a leverage."""
-
-    either: ClassVar = frozenset({"ratio", "leverage"})
-
-    ratio: Positive | None = None
-    leverage: Positive | None = None
-    max_child_units: Positive | None = None
-    max_child_notional: Positive | None = None
-    collar_bps: Collar | None = None
-
-
-class ManualTable(Rule):
-    """`rules.manual`: an operator's command."""
-
-
-class RulesTable(Table):
-    """`rules`: the methodology of a fund."""
-
-    later: ClassVar = frozenset({"leverage_band", "elapsed", "reconstitution"})
-
-    fixed: FixedTable = Field(default_factory=FixedTable)
-    price_move: PriceMoveTable = Field(default_factory=PriceMoveTable)
-    leverage_cap: LeverageCapTable = Field(default_factory=LeverageCapTable)
-    emergency: EmergencyTable = Field(default_factory=EmergencyTable)
-    manual: ManualTable = Field(default_factory=ManualTable)
-    flow: FlowTable = Field(default_factory=FlowTable)
 
 
 class ExecutionTable(Table):
@@ -148,7 +82,7 @@ class FundTable(Table):
 
     account: Name | None = None
     target_leverage: Number | None = None
-    basket: dict[Symbol, Positive] | None = None
+    basket: Basket | None = None
     initial_nav: Positive = default_of(Fund, "initial_nav")
     initial_shares: Positive = default_of(Fund, "initial_shares")
     price_source: PriceSource = PriceSource.MARK
@@ -245,7 +179,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    later: ClassVar[frozenset[str]] = frozenset({"calendars"})
+    later: ClassVar[frozenset[str]] = frozenset()
 
     mode: Literal["paper", "dry-run", "live"] = "paper"
     store: StoreTable = Field(default_factory=StoreTable)
@@ -253,6 +187,7 @@ class Settings(BaseSettings):
     feed: FeedTable = Field(default_factory=FeedTable)
     desk: DeskTable = Field(default_factory=DeskTable)
     accounts: dict[Name, AccountTable] = Field(default_factory=dict)
+    calendars: dict[Name, CalendarTable] = Field(default_factory=dict)
     contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)
     rates: dict[Name, RateTable] = Field(default_factory=dict)
     defaults: FundTable = Field(default_factory=FundTable)

@@ -8,18 +8,19 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
 from rebalancer.core.instant import DAY_MS, parse_duration, parse_time_of_day, parse_utc_offset
-from rebalancer.core.money import BPS, number
+from rebalancer.core.money import BPS, ONE, number, split_pro_rata
 from rebalancer.errors import InputRefused
 
 #: More digits than money ever has, few enough that products of two settings stay exact.
 MAX_INTEGER_DIGITS = 24
 MAX_DECIMALS = 30
+_SMALLEST_WEIGHT = Decimal(10) ** -MAX_DECIMALS
 MAX_DURATION_MS = 366 * DAY_MS
 _MAX_DURATION_CHARACTERS = 32
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -114,10 +115,16 @@ def _whole(value: object) -> object:
     return value
 
 
-def _destination(value: object) -> object:
-    if value in ("edge", "recentre"):
-        raise ValueError(f'"{value}" is not available in this version: a run goes to "target"')
-    return value
+def _basket(value: object) -> object:
+    """Give the members of a plain list equal weights, which sum to 1 to the last digit."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) for each in value):
+        return value
+    members = [str(each) for each in value]
+    if len(set(members)) != len(members):
+        raise ValueError("a member stands twice")
+    if not members:
+        return {}
+    return split_pro_rata(ONE, dict.fromkeys(members, ONE), step=_SMALLEST_WEIGHT)
 
 
 def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
@@ -222,7 +229,7 @@ UtcOffset = Annotated[int, BeforeValidator(_utc_offset)]
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000), BeforeValidator(_whole)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole)]
-Destination = Annotated[Literal["target"], BeforeValidator(_destination)]
+Days = Annotated[int, Field(strict=True, ge=0, le=366), BeforeValidator(_whole)]
 Name = Annotated[
     str, AfterValidator(_matching(_NAME, "is not a name: 1 to 32 of A-Z, a-z, 0-9, _ and -"))
 ]
@@ -233,6 +240,8 @@ Symbol = Annotated[
     str, AfterValidator(_matching(_SYMBOL, "is not a contract; write BTC/USDT:USDT"))
 ]
 Url = Annotated[str, AfterValidator(_url)]
+Basket = Annotated[dict[Symbol, Positive], BeforeValidator(_basket)]
+"""Weight by contract; a list of contracts has equal weights."""
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 """Scheme, host and port of a server on this machine in the place of a venue; "" is none."""

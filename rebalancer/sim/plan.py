@@ -8,6 +8,7 @@ from typing import Any
 
 from rebalancer.core import engine
 from rebalancer.core.capital import FlowDealt, FlowRefused
+from rebalancer.core.duty import Duty
 from rebalancer.core.events import PricesObserved
 from rebalancer.core.flow import Flow
 from rebalancer.core.instant import iso
@@ -16,6 +17,8 @@ from rebalancer.core.money import ZERO, split_pro_rata, text
 from rebalancer.core.nav import Valuation
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import (
+    BreachLapsed,
+    BreachSeen,
     Crossed,
     FundWiped,
     IntentCreated,
@@ -38,6 +41,10 @@ def plan(snapshot: Snapshot) -> dict[str, Any]:
     """
     try:
         return _plan(snapshot)
+    except OverflowError:
+        raise InputRefused(
+            "the snapshot's times lead out of the years that a calendar has; check as_of"
+        ) from None
     except DecimalException:
         raise InputRefused(
             "the snapshot's numbers are too far apart to be computed exactly together; "
@@ -66,6 +73,10 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
             wiped.add(record.fund)
         elif isinstance(record, FlowDealt | FlowRefused):
             dealt[record.fund, record.flow] = record
+        elif isinstance(record, BreachSeen):
+            before[record.fund].duty = Duty(record.since_ms, record.due_ms)
+        elif isinstance(record, BreachLapsed):
+            before[record.fund].duty = None
     funds = {
         name: each.document(opened.get(name) or each.under_way, verdicts.get(name), name in wiped)
         for name, each in before.items()
@@ -98,6 +109,8 @@ class _Before:
         self.fund = fund
         self.worth = worth
         self.held = dict(fund.holding.units)
+        self.symbols = fund.members(as_of_ms)
+        self.duty = fund.duty
         self.under_way = fund.run.plan if fund.run else None
         self.slice_waits = fund.run is not None and fund.run.next_slice_ms > as_of_ms
         self.slice_ms = fund.run.next_slice_ms if fund.run else 0
@@ -114,7 +127,7 @@ class _Before:
     def document(
         self, run: RunPlan | None, verdict: VerdictChanged | None, wiped: bool
     ) -> dict[str, Any]:
-        worth, symbols = self.worth, self.fund.fund.symbols
+        worth, symbols = self.worth, self.symbols
         targets = {symbol: self.held.get(symbol, ZERO) for symbol in symbols}
         deltas = dict.fromkeys(symbols, ZERO)
         trigger, aim = Trigger.NONE, self.fund.fund.target_leverage
@@ -127,7 +140,7 @@ class _Before:
                     symbol: units - self.held.get(symbol, ZERO)
                     for symbol, units in run.target_units.items()
                 }
-        return {
+        document = {
             "nav": text(worth.nav),
             "formula_nav": "0" if wiped else text(worth.formula_nav),
             "leverage": None if worth.leverage is None else text(worth.leverage),
@@ -140,6 +153,9 @@ class _Before:
                 {symbol: units * worth.marks[symbol] for symbol, units in deltas.items()}
             ),
         }
+        if self.duty is not None:
+            document["due_by"] = iso(self.duty.due_ms)
+        return document
 
     def capital(self, dealt: Mapping[tuple[str, str], FlowDealt | FlowRefused]) -> dict[str, Any]:
         """Return what became of the pending flows, and the index level, where there are any."""

@@ -15,7 +15,7 @@ from rebalancer.errors import InputRefused
 #: what is larger or smaller is a slip of the pen, and its products would not be exact
 MAGNITUDE_DIGITS = 24
 #: keys of the full product that this version refuses
-LATER = ("breach_since",)
+LATER: Sequence[str] = ()
 
 
 def load(document: str, name: str) -> dict[str, Any]:

@@ -74,11 +74,7 @@ class Replay:
         }
         self._sources = {
             symbol: tuple(
-                dict.fromkeys(
-                    source
-                    for name in names
-                    for source in (PriceSource.MARK, self.desk.funds[name].price_source)
-                )
+                dict.fromkeys(source for name in names for source in self.desk.funds[name].sources)
             )
             for symbol, names in self.state.holders.items()
         }

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.contract import Contract
+from rebalancer.core.duty import duty_of
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
@@ -17,6 +18,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import PositionSide
+from rebalancer.core.planner import target_units
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import Run, RunPlan
 from rebalancer.core.state import Desk, DeskState, FundState
@@ -38,6 +40,7 @@ _FUND = (
     "run",
     "flows",
     "cash_account",
+    "breach_since",
 )
 _POINT = ("at", "nav", "prices", "leverage")
 _RUN = ("trigger", "target_units", "target_leverage", "started_at", "last_slice_at")
@@ -73,13 +76,13 @@ def read_snapshot(document: str, desk: Desk, name: str = "snapshot") -> Snapshot
     state = DeskState.fresh(described)
     state.desk_id = "snapshot"
     state.now_ms = as_of_ms
-    ticks = _ticks(
-        state, reading.table(reading.need(data, "prices", name), f"{name}: prices"), as_of_ms, name
-    )
+    prices = reading.table(reading.need(data, "prices", name), f"{name}: prices")
     for fund_name, fields in funds.items():
         where = f"{name}: funds.{fund_name}"
         _read_fund(state.funds[fund_name], reading.table(fields, where), as_of_ms, where)
-        _rebase_run(state.funds[fund_name], ticks)
+    ticks = _ticks(state, prices, as_of_ms, name)
+    for fund in state.funds.values():
+        _rebase_run(fund, ticks)
     _read_accounts(state, reading.table(data.get("accounts", {}), f"{name}: accounts"), name)
     return Snapshot(
         as_of_ms=as_of_ms,
@@ -105,7 +108,8 @@ def snapshot_of(
     launched = tuple(
         name
         for name, fund in state.funds.items()
-        if fund.launched_ms is not None and all(symbol in prices for symbol in fund.fund.symbols)
+        if fund.launched_ms is not None
+        and all(symbol in prices for symbol in fund.members(as_of_ms))
     )
     return Snapshot(as_of_ms, None, state, ticks, launched)
 
@@ -135,7 +139,8 @@ def _desk(desk: Desk, contracts: Mapping[str, Any], funds: Mapping[str, Any], na
         }
         merged[symbol] = replace(merged.get(symbol, Contract(symbol)), **values)
     for fund in funds:
-        for symbol in desk.funds[fund].symbols:
+        # An index-only fund trades nothing: its members need no lots.
+        for symbol in () if desk.funds[fund].index_only else desk.funds[fund].symbols:
             merged.setdefault(symbol, Contract(symbol))
     # Prices of a snapshot are what is known: their age is not measured.
     kept = {fund: replace(desk.funds[fund], max_age_ms=None) for fund in funds}
@@ -159,8 +164,8 @@ def _ticks(
             ticks += [PriceTick(symbol, src, price, as_of_ms) for src, price in by_source.items()]
     known = {(tick.contract, tick.source) for tick in ticks}
     for fund in state.funds.values():
-        for symbol in fund.fund.symbols:
-            for source in (PriceSource.MARK, fund.fund.price_source):
+        for symbol in fund.members(as_of_ms):
+            for source in fund.fund.sources:
                 if (symbol, source) not in known:
                     raise InputRefused(
                         f'{name}: prices."{symbol}": fund {fund.name} needs its {source} price'
@@ -171,16 +176,14 @@ def _ticks(
 def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: str) -> None:
     reading.only(fields, _FUND, where)
     fund.shares = read_shares(fields, where)
-    fund.holding.cash = reading.number(reading.need(fields, "cash", where), f"{where}.cash")
-    for symbol, units in reading.table(fields.get("units", {}), f"{where}.units").items():
-        if symbol not in fund.fund.basket:
-            raise InputRefused(f"{where}.units: {symbol} is not in the fund's basket")
-        fund.holding.move(symbol, reading.number(units, f'{where}.units."{symbol}"'))
     fund.launched_ms = as_of_ms
+    fund.weights = fund.fund.basket_at(as_of_ms)
     if "last_rebalance" in fields:
         table = reading.table(fields["last_rebalance"], f"{where}.last_rebalance")
         fund.point = _read_point(fund, table, as_of_ms, f"{where}.last_rebalance")
-        fund.launched_ms = fund.point.at_ms
+        fund.launched_ms = fund.sized_ms = fund.point.at_ms
+        fund.weights = fund.fund.basket_at(fund.point.at_ms)
+    _read_holding(fund, fields, where)
     fund.fixed_settled_ms = reading.time(fields, "last_fixed", where, as_of_ms)
     fund.last_run_ms = reading.time(fields, "last_run_at", where, as_of_ms)
     fund.last_emergency_ms = reading.time(fields, "last_emergency_at", where, as_of_ms)
@@ -196,23 +199,54 @@ def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: st
     fund.trading = TradingState(state)
     fund.trading_reason = "by the snapshot"
     read_capital(fund, fields, as_of_ms, where)
+    _read_duty(fund, fields, as_of_ms, where)
     if fields.get("run") is not None:
         run = reading.table(fields["run"], f"{where}.run")
         fund.run = _read_run(fund, run, as_of_ms, f"{where}.run")
 
 
+def _read_holding(fund: FundState, fields: Mapping[str, Any], where: str) -> None:
+    """Read cash and units; an index-only fund may leave them to what its last point implies."""
+    if fund.fund.index_only and fund.point and not {"cash", "units"} & fields.keys():
+        point, equity = fund.point, fund.point.nav * fund.shares
+        fund.holding.cash = equity * (1 - point.leverage)
+        fund.holding.units = target_units(point.leverage, equity, fund.weights, point.prices)
+        return
+    fund.holding.cash = reading.number(reading.need(fields, "cash", where), f"{where}.cash")
+    for symbol, units in reading.table(fields.get("units", {}), f"{where}.units").items():
+        if symbol not in fund.fund.symbols:
+            raise InputRefused(f"{where}.units: {symbol} is not in the fund's basket")
+        fund.holding.move(symbol, reading.number(units, f'{where}.units."{symbol}"'))
+
+
+def _read_duty(fund: FundState, fields: Mapping[str, Any], as_of_ms: int, where: str) -> None:
+    """Read since when the band is breached; only a band with a deadline makes a duty of it."""
+    since_ms = reading.time(fields, "breach_since", where, as_of_ms)
+    rule = fund.fund.methodology.leverage_band
+    if since_ms is None:
+        return
+    if rule is None:
+        raise InputRefused(
+            f"{where}.breach_since: the fund has no leverage_band that could be breached"
+        )
+    if rule.within_business_days:
+        fund.duty = duty_of(fund.fund, rule, since_ms)
+
+
 def _read_point(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Point:
     reading.only(table, _POINT, where)
     prices = reading.table(reading.need(table, "prices", where), f"{where}.prices")
-    for symbol in fund.fund.symbols:
+    at_ms = reading.past(reading.need(table, "at", where), f"{where}.at", as_of_ms)
+    basket = fund.fund.basket_at(at_ms)
+    for symbol in basket:
         reading.need(prices, symbol, f"{where}.prices")
     leverage = reading.number(table.get("leverage", fund.fund.target_leverage), f"{where}.leverage")
     return Point(
-        at_ms=reading.past(reading.need(table, "at", where), f"{where}.at", as_of_ms),
+        at_ms=at_ms,
         nav=reading.positive(reading.need(table, "nav", where), f"{where}.nav"),
         prices={
             symbol: reading.positive(prices[symbol], f'{where}.prices."{symbol}"')
-            for symbol in fund.fund.symbols
+            for symbol in basket
         },
         leverage=leverage,
     )
@@ -230,7 +264,7 @@ def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str)
         ).items()
     }
     for symbol in targets:
-        if symbol not in fund.fund.basket:
+        if symbol not in fund.fund.symbols:
             raise InputRefused(f"{where}.target_units: {symbol} is not in the fund's basket")
     started_ms = reading.past(
         reading.need(table, "started_at", where), f"{where}.started_at", as_of_ms
@@ -252,6 +286,7 @@ def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str)
         marks={},
         base_nav=fund.point.nav if fund.point else fund.fund.initial_nav,
         base_prices={},
+        base_weights=fund.fund.basket_at(started_ms),
         nav=ZERO,
         leverage=None,
         due_ms=(),
@@ -271,7 +306,7 @@ def _rebase_run(fund: FundState, ticks: tuple[PriceTick, ...]) -> None:
     prices = {
         tick.contract: tick.price
         for tick in ticks
-        if tick.source is source and tick.contract in fund.fund.basket
+        if tick.source is source and tick.contract in fund.run.plan.base_weights
     }
     fund.run = replace(fund.run, plan=replace(fund.run.plan, base_prices=prices))
 

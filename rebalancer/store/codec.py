@@ -41,11 +41,23 @@ def _funding_of_an_instant(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"settled_ms": None}
 
 
+def _point_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
+    """Before baskets could change, a fund had the one of its configuration: empty."""
+    return raw | {"weights": {}, "opened_ms": raw.get("at_ms")}
+
+
+def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
+    """Do the same for a run that was under way then."""
+    plan = raw.get("plan")
+    return raw | {"plan": plan | {"base_weights": {}}} if isinstance(plan, dict) else raw
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "CommandTaken": (_command_with_scope,),
-    "RunOpened": (_with_sets_point,),
     "FundingPosted": (_funding_of_an_instant,),
+    "PointSet": (_point_with_basket,),
+    "RunOpened": (_with_sets_point, _run_with_basket),
 }
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.

@@ -206,7 +206,9 @@ class TestEveryStore:
         self, place: MemoryPlace | SqlPlace
     ) -> None:
         store, prices = place.open(), {"A": Decimal(1)}
-        record = PointSet(at_ms=1, fund="F", nav=Decimal(1), prices=prices, leverage=Decimal(3))
+        record = PointSet(
+            at_ms=1, fund="F", nav=Decimal(1), prices=prices, leverage=Decimal(3), opened_ms=1
+        )
         await store.commit([record])
         prices["A"] = Decimal(2)
         (kept,) = await store.load()

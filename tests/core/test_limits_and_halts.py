@@ -211,7 +211,7 @@ def test_a_halt_in_the_middle_of_a_run_ends_it_and_still_books_its_fills() -> No
 def test_a_command_that_makes_no_sense_is_refused(
     kind: CommandKind, name: str, sentence: str
 ) -> None:
-    made = bench(small(), small("OFF", methodology=rules(3, manual=False)))
+    made = bench(small(), small("OFF", methodology=rules(3, manual=None)))
     with pytest.raises(CommandRefused, match=sentence):
         made.command(kind, name)
 

@@ -40,16 +40,6 @@ def test_a_key_that_resembles_none_brings_the_whole_list(desk: str, refusal: Ref
     [
         "consolidation = {}",
         "premium = {}",
-        "rules.leverage_band = { lower = 2, upper = 4 }",
-        "rules.elapsed = { days = 90 }",
-        "rules.reconstitution = {}",
-        "rules.fixed.calendar = 'x'",
-        "rules.fixed.roll = 'following'",
-        "rules.fixed.speed = 0.5",
-        "rules.price_move.speed = 0.5",
-        "rules.leverage_cap.speed = 0.5",
-        "rules.emergency.speed = 0.5",
-        "rules.manual.speed = 0.5",
     ],
 )
 def test_a_key_of_a_later_version_is_not_taken_for_a_misspelt_one(
@@ -59,29 +49,9 @@ def test_a_key_of_a_later_version_is_not_taken_for_a_misspelt_one(
     assert refusal(f"{desk}{line}\n") == f"{FUND}.{key}: is not available in this version"
 
 
-@pytest.mark.parametrize("table", ["calendars"])
-def test_a_table_of_a_later_version_is_refused_as_such(
-    desk: str, refusal: Refusal, table: str
-) -> None:
-    said = refusal(f"{desk}[{table}.x]\n")
-    assert said == f"c.toml:8: {table}: is not available in this version"
-
-
-@pytest.mark.parametrize("place", ["edge", "recentre"])
-def test_a_run_goes_to_target_only(desk: str, refusal: Refusal, place: str) -> None:
-    assert refusal(desk + f"rules.price_move.to = '{place}'\n") == (
-        f'{FUND}.rules.price_move.to: "{place}" is not available in this version: '
-        'a run goes to "target"'
-    )
+def test_a_run_goes_to_one_of_three_places(desk: str, refusal: Refusal) -> None:
     assert refusal(desk + "rules.price_move.to = 'moon'\n") == (
-        f"{FUND}.rules.price_move.to: must be 'target'"
-    )
-
-
-def test_a_fund_without_an_account_is_not_available(desk: str, refusal: Refusal) -> None:
-    assert refusal(desk.replace('account = "main"\n', "")) == (
-        "c.toml:4: funds.BTC3L.account: is missing; a fund without an account (index-only) is not "
-        "available in this version"
+        f"{FUND}.rules.price_move.to: must be 'target', 'edge' or 'recentre'"
     )
 
 
@@ -173,14 +143,6 @@ def test_what_is_expected_of_an_account_is_written_plainly(
         ("rules.price_move.enabled = 'yes'", "rules.price_move.enabled: must be true or false"),
         ("rules.price_move.enabled = 1", "rules.price_move.enabled: must be true or false"),
         ("rules.price_move.side = 'up'", "rules.price_move.side: must be 'losing' or 'both'"),
-        (
-            "rules.fixed.confirm_ticks = 3",
-            "rules.fixed.confirm_ticks: a number other than 2 is not available in this version",
-        ),
-        (
-            "rules.manual.confirm_ticks = 1",
-            "rules.manual.confirm_ticks: a number other than 2 is not available in this version",
-        ),
         ("rules.leverage_cap = {}", "rules.leverage_cap.upper: is missing"),
         (
             "rules.emergency = { ratio = 2, leverage = 6 }",

@@ -143,7 +143,7 @@ def test_two_names_that_read_the_same_in_the_environment_are_refused(
         ("REBALANCER__FUNDS", "funds is a table: name one of its keys"),
         ("REBALANCER__", "it is a table: name one of its keys"),
         ("REBALANCER__MODE__X", "mode is a value and has no keys"),
-        ("REBALANCER__CALENDARS__X", "calendars: is not available in this version"),
+        ("REBALANCER__CALENDARS__X", "the file has no calendars.x; there are none here"),
         ("REBALANCER__CONTRACTS__X__LOT", "the file has no contracts.x; there are none here"),
     ],
 )

@@ -85,7 +85,7 @@ def test_tuning_an_always_on_rule_names_no_rule(desk: str, rule: str) -> None:
     assert methodology.fixed is not None
     assert methodology.price_move is not None
     assert (methodology.emergency is None) == (rule == "emergency")
-    assert methodology.manual == (rule != "manual")
+    assert (methodology.manual is None) == (rule == "manual")
 
 
 def test_a_disabled_rule_is_off_and_still_named(desk: str) -> None:

@@ -65,7 +65,7 @@ REFUSED: list[tuple[tuple[str, ...], Any, str]] = [
     ((*FUND, "cash"), True, "funds.BTC3L.cash: expected a decimal number in text, got bool"),
     ((*FUND, "cash"), "1e45", "funds.BTC3L.cash: .* is out of reach"),
     ((*FUND, "shars"), "1", "funds.BTC3L: unknown key 'shars'; did you mean 'shares'?"),
-    ((*FUND, "breach_since"), "x", "breach_since is not available in this version"),
+    ((*FUND, "breach_since"), "x", "breach_since: 'x' is not a time"),
     ((*FUND, "units"), {ETH: "1"}, f"units: {ETH} is not in the fund's basket"),
     ((*FUND, "units"), None, "units: expected an object, got NoneType"),
     ((*FUND, "state"), "dead", "state: 'dead' is not one of active, reducing, halted, wiped"),

@@ -65,7 +65,9 @@ def launched(*, shares: Any = Decimal("1.50"), fund: Any = "BTC3L") -> FundLaunc
 
 
 def point(prices: Mapping[str, Any]) -> PointSet:
-    return PointSet(at_ms=1, fund="F", nav=Decimal(100), prices=prices, leverage=Decimal(3))
+    return PointSet(
+        at_ms=1, fund="F", nav=Decimal(100), prices=prices, leverage=Decimal(3), opened_ms=1
+    )
 
 
 @pytest.mark.parametrize("cls", RECORD_TYPES, ids=lambda cls: cls.__name__)

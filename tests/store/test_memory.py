@@ -37,7 +37,9 @@ async def test_the_records_of_one_store_start_the_next() -> None:
 
 async def test_it_keeps_the_records_themselves_unless_it_is_told_to_go_through_the_codec() -> None:
     prices = {"B": Decimal("2.0"), "A": Decimal(1)}
-    record = PointSet(at_ms=1, fund="F", nav=Decimal(1), prices=prices, leverage=Decimal(3))
+    record = PointSet(
+        at_ms=1, fund="F", nav=Decimal(1), prices=prices, leverage=Decimal(3), opened_ms=1
+    )
     plain, coded = MemoryStore(), MemoryStore(through_codec=True)
     await plain.commit([record])
     await coded.commit([record])

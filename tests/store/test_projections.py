@@ -156,7 +156,9 @@ def a_day() -> list[Record]:
     return [
         launched("BTC3L"),
         launched("BTC3S", at_ms=2),
-        PointSet(at_ms=3, fund="BTC3L", nav=D(100), prices={BTC: D("100.0")}, leverage=D(3)),
+        PointSet(
+            at_ms=3, fund="BTC3L", nav=D(100), prices={BTC: D("100.0")}, leverage=D(3), opened_ms=3
+        ),
         VerdictChanged(at_ms=4, fund="BTC3L", trigger=Trigger.NONE, reason="inside"),
         VerdictChanged(at_ms=20, fund="BTC3L", trigger=Trigger.FIXED, reason="due"),
         opened(),

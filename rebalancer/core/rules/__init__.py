@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from rebalancer.core.rules import emergency, fixed, flow, gap, leverage_cap, manual, price_move
+from rebalancer.core.methodology import TO_TARGET
+from rebalancer.core.rules import (
+    elapsed,
+    emergency,
+    fixed,
+    flow,
+    gap,
+    leverage_band,
+    leverage_cap,
+    manual,
+    price_move,
+    reconstitution,
+)
 from rebalancer.core.rules.view import FundView, Rule, Signal
 
 RULES: tuple[Rule, ...] = (
@@ -10,6 +22,9 @@ RULES: tuple[Rule, ...] = (
     emergency.check,
     leverage_cap.check,
     price_move.check,
+    leverage_band.check,
+    reconstitution.check,
+    elapsed.check,
     fixed.check,
     flow.check,
     manual.check,
@@ -29,6 +44,7 @@ def signals(view: FundView) -> tuple[Signal, ...]:
         forced = Signal(
             trigger=view.forced,
             reason=f"forced: {view.forced}",
+            goal=view.fund.methodology.goals.get(view.forced, TO_TARGET),
             due_ms=fixed_signal.due_ms if fixed_signal else (),
         )
         return (forced,) if flow_signal is None else (forced, flow_signal)

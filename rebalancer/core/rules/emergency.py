@@ -17,7 +17,8 @@ def check(view: FundView) -> Signal | None:
     return Signal(
         trigger=Trigger.EMERGENCY,
         reason=f"leverage {worth.leverage:.4f} reached the emergency level {rule.level.value:.4f}",
-        falling=worth.exposure > 0,
+        falling=worth.rises_by_falling,
+        goal=rule.goal,
         confirm_ticks=rule.confirm_ticks,
         not_before_ms=0 if waited_from_ms is None else waited_from_ms + rule.cooldown_ms,
     )

@@ -19,7 +19,14 @@ def check(view: FundView) -> Signal | None:
     reason = f"fixed time {iso(due_ms[-1])}"
     if late >= 60_000:
         reason += f", caught up {late // 60_000} min late"
-    return Signal(trigger=Trigger.FIXED, reason=reason, due_ms=due_ms, skip=_skip(rule, view))
+    return Signal(
+        trigger=Trigger.FIXED,
+        reason=reason,
+        goal=rule.goal,
+        confirm_ticks=rule.confirm_ticks,
+        due_ms=due_ms,
+        skip=_skip(rule, view),
+    )
 
 
 def open_instants(rule: Fixed, after_ms: int, now_ms: int) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ def check(view: FundView) -> Signal | None:
     return Signal(
         trigger=Trigger.LEVERAGE_CAP,
         reason=f"leverage {worth.leverage:.4f} is above the cap {rule.upper:f}",
-        falling=worth.exposure > 0,
+        falling=worth.rises_by_falling,
+        goal=rule.goal,
         confirm_ticks=rule.confirm_ticks,
         not_before_ms=0 if view.last_run_ms is None else view.last_run_ms + rule.cooldown_ms,
     )

@@ -8,6 +8,7 @@ from rebalancer.core.rules.view import FundView, Signal
 
 def check(view: FundView) -> Signal | None:
     """Fire when a command waits and commands are enabled."""
-    if view.manual is None or not view.fund.methodology.manual:
+    rule = view.fund.methodology.manual
+    if view.manual is None or rule is None:
         return None
-    return Signal(trigger=Trigger.MANUAL, reason=view.manual)
+    return Signal(trigger=Trigger.MANUAL, reason=view.manual, goal=rule.goal)

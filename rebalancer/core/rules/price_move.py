@@ -23,6 +23,7 @@ def check(view: FundView) -> Signal | None:
         reason=_reason(rule, move),
         falling=move < 0,
         by_mark=False,
+        goal=rule.goal,
         confirm_ticks=rule.confirm_ticks,
         not_before_ms=0 if view.last_run_ms is None else view.last_run_ms + rule.cooldown_ms,
     )

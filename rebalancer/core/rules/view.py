@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund
-from rebalancer.core.methodology import Trigger
+from rebalancer.core.methodology import TO_TARGET, Destination, Goal, Trigger
 from rebalancer.core.nav import Point, Valuation
 
 
@@ -31,6 +32,10 @@ class FundView:
     flows: tuple[Flow, ...] = ()
     #: nobody owns the fund: nothing but a flow can be due
     empty: bool = False
+    #: the breach that must be mended by a deadline
+    duty: Duty | None = None
+    #: changes of the basket up to then are in the last point
+    sized_ms: int | None = None
     #: a snapshot may force a run of this trigger
     forced: Trigger | None = None
 
@@ -41,6 +46,8 @@ class Signal:
 
     trigger: Trigger
     reason: str
+    #: where the run goes, if nothing stricter meets it
+    goal: Goal = TO_TARGET
     #: whether the price that fired it is falling; None where no price fired it
     falling: bool | None = None
     #: whether that price is the mark, else it is the fund's own source
@@ -53,6 +60,26 @@ class Signal:
     due_ms: tuple[int, ...] = ()
     #: do not trade, but settle the instants: the reason why they are skipped
     skip: str | None = None
+    #: do not trade, but record that a breach must be mended by its deadline
+    duty: Duty | None = None
+
+    @property
+    def trades(self) -> bool:
+        """Whether it asks for a run of its own, with a place to go to."""
+        flows = self.trigger is Trigger.FLOW
+        return self.skip is None and self.duty is None and not flows
+
+    def at_edge(self, goal: Goal) -> bool:
+        """Whether a run with this goal may end where the signal still fires, within one lot.
+
+        Then the signal may only act where something can be traded, or it would act without end.
+        """
+        return self.falling is not None and self.by_mark and goal.to is not Destination.TARGET
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether the time alone fired it, so that the price of one interval ago may serve."""
+        return self.falling is None and self.trigger is not Trigger.MANUAL
 
 
 Rule = Callable[[FundView], Signal | None]
