@@ -108,7 +108,7 @@ class Executor:
             self._submit_all(account, list(first_of.values()))
         for intent in behind:
             key = (intent.account, intent.contract)
-            self._last[key] = self._start(self._submit_after(self._last[key], intent))
+            self._last[key] = self._start(self._submit_after(self._last.get(key), intent))
 
     def _submit_all(self, account: str, intents: Sequence[OrderIntent]) -> None:
         try:
@@ -127,8 +127,9 @@ class Executor:
             _log.info("order_held_back", order=intent.client_order_id)
         return self._stopping
 
-    async def _submit_after(self, before: asyncio.Task[None], intent: OrderIntent) -> None:
-        await asyncio.wait({before})
+    async def _submit_after(self, before: asyncio.Task[None] | None, intent: OrderIntent) -> None:
+        if before is not None:
+            await asyncio.wait({before})
         if not (self._held_back(intent) or self._killed(intent)):
             await self._submit(intent, self._venues[intent.account].submit(intent))
 

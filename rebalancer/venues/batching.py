@@ -9,7 +9,7 @@ orders in batches of five left in less time than 300 side by side (`make bench`)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from rebalancer.venues.facts_shape import Ask, Limits, VenueFacts
 from rebalancer.venues.rates import Cost
@@ -20,10 +20,10 @@ def cost_of(limits: Limits, size: int) -> Cost:
     return limits.costs[Ask.ORDER] if size == 1 else limits.batch(size)
 
 
-def bound_ms(limits: Limits, sizes: Iterable[int]) -> int:
-    """Return how long requests of `sizes` orders take at least, from empty windows on."""
+def bound_ms(limits: Limits, requests: Mapping[int, int]) -> int:
+    """Return how long requests take at least, from empty windows on: by size, how many."""
     spent: Counter[str] = Counter()
-    for size, times in Counter(sizes).items():
+    for size, times in requests.items():
         for name, units in cost_of(limits, size).items():
             spent[name] += units * times
     return max(
@@ -40,19 +40,26 @@ def cut(facts: VenueFacts, count: int) -> tuple[int, ...]:
     """Return the sizes of the requests, in their order, that send `count` orders soonest."""
     if facts.batch is None or count < 2:
         return (1,) * count
-    most = facts.batch.most
-    ways = [_ways(min(batched, count), count, most) for batched in range(0, count + most, most)]
-    return min(ways, key=lambda sizes: (bound_ms(facts.limits, sizes), len(sizes)))
+    most, limits = facts.batch.most, facts.limits
+    ways = [_way(min(batched, count), count, most) for batched in range(0, count + most, most)]
+    return _mixed(min(ways, key=lambda way: (bound_ms(limits, way), way.total())))
 
 
-def _ways(batched: int, count: int, most: int) -> tuple[int, ...]:
-    """Return sizes where `batched` orders go in batches and the rest alone, evenly mixed.
+def _way(batched: int, count: int, most: int) -> Counter[int]:
+    """Return how many requests there are of each size, if `batched` orders go in batches."""
+    way = Counter({most: batched // most, 1: count - batched})
+    way[batched % most] += 1
+    way[0] = 0
+    return +way
 
-    Mixed, because requests wait their turn in one queue: behind ten batches that wait for their own
-    window, single orders would stand idle.
+
+def _mixed(way: Counter[int]) -> tuple[int, ...]:
+    """Return the sizes of a way, single orders spread evenly among the batches.
+
+    Requests wait their turn in one queue: behind ten batches that wait for their own window, single
+    orders would stand idle.
     """
-    batches = [most] * (batched // most) + [batched % most] * (batched % most > 0)
-    alone = count - batched
-    spread = [((2 * place + 1) * alone, size) for place, size in enumerate(batches)]
-    spread += [((2 * place + 1) * len(batches), 1) for place in range(alone)]
+    batches = [size for size in sorted(way, reverse=True) for _ in range(way[size]) if size > 1]
+    spread = [((2 * place + 1) * way[1], size) for place, size in enumerate(batches)]
+    spread += [((2 * place + 1) * len(batches), 1) for place in range(way[1])]
     return tuple(size for _, size in sorted(spread, key=lambda each: each[0]))

@@ -17,6 +17,7 @@ from rebalancer.venues.evidence import Finding, decide
 from rebalancer.venues.facts_shape import Call, VenueFacts
 from rebalancer.venues.questions import carry_out
 from rebalancer.venues.requests import OrderRequest, order_request
+from rebalancer.venues.turns import Turns
 
 Send = Coroutine[Any, Any, Finding]
 """Sends one order and returns what is proved of it."""
@@ -46,9 +47,11 @@ class OrderSends:
         self._facts = facts
         self._contracts = contracts
         self._leverage = leverage
+        self._turns = Turns()
 
     async def send(self, intent: OrderIntent) -> Finding:
         """Send one order in a request of its own."""
+        await self._turns.take()
         call = self._request(intent).call
         try:
             reply = await self._client.write(
@@ -56,6 +59,7 @@ class OrderSends:
             )
         except VenueUnavailable as refusal:
             return Finding(Outcome.NEVER_SENT, str(refusal))
+        await self._turns.all_taken()
         market_id = self._client.markets[intent.contract]["id"]
         judge = judge_for(self._facts, intent.client_order_id, market_id)
         return decide(reply.evidence, judge, intent.client_order_id)
@@ -94,6 +98,7 @@ class OrderSends:
         return findings[place] if findings else await self.send(batch.intents[place])
 
     async def _send_together(self, intents: Sequence[OrderIntent]) -> Sequence[Finding] | None:
+        await self._turns.take()
         try:
             orders = [self._request(intent).in_batch for intent in intents]
         except BrokenInvariant:
@@ -105,6 +110,7 @@ class OrderSends:
             )
         except VenueUnavailable:
             return None  # ccxt built no request, perhaps because of one of them
+        await self._turns.all_taken()
         ids = tuple(intent.client_order_id for intent in intents)
         return [
             decide(reply.evidence, judge_in_batch(self._facts, ids, place), ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -253,8 +254,8 @@ class TestCut:
         sizes = cut(FACTS["bybit"], 500)
         assert (sizes.count(10), sizes.count(1)) == (25, 250)
         # 24 s with both endpoints, 49 s with one of them.
-        assert bound_ms(FACTS["bybit"].limits, sizes) == 24_000
-        assert bound_ms(FACTS["bybit"].limits, (1,) * 500) == 49_000
+        assert bound_ms(FACTS["bybit"].limits, Counter(sizes)) == 24_000
+        assert bound_ms(FACTS["bybit"].limits, {1: 500}) == 49_000
         # Mixed evenly: neither kind stands idle behind the other.
         assert all(1 in sizes[at : at + 12] and 10 in sizes[at : at + 12] for at in range(260))
 
@@ -270,4 +271,4 @@ class TestCut:
         most = facts.batch.most if facts.batch else 1
         assert sum(sizes) == count
         assert all(1 <= size <= most for size in sizes)
-        assert bound_ms(facts.limits, sizes) <= bound_ms(facts.limits, (1,) * count)
+        assert bound_ms(facts.limits, Counter(sizes)) <= bound_ms(facts.limits, {1: count})
