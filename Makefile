@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types bench lock clean
+.PHONY: setup demo test lint types bench specs lock clean
 
 setup: $(READY)
 
@@ -29,6 +29,10 @@ types: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Writes docs/openapi.json and docs/asyncapi.json from the program.
+specs: setup
+	$(BIN)/python -m rebalancer.api.specs docs
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

@@ -83,12 +83,34 @@ async def open_daemon(
     control: bool = True,
 ) -> Daemon:
     """Recover the desk in `store` and wire everything around it; the store is closed on failure."""
+    alerted = [on_alert]
+
+    def alert(raised: Alert) -> None:
+        for tell in alerted:
+            tell(raised)
+
     try:
         refuse_empty(config)
-        return await _wire(config, store, publishers, on_alert, control=control)
+        daemon = await _wire(config, store, publishers, alert, control=control)
+        if config.api.listen is not None or config.api.public_listen is not None:
+            _publish_over_http(config, daemon, alerted)
     except BaseException:
         await store.close()
         raise
+    return daemon
+
+
+def _publish_over_http(
+    config: Config, daemon: Daemon, alerted: list[Callable[[Alert], None]]
+) -> None:
+    """Add the HTTP interface to the daemon."""
+    from rebalancer.api.service import ApiService  # noqa: PLC0415 - a third of a second
+    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
+
+    service = ApiService(config.api, daemon, open_reader(config.store_url))
+    daemon.services.append(service)
+    daemon.publishers.append(service)
+    alerted.append(service.take)
 
 
 async def _wire(

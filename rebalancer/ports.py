@@ -110,3 +110,13 @@ class Publisher(Protocol):
 
     def publish(self, records: Sequence[Record]) -> None:
         """Take committed records; must not block and must not raise."""
+
+
+class Service(Protocol):
+    """Something that lives beside the desk and decides nothing, such as the HTTP interface."""
+
+    async def start(self) -> None:
+        """Begin; raises where it cannot, and then the desk does not start."""
+
+    async def close(self) -> None:
+        """End; may be called twice, and without a start."""

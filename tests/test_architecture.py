@@ -39,12 +39,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "doctor"}
+        | {"bootstrap", "doctor", "api"}
     ),
+    "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live"}
+        | {"live", "api"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -17,6 +17,7 @@ from rebalancer.cli import (
     planning,
     reading,
     states,
+    tokens,
     verifying,
 )
 from rebalancer.cli.exits import told
@@ -31,6 +32,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 5 does not hold, 6 no desk, "
     "130 interrupted.",
 )
+token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
 app.command()(operating.run)
@@ -52,6 +54,10 @@ app.command()(following.orders)
 app.command()(following.events)
 app.command()(planning.backtest)
 app.command()(examining.doctor)
+app.add_typer(token_app, name="token")
+token_app.command("create")(tokens.create)
+token_app.command("list")(tokens.list_tokens)
+token_app.command("revoke")(tokens.revoke)
 app.add_typer(config_app, name="config")
 config_app.command("check")(configuring.check)
 config_app.command("show")(configuring.show)

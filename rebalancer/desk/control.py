@@ -27,7 +27,35 @@ _log = structlog.get_logger(__name__)
 LINE_BYTES_MAX = 4_194_304
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107
-#: the key that names what a request is about, where it is not `name`
+
+
+class CommandDoor:
+    """The one way of a request into the desk, over whichever line it came."""
+
+    def __init__(self, inbox: Inbox, clock: Clock, kill_switch: KillSwitch | None = None) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._kill_switch = kill_switch
+
+    def now_ms(self) -> int:
+        """Return the desk's time, which requests are stamped with."""
+        return self._clock.now_ms()
+
+    async def give(self, request: Request) -> dict[str, Any]:
+        """Return what a request led to, as JSON can hold it; raises CommandRefused."""
+        self._refuse_while_killed(request)
+        records = await self._inbox.command(request)
+        return {"at_ms": request.at_ms, **answer_to(request, records)}
+
+    def _refuse_while_killed(self, request: Request) -> None:
+        halts = isinstance(request, Commanded) and request.kind is CommandKind.HALT
+        if halts or self._kill_switch is None:
+            return
+        reason = self._kill_switch.reason()
+        if reason is not None:
+            raise CommandRefused(
+                f"the kill switch is set: {reason}; release it first: rebalancer kill --release"
+            )
 
 
 class ControlServer:
@@ -42,9 +70,7 @@ class ControlServer:
                 "choose a shorter path"
             )
         self._path = path
-        self._inbox = inbox
-        self._clock = clock
-        self._kill_switch = kill_switch
+        self._door = CommandDoor(inbox, clock, kill_switch)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -107,28 +133,13 @@ class ControlServer:
             writer.close()
 
     async def _answer(self, line: bytes | None) -> dict[str, Any]:
+        if line is None:
+            problem = f"a command is one line of at most {LINE_BYTES_MAX} bytes"
+            return {"ok": False, "error": problem}
         try:
-            command = self._read(line)
-            self._refuse_while_killed(command)
-            records = await self._inbox.command(command)
+            return {"ok": True, **await self._door.give(read_request(line, self._door.now_ms()))}
         except CommandRefused as refused:
             return {"ok": False, "error": str(refused)}
-        return {"ok": True, "at_ms": command.at_ms, **answer_to(command, records)}
-
-    def _refuse_while_killed(self, request: Request) -> None:
-        halts = isinstance(request, Commanded) and request.kind is CommandKind.HALT
-        if halts or self._kill_switch is None:
-            return
-        reason = self._kill_switch.reason()
-        if reason is not None:
-            raise CommandRefused(
-                f"the kill switch is set: {reason}; release it first: rebalancer kill --release"
-            )
-
-    def _read(self, line: bytes | None) -> Request:
-        if line is None:
-            raise CommandRefused(f"a command is one line of at most {LINE_BYTES_MAX} bytes")
-        return read_request(line, self._clock.now_ms())
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes | None:

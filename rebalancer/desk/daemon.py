@@ -26,7 +26,7 @@ from rebalancer.desk.scheduler import Scheduler
 from rebalancer.desk.service import Heartbeat, ServiceManager
 from rebalancer.desk.views import next_fixed
 from rebalancer.desk.watcher import Watcher
-from rebalancer.ports import Clock, Publisher, Store, Venue
+from rebalancer.ports import Clock, Publisher, Service, Store, Venue
 
 _log = structlog.get_logger(__name__)
 #: how long a stop waits for orders that are on their way
@@ -52,6 +52,10 @@ class Daemon:
     on_alert: Callable[[Alert], None] = lambda _alert: None
     publishers: list[Publisher] = field(default_factory=list)
     kill_switch: KillSwitch | None = None
+    #: what else lives as long as the desk: begun before it reconciles, ended with it
+    services: list[Service] = field(default_factory=list)
+    #: whether the venue was asked about everything that was open, and prices are taken
+    ready: bool = False
     #: whoever started the process and wants to know how it is
     manager: ServiceManager = field(default_factory=lambda: ServiceManager(None))
     loop: DeskLoop = field(init=False)
@@ -91,10 +95,13 @@ class Daemon:
         for publisher in self.publishers:
             self.loop.subscribe(publisher)
         try:
+            for service in self.services:
+                await service.start()
             await self._reconcile()
             self.scheduler.start()
             if self.control is not None:
                 await self.control.start()
+            self.ready = True
             switch = str(self.kill_switch.path) if self.kill_switch else None
             _log.info("ready", funds=len(self.state.funds), kill_switch=switch)
             self.manager.tell("READY=1", f"STATUS={self.status()}")
@@ -180,6 +187,8 @@ class Daemon:
             for venue in self.venues.values():
                 last_first.push_async_callback(venue.close)
             last_first.push_async_callback(self.watcher.close)
+            for service in self.services:
+                last_first.push_async_callback(service.close)
             if self.control is not None:
                 last_first.push_async_callback(self.control.close)
             # After a failure, too: what still queues behind another order must not leave.

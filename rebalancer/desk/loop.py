@@ -32,6 +32,8 @@ class DeskLoop:
     ) -> None:
         self.state = state
         self.steps = 0
+        #: whether all that is in the state is committed: only then may readers be shown it
+        self.settled = True
         self._inbox = inbox
         self._store = store
         self._act = act
@@ -63,7 +65,9 @@ class DeskLoop:
                 letter.reply.set_exception(refused)
             return
         if step.records:
+            self.settled = False
             await self._store.commit(step.records)
+            self.settled = True
             for publisher in self._publishers:
                 publisher.publish(step.records)
         if step.actions:

@@ -12,7 +12,7 @@ from rebalancer.ports import NavView
 
 def view_funds(state: DeskState, now_ms: int) -> tuple[NavView, ...]:
     """Return every fund as it stands at `now_ms`."""
-    return tuple(_view(state, fund, now_ms) for fund in state.funds.values())
+    return tuple(view_fund(state, fund, now_ms) for fund in state.funds.values())
 
 
 def view_prices(state: DeskState) -> dict[str, Decimal]:
@@ -30,7 +30,8 @@ def next_fixed(state: DeskState, now_ms: int) -> int | None:
     return min((at_ms for at_ms in coming if at_ms is not None), default=None)
 
 
-def _view(state: DeskState, fund: FundState, now_ms: int) -> NavView:
+def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
+    """Return one fund as it stands at `now_ms`."""
     worth = state.worth(fund) if fund.launched_ms is not None else None
     price_at_ms = _oldest_price_ms(state, fund)
     limit_ms = fund.fund.max_age_ms

@@ -3,6 +3,8 @@
 from rebalancer.settings.capital import RateSettings
 from rebalancer.settings.config import (
     AccountSettings,
+    Address,
+    ApiSettings,
     Config,
     Credentials,
     DeskSettings,
@@ -18,6 +20,8 @@ from rebalancer.settings.tables import Settings
 
 __all__ = [
     "AccountSettings",
+    "Address",
+    "ApiSettings",
     "Config",
     "Credentials",
     "DeskSettings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -102,6 +103,41 @@ class DeskSettings:
     control_socket: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: an IP address and a port; port 0 takes any that is free."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """What the desk publishes over HTTP, and to whom."""
+
+    #: readers' and operators' listener, and one that shows no positions and takes no commands;
+    #: None: not opened
+    listen: Address | None
+    public_listen: Address | None
+    #: PEM files; both or none
+    tls_certificate: Path | None
+    tls_key: Path | None
+    #: hashes of the bearer tokens, written by `rebalancer token`
+    tokens_file: Path
+    #: names under which the listeners may be asked, besides their own address and loopback
+    allowed_hosts: tuple[str, ...]
+    #: how often NAVs are taken and published, in real time
+    publish_interval_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """The keys of one account, masked wherever they are printed."""
@@ -142,6 +178,7 @@ class Config:
     rates: Mapping[str, RateSettings]
     log: LogSettings
     desk: DeskSettings
+    api: ApiSettings
     #: for a live venue only; paper and dry-run trade without keys
     secrets: Mapping[str, Credentials] = field(default_factory=dict)
     #: by account, as the others

@@ -10,6 +10,7 @@ from rebalancer.core.calendar import Calendar
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
 from rebalancer.errors import ConfigRefused, OperatorMistake
+from rebalancer.settings.api import api_from, unguarded
 from rebalancer.settings.calendars import calendars_from
 from rebalancer.settings.capital import rate_settings
 from rebalancer.settings.config import (
@@ -75,6 +76,7 @@ def to_config(settings: Settings, places: Places) -> Config:
     problems += _mixed_accounts(funds, places)
     feed = _feed(settings)
     problems += _unfed(feed, funds, places)
+    problems += unguarded(settings.api, places)
     if problems:
         refuse(problems)
     return Config(
@@ -88,6 +90,7 @@ def to_config(settings: Settings, places: Places) -> Config:
         rates=rates,
         log=LogSettings(level=settings.log.level, format=settings.log.format),
         desk=_desk(settings),
+        api=api_from(settings.api, settings.store.url),
         secrets={name: _credentials(table) for name, table in settings.accounts.items()},
         at_venue={name: _at_venue(table) for name, table in settings.accounts.items()},
     )

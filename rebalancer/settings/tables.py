@@ -29,7 +29,9 @@ from rebalancer.settings.values import (
     Count,
     Endpoint,
     Flag,
+    HostName,
     Jitter,
+    ListenAddress,
     Milliseconds,
     Name,
     NotNegative,
@@ -171,6 +173,18 @@ class DeskTable(Table):
     control_socket: PathText | None = None
 
 
+class ApiTable(Table):
+    """`[api]`: the HTTP interface; off until it is told where to listen."""
+
+    listen: ListenAddress = ""
+    public_listen: ListenAddress = ""
+    tls_certificate: Text = ""
+    tls_key: Text = ""
+    tokens_file: PathText | None = None
+    allowed_hosts: tuple[HostName, ...] = ()
+    publish_interval: SomeMilliseconds = SECOND_MS
+
+
 class Settings(BaseSettings):
     """The whole configuration, validated and not yet merged with `[defaults]`.
 
@@ -186,6 +200,7 @@ class Settings(BaseSettings):
     log: LogTable = Field(default_factory=LogTable)
     feed: FeedTable = Field(default_factory=FeedTable)
     desk: DeskTable = Field(default_factory=DeskTable)
+    api: ApiTable = Field(default_factory=ApiTable)
     accounts: dict[Name, AccountTable] = Field(default_factory=dict)
     calendars: dict[Name, CalendarTable] = Field(default_factory=dict)
     contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)

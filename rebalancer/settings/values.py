@@ -27,6 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _VENUE = re.compile(r"[a-z0-9_]+")
 _SYMBOL = re.compile(r"[!#-\[\]-~]{1,64}")
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_PORT = re.compile(r"[0-9]{1,5}")
+_HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]")
 _STORE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 _PASSWORD_OF_USER = re.compile(r"(?<=://)([^:/@]*):[^@]+(?=@)")
 _PASSWORD_PARAMETER = re.compile(r"([?&])password=[^&]+")
@@ -184,6 +186,29 @@ def _url(value: str) -> str:
     return value
 
 
+def parse_address(value: str) -> tuple[str, int]:
+    """Return host and port of "127.0.0.1:8765" or "[::1]:8765"; raises ValueError."""
+    host, colon, port = value.rpartition(":")
+    if colon and _PORT.fullmatch(port) and int(port) < 65_536:
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            # The name of the loopback is the one that needs no look-up.
+            address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
+        except ValueError:
+            address = None
+        if address is not None and (address.version == 4) == (bare == host):
+            return str(address), int(port)
+    raise ValueError(
+        f"{value!r} is not an IP address with a port; write 127.0.0.1:8765 or [::1]:8765"
+    )
+
+
+def _listen_address(value: str) -> str:
+    if value:
+        parse_address(value)
+    return value
+
+
 def sqlite_file(url: str) -> Path | None:
     """Return the file that the URL of an SQLite store names; None for a server."""
     scheme, _, file = url.partition(":///")
@@ -245,6 +270,13 @@ Basket = Annotated[dict[Symbol, Positive], BeforeValidator(_basket)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 """Scheme, host and port of a server on this machine in the place of a venue; "" is none."""
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+HostName = Annotated[
+    str,
+    AfterValidator(
+        _matching(_HOST, "is not a host name; write nav.example.org, in lower case, no port")
+    ),
+]
 Text = Annotated[str, Field(max_length=10_000)]
 PathText = Annotated[str, Field(min_length=1, max_length=4_096)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from rebalancer.store.tables import JOURNAL
 
 _INSERT = insert(JOURNAL)
 _PAGE_ROWS = 10_000
+_LOOKED_THROUGH_ROWS = 20_000
 #: Keys asked for at once; SQLite takes a limited number of variables.
 _KEY_CHUNK = 500
 
@@ -99,6 +101,32 @@ def verified(connection: Connection) -> Iterator[JournalRow]:
 def page(connection: Connection, after_seq: int, limit: int) -> tuple[JournalRow, ...]:
     """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""
     return tuple(_opened(row) for row in _rows(connection, after_seq, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records to look for: their kinds, and the fund they name; None: any."""
+
+    kinds: Sequence[str]
+    fund: str | None
+
+
+def newest(
+    connection: Connection, wanted: Wanted, before_seq: int | None, limit: int
+) -> tuple[tuple[JournalRow, ...], int | None]:
+    """Return the newest rows first, and the number to ask before for what is older."""
+    before = read_head(connection).seq + 1 if before_seq is None else before_seq
+    floor = max(0, before - _LOOKED_THROUGH_ROWS)
+    query = select(JOURNAL).where(
+        JOURNAL.c.seq < before, JOURNAL.c.seq >= floor, JOURNAL.c.kind.in_(wanted.kinds)
+    )
+    if wanted.fund is not None:
+        # The body is canonical JSON, in which a fund stands in one way only.
+        named = f'"fund":{json.dumps(wanted.fund)}'
+        query = query.where(JOURNAL.c.body.contains(named, autoescape=True))
+    rows = connection.execute(query.order_by(JOURNAL.c.seq.desc()).limit(limit)).all()
+    following = rows[-1].seq if len(rows) == limit else floor
+    return tuple(_opened(row) for row in rows), following if following > 1 else None
 
 
 def _opened(row: Row[Any]) -> JournalRow:

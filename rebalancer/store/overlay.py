@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, tuple_
 
 from rebalancer.store import journal
 from rebalancer.store.projections import Change, changes, lookup, projected_seq
@@ -30,6 +30,12 @@ class Listing:
     #: columns that must have exactly this text
     where: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
+    #: only rows behind the one with these values in the columns of `order`, all newest first
+    before: tuple[int | str, ...] | None = None
+
+    def behind(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row comes behind the one that `before` names."""
+        return self.before is None or tuple(row[name] for name, _ in self.order) < self.before
 
 
 class Overlay:
@@ -56,6 +62,7 @@ class Overlay:
             row
             for row in laid.values()
             if all(row[name] == text for name, text in listing.where.items())
+            if listing.behind(row)
         ]
         for name, newest_first in reversed(listing.order):
             merged.sort(key=itemgetter(name), reverse=newest_first)
@@ -68,6 +75,9 @@ class Overlay:
         )
         for name, text in listing.where.items():
             query = query.where(columns[name] == text)
+        if listing.before is not None:
+            place = tuple_(*(columns[name] for name, _ in listing.order))
+            query = query.where(place < listing.before)
         if listing.limit is not None:
             query = query.limit(listing.limit + laid)
         return self._connection.execute(query).mappings()

@@ -92,11 +92,17 @@ class SqlReader:
         """Return every fund by name."""
         return self._list(FundRow, Listing(table=FUNDS, order=(("name", False),)))
 
-    def runs(self, fund: str | None = None, limit: int = LIMIT) -> tuple[RunRow, ...]:
-        """Return the newest runs first, of one fund or of all."""
+    def runs(
+        self, fund: str | None = None, limit: int = LIMIT, before: tuple[int, str] | None = None
+    ) -> tuple[RunRow, ...]:
+        """Return the newest runs first, of one fund or of all.
+
+        `before` is (opened_ms, run_id) of the last run of the page before.
+        """
         where = {} if fund is None else {"fund": fund}
         newest = (("opened_ms", True), ("run_id", True))
-        return self._list(RunRow, Listing(table=RUNS, order=newest, where=where, limit=limit))
+        listing = Listing(table=RUNS, order=newest, where=where, limit=limit, before=before)
+        return self._list(RunRow, listing)
 
     def orders(self, limit: int = LIMIT) -> tuple[OrderRow, ...]:
         """Return the newest orders first."""
@@ -168,6 +174,24 @@ class SqlReader:
     def journal_end(self) -> int:
         """Return the number of the last record; 0 where there is none."""
         return self._run(journal.read_head).seq
+
+    def newest(
+        self, kinds: Sequence[type[Record]], fund: str | None, before_seq: int | None, limit: int
+    ) -> tuple[tuple[JournalRow, ...], int | None]:
+        """Return up to `limit` records of these kinds, of one fund or of all, the newest first.
+
+        With them comes the number to ask before for the next page, None where there is none. At
+        most 20 000 records are looked through at once: a page may have fewer rows, even none, and
+        not be the last.
+        """
+        return self._run(
+            lambda connection: journal.newest(
+                connection,
+                journal.Wanted([kind.__name__ for kind in kinds], fund),
+                before_seq,
+                limit,
+            )
+        )
 
     def _check(self, version: str | None) -> None:
         refuse_newer(version, self._place.shown)

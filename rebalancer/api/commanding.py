@@ -1,0 +1,186 @@
+"""Commands: what an operator asks of a token, by POST, on the way that the Unix socket takes too.
+
+Each needs a token of a sufficient scope and an Idempotency-Key: the same key again, with the same
+command, is answered as the first time and carries nothing out. Keys are remembered for a day, while
+the process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+
+from rebalancer.api import documents
+from rebalancer.api.access import require
+from rebalancer.api.answers import answer
+from rebalancer.api.desk import DeskDoor
+from rebalancer.api.problems import ApiProblem
+from rebalancer.api.reading import TokenName
+from rebalancer.api.tokens import Token, TokenScope
+from rebalancer.core.events import Commanded, CommandKind
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.scope import Scope
+from rebalancer.errors import CommandRefused
+
+_log = structlog.get_logger(__name__)
+#: what an operator does to one token
+ON_A_TOKEN = frozenset(
+    {CommandKind.REBALANCE, CommandKind.HALT, CommandKind.REDUCE, CommandKind.RESUME}
+)
+KEYS_MAX = 10_000
+KEY_KEPT_MS = DAY_MS
+#: how long an answer is waited for; the command itself is not taken back
+ANSWER_SECONDS = 30.0
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=128,
+        pattern="^[A-Za-z0-9_.:-]+$",
+        description="of the caller's making, a UUID for instance; new for each new wish",
+    ),
+]
+Wish = tuple[CommandKind, Scope, str, str]
+"""What is wished: kind, scope, name and reason."""
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What a key was used for, and what came of it."""
+
+    wish: Wish
+    at_ms: int
+    #: done when the command is: with the answer, or with the problem
+    outcome: asyncio.Future[documents.CommandAnswer]
+
+
+class Memory:
+    """Keys of the last day, by the token they came with."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+
+    def find(self, holder: Token, key: str, now_ms: int) -> Remembered | None:
+        """Return what the holder used the key for."""
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if oldest.at_ms + KEY_KEPT_MS > now_ms and len(self._kept) <= KEYS_MAX:
+                break
+            self._kept.popitem(last=False)
+        return self._kept.get((holder.id, key))
+
+    def keep(self, holder: Token, key: str, remembered: Remembered) -> None:
+        """Remember a key."""
+        self._kept[holder.id, key] = remembered
+
+
+class Commands:
+    """Carries commands to the inbox and answers what came of them."""
+
+    def __init__(self, desk: DeskDoor) -> None:
+        self._desk = desk
+        self._memory = Memory()
+
+    async def give(self, holder: Token, key: str, wish: Wish) -> documents.CommandAnswer:
+        """Carry out a command once for each key; raises ApiProblem with the desk's own sentence."""
+        now_ms = self._desk.wall.now_ms()
+        known = self._memory.find(holder, key, now_ms)
+        if known is None:
+            outcome = asyncio.ensure_future(self._carry_out(holder, wish))
+            outcome.add_done_callback(_look_at)
+            known = Remembered(wish, now_ms, outcome)
+            self._memory.keep(holder, key, known)
+        elif known.wish != wish:
+            raise ApiProblem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "this Idempotency-Key was used for another command; use a new one",
+            )
+        try:
+            # The caller may go away: the command is carried out and remembered all the same.
+            return await asyncio.wait_for(asyncio.shield(known.outcome), ANSWER_SECONDS)
+        except TimeoutError:
+            raise ApiProblem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the desk has not answered yet; ask again with the same Idempotency-Key",
+                {"retry-after": "5"},
+            ) from None
+
+    async def _carry_out(self, holder: Token, wish: Wish) -> documents.CommandAnswer:
+        kind, scope, name, reason = wish
+        # The records name who asked: the token's name and id, never the token.
+        said = f"{reason} (token {holder.name} {holder.id})"
+        try:
+            door = self._desk.commands
+            led_to = await door.give(Commanded(door.now_ms(), kind, name, said, scope))
+        except CommandRefused as refused:
+            _log.warning(
+                "command_refused", kind=kind, about=name, by=holder.name, reason=str(refused)
+            )
+            raise ApiProblem(HTTPStatus.CONFLICT, str(refused)) from None
+        return documents.CommandAnswer(
+            scope=scope,
+            name=name,
+            command=kind,
+            time=led_to["at_ms"],
+            rebalance_id=led_to["run_id"],
+            trigger=led_to.get("trigger"),
+            deltas=led_to.get("delta_units", {}),
+        )
+
+
+def needed(kind: CommandKind, scope: Scope) -> TokenScope:
+    """Return what a token must allow: to stop is everybody's who may operate at all."""
+    if kind is CommandKind.HALT or (scope is Scope.FUND and kind in ON_A_TOKEN):
+        return TokenScope.OPERATE
+    return TokenScope.ADMIN
+
+
+def _look_at(outcome: asyncio.Future[documents.CommandAnswer]) -> None:
+    """Mark an error as seen where its caller went away."""
+    if not outcome.cancelled():
+        outcome.exception()
+
+
+def command_router(desk: DeskDoor) -> APIRouter:
+    """Return the routes of the commands."""
+    commands = Commands(desk)
+    router = APIRouter(prefix="/api/v1", tags=["commands"])
+    secured: dict[str, Any] = {"security": [{"bearer": []}]}
+
+    @router.post(
+        "/tokens/{tokenName}/{command}",  # noqa: FAST003 - its name comes from the alias
+        response_model=documents.CommandAnswer,
+        openapi_extra=secured,
+    )
+    async def command_a_token(
+        request: Request,
+        name: TokenName,
+        command: CommandKind,
+        body: documents.CommandBody,
+        key: IdempotencyKey,
+    ) -> Response:
+        """Rebalance, halt, reduce or resume a token; reason and asker are kept on record."""
+        holder = require(request.scope, needed(command, Scope.FUND))
+        if name not in desk.names:
+            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
+        wish = (command, Scope.FUND, name, body.reason)
+        return answer(request, await commands.give(holder, key, wish))
+
+    @router.post("/commands", response_model=documents.CommandAnswer, openapi_extra=secured)
+    async def command_a_scope(
+        request: Request, body: documents.ScopedCommandBody, key: IdempotencyKey
+    ) -> Response:
+        """Halt, reduce or resume the desk, an account, a fund or a contract."""
+        holder = require(request.scope, needed(body.command, body.scope))
+        wish = (body.command, body.scope, body.name, body.reason)
+        return answer(request, await commands.give(holder, key, wish))
+
+    return router

@@ -1,0 +1,63 @@
+"""The desk as the interface sees it: its latest pictures, its store, and its door for commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rebalancer.api.board import Board
+from rebalancer.api.health import Check
+from rebalancer.desk.control import CommandDoor
+from rebalancer.errors import StoreUnavailable
+from rebalancer.ports import Clock
+from rebalancer.store.reader import SqlReader
+
+T = TypeVar("T")
+#: reads at once; more wait, so that readers never take the desk's processor for themselves
+READERS = 2
+
+
+class StoreDoor:
+    """Reads of the store, in threads of their own: the loop goes on meanwhile."""
+
+    def __init__(self, reader: SqlReader) -> None:
+        self._reader = reader
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="api-read")
+        #: why the last read failed; empty where it did not
+        self.problem = ""
+
+    async def read(self, work: Callable[[SqlReader], T]) -> T:
+        """Return what `work` reads; raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._threads, work, self._reader)
+        except StoreUnavailable as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
+        return found
+
+    def close(self) -> None:
+        """Give up threads and connections; may be called twice."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._reader.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskDoor:
+    """Everything the interface may touch of a running desk."""
+
+    mode: str
+    board: Board
+    #: the desk's time, and the wall's: a paper desk may live faster
+    clock: Clock
+    wall: Clock
+    commands: CommandDoor
+    store: StoreDoor
+    names: frozenset[str]
+    ready: Callable[[], bool]
+    started_ms: int
+    checks: Mapping[str, Check] = field(default_factory=dict)

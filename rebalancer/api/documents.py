@@ -1,0 +1,231 @@
+"""What the interface answers: one model per document, in the words of the Binance BLVT interface.
+
+Decimals are text with 18 decimals at most (half-even), times are milliseconds since 1970, names are
+camelCase. What the BLVT interface has no word for is named by the specification's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from rebalancer.core.events import CommandKind
+from rebalancer.core.scope import Scope
+
+DecimalText = Annotated[
+    str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.739130434782608696"])
+]
+Milliseconds = Annotated[int, Field(ge=0, examples=[1767321000000])]
+
+T = TypeVar("T")
+
+
+class Document(BaseModel):
+    """The base of every document."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class BasketItem(Document):
+    """What is held of one contract; both numbers are signed."""
+
+    symbol: str
+    amount: DecimalText = Field(description="base coins")
+    notional_value: DecimalText | None = Field(description="at the mark, in quote currency")
+
+
+class Member(Document):
+    """A member of the underlying basket."""
+
+    symbol: str
+    weight: DecimalText
+
+
+class Point(Document):
+    """A rebalancing point: what the formula NAV counts from."""
+
+    time: Milliseconds
+    nav: DecimalText
+    leverage: DecimalText
+    prices: dict[str, DecimalText]
+
+
+class Nav(Document):
+    """Both NAVs of a token at one instant."""
+
+    token_name: str
+    nav: DecimalText | None = Field(description="account NAV, equity per share; null before launch")
+    formula_nav: DecimalText | None
+    nav_time: Milliseconds | None = Field(description="time of the oldest price in it")
+    nav_state: str = Field(description="LIVE, STALE (an old price), WAITING (no price or launch)")
+    real_leverage: DecimalText | None = Field(description="signed; null at or under zero equity")
+    target_leverage: DecimalText
+    token_issued: DecimalText
+    timestamp: Milliseconds = Field(description="when this picture was taken")
+
+
+class Token(Nav):
+    """A token as everybody may see it."""
+
+    description: str
+    risk_statement: str
+    underlying: list[Member]
+    state: str = Field(description="active, reducing, halted, wiped")
+    state_reason: str
+    rebalancing: str = Field(description="trigger of the run under way; empty: none")
+    pre_nav: DecimalText | None = Field(description="formula NAV at the last rebalancing point")
+    last_rebalance: Point | None
+    next_rebalance_time: Milliseconds | None = Field(description="the next fixed time")
+
+
+class PrivateToken(Token):
+    """A token with what it holds; not on the public listener."""
+
+    equity: DecimalText | None
+    basket: str = Field(description="what is held, in words")
+    current_baskets: list[BasketItem]
+
+
+class Basket(Document):
+    """What a token holds."""
+
+    token_name: str
+    token_issued: DecimalText
+    basket: str
+    current_baskets: list[BasketItem]
+    timestamp: Milliseconds
+
+
+class Fees(Document):
+    """What a token has paid so far, in quote currency; funding may be negative: received."""
+
+    token_name: str
+    trading_fees: DecimalText
+    slippage: DecimalText
+    funding: DecimalText
+    management_fee: DecimalText
+    financing: DecimalText = Field(description="of the cash account; negative: earned")
+    timestamp: Milliseconds
+
+
+class Rebalance(Document):
+    """A run."""
+
+    rebalance_id: str
+    token_name: str
+    time: Milliseconds
+    end_time: Milliseconds | None
+    trigger: str
+    reason: str
+    status: str
+    target_leverage: DecimalText
+    leverage_before: DecimalText | None
+    leverage_after: DecimalText | None
+    nav_before: DecimalText
+    nav_after: DecimalText | None
+
+
+class PrivateRebalance(Rebalance):
+    """A run with what it traded and paid; not on the public listener."""
+
+    status_reason: str
+    cost: DecimalText = Field(description="fees and slippage, in quote currency")
+    deltas: list[BasketItem] = Field(description="what it was opened to trade")
+
+
+class Decision(Document):
+    """A verdict that changed: why a token traded, or why not."""
+
+    sequence: int = Field(description="number of the record in the journal")
+    token_name: str
+    time: Milliseconds
+    trigger: str = Field(description="none: no trade")
+    reason: str
+
+
+class Strike(Document):
+    """The daily NAV."""
+
+    token_name: str
+    time: Milliseconds
+    nav: DecimalText
+    formula_nav: DecimalText
+    equity: DecimalText
+    token_issued: DecimalText
+
+
+class Due(Document):
+    """The next fixed time of a token."""
+
+    token_name: str
+    next_rebalance_time: Milliseconds | None
+
+
+class Page(Document, Generic[T]):
+    """Part of a list; `nextCursor` asks for what comes after it, null: nothing does."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class Schedule(Document):
+    """What is due next, the soonest first; tokens without a fixed time last."""
+
+    items: list[Due]
+    timestamp: Milliseconds
+
+
+class Status(Document):
+    """The desk itself."""
+
+    mode: str
+    version: str
+    tokens: int
+    ready: bool
+    started: Milliseconds
+    timestamp: Milliseconds
+
+
+KlineRow = Annotated[
+    list[str | int],
+    Field(
+        min_length=12,
+        max_length=12,
+        description=(
+            "open time, open, high, low, close NAV, real leverage, close time, 0, "
+            "number of NAV updates, 0, 0, 0; as lvtKlines of the BLVT interface"
+        ),
+    ),
+]
+
+
+class CommandBody(Document):
+    """What an operator says to a command."""
+
+    reason: str = Field(min_length=1, max_length=400, description="kept in the records")
+
+
+class ScopedCommandBody(CommandBody):
+    """A command about more than one token, or about one."""
+
+    command: CommandKind
+    scope: Scope
+    name: str = Field(
+        default="", max_length=64, description="of the account, fund or contract; empty: the desk"
+    )
+
+
+class CommandAnswer(Document):
+    """What came of a command."""
+
+    scope: Scope
+    name: str
+    command: CommandKind
+    time: Milliseconds
+    rebalance_id: str | None = Field(description="the run it opened; null: none yet")
+    trigger: str | None
+    deltas: dict[str, DecimalText]

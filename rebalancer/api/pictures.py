@@ -1,0 +1,59 @@
+"""A picture of one fund at one instant: everything that is published of it, copied out.
+
+Taken between two steps of the desk and never changed afterwards, so that whoever reads it later
+sees one moment and costs the desk nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from rebalancer.core.fund import Fund, PriceSource
+from rebalancer.core.nav import Point
+from rebalancer.core.records import TradingState
+from rebalancer.core.state import Costs, DeskState, FundState
+from rebalancer.desk.views import view_fund
+from rebalancer.ports import NavView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A fund as it is published."""
+
+    view: NavView
+    fund: Fund
+    #: what keeps it from trading as it likes, and why; empty while it is active
+    state_reason: str
+    #: signed base coins held, by contract
+    units: Mapping[str, Decimal]
+    #: the newest mark of each contract held or in the basket, where there is one
+    marks: Mapping[str, Decimal]
+    #: the last rebalancing point
+    point: Point | None
+    #: paid so far
+    costs: Costs
+
+    @property
+    def name(self) -> str:
+        """The fund's name."""
+        return self.view.fund
+
+
+def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
+    """Return the fund as it stands at `now_ms`; to be called between two steps only."""
+    permission = state.permission(fund)
+    found = {
+        symbol: state.market.price(symbol, PriceSource.MARK)
+        for symbol in {**fund.fund.basket, **fund.holding.units}
+    }
+    return Picture(
+        view=view_fund(state, fund, now_ms),
+        fund=fund.fund,
+        state_reason="" if permission.state is TradingState.ACTIVE else permission.text,
+        units={symbol: units for symbol, units in fund.holding.units.items() if units},
+        marks={symbol: mark for symbol, mark in found.items() if mark is not None},
+        point=fund.point,
+        costs=replace(fund.costs),
+    )

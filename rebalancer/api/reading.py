@@ -1,0 +1,295 @@
+"""The read side of `/api/v1`: every document of the desk, as GET."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from rebalancer import __version__
+from rebalancer.api import documents, writing
+from rebalancer.api.answers import (
+    CURSOR_CHARACTERS_MAX,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    answer,
+    read_cursor,
+    write_cursor,
+)
+from rebalancer.api.desk import DeskDoor
+from rebalancer.api.klines import INTERVALS_MS, Kline
+from rebalancer.api.pictures import Picture
+from rebalancer.api.problems import ApiProblem
+from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
+from rebalancer.store.rows import RunRow
+
+DECISIONS = (VerdictChanged, RunOpened, FixedSettled)
+LAST_MS = 2**53
+
+TokenName = Annotated[str, Path(alias="tokenName", pattern="^[A-Za-z0-9_-]{1,32}$")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[str | None, Query(max_length=CURSOR_CHARACTERS_MAX)]
+Interval = Annotated[str, Query(pattern=f"^({'|'.join(INTERVALS_MS)})$")]
+StartTime = Annotated[int, Query(alias="startTime", ge=0, le=LAST_MS)]
+EndTime = Annotated[int, Query(alias="endTime", ge=0, le=LAST_MS)]
+
+
+class Reads:
+    """Answers from the board and the store; `public` leaves out what is not for everybody."""
+
+    def __init__(self, desk: DeskDoor, *, public: bool) -> None:
+        self._desk = desk
+        self._public = public
+
+    def picture(self, name: str) -> Picture:
+        """Return a fund's latest picture; an ApiProblem where there is none."""
+        found = self._desk.board.picture(name)
+        if found is not None:
+            return found
+        if name in self._desk.names:
+            raise ApiProblem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "nothing is published yet", {"retry-after": "1"}
+            )
+        self.refuse_unknown(name)
+        raise AssertionError  # pragma: no cover - refused above
+
+    def refuse_unknown(self, name: str) -> None:
+        """Raise an ApiProblem for a token that the desk does not run."""
+        if name not in self._desk.names:
+            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
+
+    def status(self, request: Request) -> Response:
+        """Return the desk itself."""
+        desk = self._desk
+        return answer(
+            request,
+            documents.Status(
+                mode=desk.mode,
+                version=__version__,
+                tokens=len(desk.names),
+                ready=desk.ready(),
+                started=desk.started_ms,
+                timestamp=desk.clock.now_ms(),
+            ),
+        )
+
+    def tokens(self, request: Request, limit: int, cursor: str | None) -> Response:
+        """Return a page of tokens by name."""
+        position = read_cursor(cursor, str)
+        after = position[0] if position else ""
+        found = [picture for picture in self._desk.board.in_order() if picture.name > after]
+        shown = found[:limit]
+        page = documents.Page[documents.Token](
+            items=[writing.token_document(picture, public=self._public) for picture in shown],
+            next_cursor=write_cursor(shown[-1].name) if len(found) > limit else None,
+        )
+        return _page(request, page)
+
+    def schedule(self, request: Request) -> Response:
+        """Return what is due next."""
+        due = [
+            documents.Due(token_name=picture.name, next_rebalance_time=picture.view.next_fixed_ms)
+            for picture in self._desk.board.in_order()
+        ]
+        due.sort(key=lambda one: one.next_rebalance_time or LAST_MS)
+        now_ms = self._desk.clock.now_ms()
+        return answer(request, documents.Schedule(items=due, timestamp=now_ms))
+
+    async def klines(self, request: Request, name: str, interval: str, span: Span) -> Response:
+        """Return candles of the NAV, oldest first; the newest where there are more than asked."""
+        self.refuse_unknown(name)
+        found: Sequence[Kline]
+        if interval == "1d":
+            strikes = await self._desk.store.read(lambda reader: reader.navs(name))
+            found = writing.day_klines(strikes)
+        else:
+            found = list(self._desk.board.klines[name].of_length(INTERVALS_MS[interval]))
+        start_ms, end_ms, limit = span
+        within = [kline for kline in found if start_ms <= kline.open_ms <= end_ms]
+        return answer(request, [writing.kline_row(kline) for kline in within[-limit:]])
+
+    async def rebalances(
+        self, request: Request, name: str | None, limit: int, cursor: str | None
+    ) -> Response:
+        """Return a page of runs, the newest first."""
+        if name is not None:
+            self.refuse_unknown(name)
+        position = read_cursor(cursor, int, str)
+        before = (position[0], position[1]) if position else None
+        rows = await self._desk.store.read(lambda reader: reader.runs(name, limit + 1, before))
+        shown = rows[:limit]
+        page = documents.Page[documents.Rebalance](
+            items=[writing.rebalance_document(row, public=self._public) for row in shown],
+            next_cursor=_run_cursor(shown[-1]) if len(rows) > limit else None,
+        )
+        return _page(request, page)
+
+    async def decisions(
+        self, request: Request, name: str | None, limit: int, cursor: str | None
+    ) -> Response:
+        """Return a page of decisions, the newest first."""
+        if name is not None:
+            self.refuse_unknown(name)
+        position = read_cursor(cursor, int)
+        before = position[0] if position else None
+        rows, following = await self._desk.store.read(
+            lambda reader: reader.newest(DECISIONS, name, before, limit)
+        )
+        page = documents.Page[documents.Decision](
+            items=[writing.decision_document(row) for row in rows],
+            next_cursor=None if following is None else write_cursor(following),
+        )
+        return _page(request, page)
+
+    async def strikes(
+        self, request: Request, name: str, limit: int, cursor: str | None
+    ) -> Response:
+        """Return a page of daily NAVs, the newest first."""
+        self.refuse_unknown(name)
+        position = read_cursor(cursor, int)
+        before = position[0] if position else LAST_MS
+        rows = await self._desk.store.read(lambda reader: reader.navs(name))
+        older = [row for row in reversed(rows) if row.boundary_ms < before]
+        shown = older[:limit]
+        page = documents.Page[documents.Strike](
+            items=[writing.strike_document(row) for row in shown],
+            next_cursor=write_cursor(shown[-1].boundary_ms) if len(older) > limit else None,
+        )
+        return _page(request, page)
+
+
+Span = tuple[int, int, int]
+"""First and last open time, and how many."""
+
+
+def _run_cursor(row: RunRow) -> str:
+    return write_cursor(row.opened_ms, row.run_id)
+
+
+def _page(request: Request, page: documents.Page[Any]) -> Response:
+    # Pages of private documents carry more fields than the shape that all listeners share.
+    return answer(
+        request,
+        {
+            "items": [item.model_dump(by_alias=True) for item in page.items],
+            "nextCursor": page.next_cursor,
+        },
+    )
+
+
+def _page_of(item: type[documents.Document]) -> Any:
+    return documents.Page.__class_getitem__(item)
+
+
+def read_router(desk: DeskDoor, *, public: bool) -> APIRouter:
+    """Return the routes of the read side."""
+    reads = Reads(desk, public=public)
+    router = APIRouter(prefix="/api/v1")
+    _about_the_desk(router, reads, public=public)
+    _about_a_token(router, reads, public=public)
+    return router
+
+
+def _about_the_desk(router: APIRouter, reads: Reads, *, public: bool) -> None:
+    token = documents.Token if public else documents.PrivateToken
+    run = documents.Rebalance if public else documents.PrivateRebalance
+
+    @router.get("/status", response_model=documents.Status, tags=["desk"])
+    async def status(request: Request) -> Response:
+        """Say which desk this is and whether it is ready."""
+        return reads.status(request)
+
+    @router.get("/tokens", response_model=_page_of(token), tags=["tokens"])
+    async def tokens(
+        request: Request, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the tokens by name, with NAV, leverage and state."""
+        return reads.tokens(request, limit, cursor)
+
+    @router.get("/schedule", response_model=documents.Schedule, tags=["desk"])
+    async def schedule(request: Request) -> Response:
+        """List the next fixed time of each token, the soonest first."""
+        return reads.schedule(request)
+
+    @router.get("/rebalances", response_model=_page_of(run), tags=["history"])
+    async def rebalances(
+        request: Request, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the runs of all tokens, the newest first."""
+        return await reads.rebalances(request, None, limit, cursor)
+
+    if public:
+        return
+
+    @router.get("/decisions", response_model=documents.Page[documents.Decision], tags=["history"])
+    async def decisions(
+        request: Request, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List why tokens traded and why not, the newest first; a page may have no items."""
+        return await reads.decisions(request, None, limit, cursor)
+
+
+def _about_a_token(router: APIRouter, reads: Reads, *, public: bool) -> None:
+    token = documents.Token if public else documents.PrivateToken
+    run = documents.Rebalance if public else documents.PrivateRebalance
+    one = "/tokens/{tokenName}"
+
+    @router.get(one, response_model=token, tags=["tokens"])
+    async def show(request: Request, name: TokenName) -> Response:
+        """Show a token."""
+        return answer(request, writing.token_document(reads.picture(name), public=public))
+
+    @router.get(f"{one}/nav", response_model=documents.Nav, tags=["tokens"])
+    async def nav(request: Request, name: TokenName) -> Response:
+        """Show both NAVs of a token."""
+        return answer(request, writing.nav_document(reads.picture(name)))
+
+    @router.get(f"{one}/klines", response_model=list[documents.KlineRow], tags=["tokens"])
+    async def klines(
+        request: Request,
+        name: TokenName,
+        interval: Interval = "1m",
+        start_ms: StartTime = 0,
+        end_ms: EndTime = LAST_MS,
+        limit: Limit = 500,
+    ) -> Response:
+        """List candles of the account NAV: minutes since the start, days from the strikes."""
+        return await reads.klines(request, name, interval, (start_ms, end_ms, limit))
+
+    @router.get(f"{one}/strikes", response_model=documents.Page[documents.Strike], tags=["history"])
+    async def strikes(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the daily NAVs of a token, the newest first."""
+        return await reads.strikes(request, name, limit, cursor)
+
+    @router.get(f"{one}/rebalances", response_model=_page_of(run), tags=["history"])
+    async def rebalances(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the runs of a token, the newest first."""
+        return await reads.rebalances(request, name, limit, cursor)
+
+    if public:
+        return
+
+    @router.get(f"{one}/basket", response_model=documents.Basket, tags=["tokens"])
+    async def basket(request: Request, name: TokenName) -> Response:
+        """Show what a token holds."""
+        return answer(request, writing.basket_document(reads.picture(name)))
+
+    @router.get(f"{one}/fees", response_model=documents.Fees, tags=["tokens"])
+    async def fees(request: Request, name: TokenName) -> Response:
+        """Show what a token has paid so far."""
+        return answer(request, writing.fees_document(reads.picture(name)))
+
+    @router.get(
+        f"{one}/decisions", response_model=documents.Page[documents.Decision], tags=["history"]
+    )
+    async def decisions(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List why a token traded and why not, the newest first."""
+        return await reads.decisions(request, name, limit, cursor)

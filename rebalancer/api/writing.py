@@ -1,0 +1,228 @@
+"""From pictures and rows of the store to documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.api import documents
+from rebalancer.api.klines import Kline
+from rebalancer.api.pictures import Picture
+from rebalancer.core.instant import DAY_MS
+from rebalancer.core.money import text
+from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
+from rebalancer.store.rows import JournalRow, NavRow, RunRow
+
+
+def optional(value: Decimal | None) -> str | None:
+    """Write a number, or null."""
+    return None if value is None else text(value)
+
+
+def nav_state(picture: Picture) -> str:
+    """Say how far the NAV can be believed."""
+    if picture.view.nav is None:
+        return "WAITING"
+    return "STALE" if picture.view.stale else "LIVE"
+
+
+def nav_document(picture: Picture) -> documents.Nav:
+    """Return both NAVs."""
+    return documents.Nav(**_nav_fields(picture))
+
+
+def token_document(picture: Picture, *, public: bool) -> documents.Token:
+    """Return the token, with what it holds unless it is for everybody."""
+    fund, view, point = picture.fund, picture.view, picture.point
+    fields = _nav_fields(picture) | {
+        "description": fund.description,
+        "risk_statement": fund.risk_statement,
+        "underlying": [
+            documents.Member(symbol=symbol, weight=text(weight))
+            for symbol, weight in fund.basket.items()
+        ],
+        "state": view.trading,
+        "state_reason": picture.state_reason,
+        "rebalancing": view.run,
+        "pre_nav": None if point is None else text(point.nav),
+        "last_rebalance": None
+        if point is None
+        else documents.Point(
+            time=point.at_ms,
+            nav=text(point.nav),
+            leverage=text(point.leverage),
+            prices={symbol: text(price) for symbol, price in point.prices.items()},
+        ),
+        "next_rebalance_time": view.next_fixed_ms,
+    }
+    if public:
+        return documents.Token(**fields)
+    return documents.PrivateToken(
+        **fields,
+        equity=optional(view.equity),
+        basket=basket_words(picture.units),
+        current_baskets=basket_items(picture.units, picture.marks),
+    )
+
+
+def _nav_fields(picture: Picture) -> dict[str, Any]:
+    view = picture.view
+    return {
+        "token_name": view.fund,
+        "nav": optional(view.nav),
+        "formula_nav": optional(view.formula_nav),
+        "nav_time": view.price_at_ms,
+        "nav_state": nav_state(picture),
+        "real_leverage": optional(view.leverage),
+        "target_leverage": text(view.target_leverage),
+        "token_issued": text(view.shares),
+        "timestamp": view.at_ms,
+    }
+
+
+def basket_words(units: Mapping[str, Decimal]) -> str:
+    """Write what is held as the BLVT interface does: "-4.1 BTCUSDT"."""
+    return ", ".join(f"{text(held)} {market_name(symbol)}" for symbol, held in units.items())
+
+
+def market_name(symbol: str) -> str:
+    """Write a contract as venues do: BTCUSDT of BTC/USDT:USDT."""
+    return symbol.partition(":")[0].replace("/", "")
+
+
+def basket_items(
+    units: Mapping[str, Decimal], marks: Mapping[str, Decimal]
+) -> list[documents.BasketItem]:
+    """Return amounts with their value where there is a mark."""
+    return [
+        documents.BasketItem(
+            symbol=symbol,
+            amount=text(amount),
+            notional_value=text(amount * marks[symbol]) if symbol in marks else None,
+        )
+        for symbol, amount in units.items()
+    ]
+
+
+def basket_document(picture: Picture) -> documents.Basket:
+    """Return what the token holds."""
+    return documents.Basket(
+        token_name=picture.name,
+        token_issued=text(picture.view.shares),
+        basket=basket_words(picture.units),
+        current_baskets=basket_items(picture.units, picture.marks),
+        timestamp=picture.view.at_ms,
+    )
+
+
+def fees_document(picture: Picture) -> documents.Fees:
+    """Return what the token has paid so far."""
+    costs = picture.costs
+    return documents.Fees(
+        token_name=picture.name,
+        trading_fees=text(costs.fees),
+        slippage=text(costs.slippage),
+        funding=text(costs.funding),
+        management_fee=text(costs.management_fee),
+        financing=text(costs.financing),
+        timestamp=picture.view.at_ms,
+    )
+
+
+def rebalance_document(row: RunRow, *, public: bool) -> documents.Rebalance:
+    """Return a run, with what it traded unless it is for everybody."""
+    fields: dict[str, Any] = {
+        "rebalance_id": row.run_id,
+        "token_name": row.fund,
+        "time": row.opened_ms,
+        "end_time": row.ended_ms,
+        "trigger": str(row.trigger),
+        "reason": row.reason,
+        "status": str(row.status),
+        "target_leverage": text(row.target_leverage),
+        "leverage_before": optional(row.leverage_before),
+        "leverage_after": optional(row.leverage_after),
+        "nav_before": text(row.nav_before),
+        "nav_after": optional(row.nav_after),
+    }
+    if public:
+        return documents.Rebalance(**fields)
+    return documents.PrivateRebalance(
+        **fields,
+        status_reason=row.status_reason,
+        cost=text(row.cost),
+        deltas=basket_items(row.delta_units, {}),
+    )
+
+
+def decision_document(row: JournalRow) -> documents.Decision:
+    """Return a verdict, a run or the end of a fixed instant as a decision."""
+    record = row.record
+    if isinstance(record, RunOpened):
+        said = (record.plan.fund, str(record.plan.trigger), record.plan.reason)
+    elif isinstance(record, FixedSettled):
+        said = (record.fund, "fixed", f"{record.settlement}: {record.reason}")
+    elif isinstance(record, VerdictChanged):
+        said = (record.fund, str(record.trigger), record.reason)
+    else:
+        raise TypeError(f"{type(record).__name__} is no decision")
+    name, trigger, reason = said
+    return documents.Decision(
+        sequence=row.seq, token_name=name, time=record.at_ms, trigger=trigger, reason=reason
+    )
+
+
+def strike_document(row: NavRow) -> documents.Strike:
+    """Return a daily NAV."""
+    return documents.Strike(
+        token_name=row.fund,
+        time=row.boundary_ms,
+        nav=text(row.nav),
+        formula_nav=text(row.formula_nav),
+        equity=text(row.equity),
+        token_issued=text(row.shares),
+    )
+
+
+def kline_row(kline: Kline) -> list[str | int]:
+    """Return a candle in the shape of lvtKlines."""
+    return [
+        kline.open_ms,
+        text(kline.open),
+        text(kline.high),
+        text(kline.low),
+        text(kline.close),
+        "0" if kline.leverage is None else text(kline.leverage),
+        kline.close_ms,
+        "0",
+        kline.updates,
+        "0",
+        "0",
+        "0",
+    ]
+
+
+def day_klines(strikes: Sequence[NavRow]) -> list[Kline]:
+    """Return the candle of each day between two strikes, oldest first.
+
+    The day opens at the strike before and closes at its own; between them no NAV is on record, so
+    that high and low are the higher and the lower of the two.
+    """
+    made = []
+    for before, row in zip([strikes[0], *strikes] if strikes else [], strikes, strict=False):
+        made.append(
+            Kline(
+                open_ms=row.boundary_ms - DAY_MS,
+                close_ms=row.boundary_ms - 1,
+                open=before.nav,
+                high=max(before.nav, row.nav),
+                low=min(before.nav, row.nav),
+                close=row.nav,
+                leverage=None,
+                first_ms=before.boundary_ms,
+                last_ms=row.boundary_ms,
+                updates=1 if before is row else 2,
+            )
+        )
+    return made

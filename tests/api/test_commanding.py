@@ -1,0 +1,216 @@
+"""Commands over HTTP: the same way as the Unix socket, once for each key, and on record."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from rebalancer.api import access, commanding
+from rebalancer.api.commanding import needed
+from rebalancer.api.tokens import TokenScope
+from rebalancer.core.events import CommandKind
+from rebalancer.core.records import CommandTaken
+from rebalancer.core.scope import Scope
+from rebalancer.desk.kill_switch import KillSwitch
+from rebalancer.store.reader import open_reader
+from tests.api.rig import Published, published
+
+HALT = "/api/v1/tokens/BTC3L/halt"
+
+
+async def post(
+    desk_at_work: Published,
+    path: str,
+    *,
+    as_: TokenScope | None = TokenScope.OPERATE,
+    key: str = "key-0001",
+    **body: Any,
+) -> httpx.Response:
+    headers = {"idempotency-key": key} | ({} if as_ is None else desk_at_work.bearer(as_))
+    return await desk_at_work.private.post(path, json={"reason": "a drill"} | body, headers=headers)
+
+
+def commands_of(folder: Path) -> list[CommandTaken]:
+    with open_reader(f"sqlite:///{folder}/desk.db") as reader:
+        return [record for record in reader.records() if isinstance(record, CommandTaken)]
+
+
+async def test_a_fund_is_halted_and_resumed_and_the_records_say_by_whom(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        halted = await post(desk_at_work, HALT)
+        await desk_at_work.quiet()
+        token = (await desk_at_work.private.get("/api/v1/tokens/BTC3L")).json()
+        resumed = await post(desk_at_work, "/api/v1/tokens/BTC3L/resume", key="key-0002")
+    assert (halted.status_code, resumed.status_code) == (200, 200)
+    assert halted.json()["command"] == "halt"
+    assert token["state"] == "halted"
+    assert token["stateReason"].startswith("halted: a drill (token tester-operate ")
+    first, second = commands_of(tmp_path)
+    assert (first.kind, second.kind) == (CommandKind.HALT, CommandKind.RESUME)
+    assert first.reason.startswith("a drill (token tester-operate ")
+
+
+async def test_a_rebalance_says_which_run_it_opened(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        await desk_at_work.price(105)
+        answer = await post(desk_at_work, "/api/v1/tokens/BTC3L/rebalance")
+    document = answer.json()
+    assert document["rebalanceId"] == "BTC3L-000002"
+    assert document["trigger"] == "manual"
+    assert set(document["deltas"]) == {"BTC/USDT:USDT"}
+
+
+async def test_the_same_key_again_is_the_same_answer_and_nothing_is_done(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        answers = await asyncio.gather(*(post(desk_at_work, HALT) for _ in range(5)))
+        answers.append(await post(desk_at_work, HALT))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert len(commands_of(tmp_path)) == 1
+
+
+async def test_a_refusal_is_remembered_too(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        path = "/api/v1/tokens/BTC3L/resume"
+        first, again = [await post(desk_at_work, path) for _ in range(2)]
+    assert first.status_code == again.status_code == 409
+    assert first.json()["detail"] == again.json()["detail"] == "BTC3L is not halted"
+    assert commands_of(tmp_path) == []
+
+
+async def test_a_key_is_for_one_wish(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        await post(desk_at_work, HALT)
+        other = await post(desk_at_work, HALT, reason="something else")
+        theirs = await post(desk_at_work, HALT, as_=TokenScope.ADMIN)
+    assert other.status_code == 422
+    assert "another command" in other.json()["detail"]
+    # Another holder's key is another key: the command is carried out, and refused by the desk.
+    assert theirs.status_code == 409
+
+
+async def test_keys_are_forgotten_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commanding, "KEY_KEPT_MS", 0)
+    async with published(tmp_path) as desk_at_work:
+        first, again = [await post(desk_at_work, HALT) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (200, 409)
+
+
+@pytest.mark.parametrize(("scope", "status"), [(None, 401), (TokenScope.READ, 403)])
+async def test_without_the_scope_nothing_is_done(
+    tmp_path: Path, scope: TokenScope | None, status: int
+) -> None:
+    async with published(tmp_path) as desk_at_work:
+        answer = await post(desk_at_work, HALT, as_=scope)
+    assert answer.status_code == status
+    assert commands_of(tmp_path) == []
+
+
+async def test_state_is_never_changed_by_anything_but_a_post(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        headers = desk_at_work.bearer(TokenScope.ADMIN) | {"idempotency-key": "key-0001"}
+        for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"):
+            answer = await desk_at_work.private.request(method, HALT, headers=headers)
+            assert answer.status_code == 405
+    assert commands_of(tmp_path) == []
+
+
+async def test_the_public_listener_takes_no_command(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        headers = desk_at_work.bearer(TokenScope.ADMIN) | {"idempotency-key": "key-0001"}
+        answer = await desk_at_work.public.post(HALT, json={"reason": "x"}, headers=headers)
+    assert answer.status_code == 404
+    assert commands_of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "key", "status"),
+    [
+        (HALT, {}, "key-0001", 422),
+        (HALT, {"reason": ""}, "key-0001", 422),
+        (HALT, {"reason": "x" * 401}, "key-0001", 422),
+        (HALT, {"reason": "x", "more": 1}, "key-0001", 422),
+        (HALT, {"reason": "x"}, "", 422),
+        (HALT, {"reason": "x"}, "a b c d e", 422),
+        ("/api/v1/tokens/BTC3L/explode", {"reason": "x"}, "key-0001", 422),
+        ("/api/v1/tokens/BTC9L/halt", {"reason": "x"}, "key-0001", 404),
+    ],
+)
+async def test_a_command_that_is_none_is_refused(
+    tmp_path: Path, path: str, body: dict[str, Any], key: str, status: int
+) -> None:
+    async with published(tmp_path) as desk_at_work:
+        headers = desk_at_work.bearer(TokenScope.OPERATE) | {"idempotency-key": key}
+        answer = await desk_at_work.private.post(path, json=body, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert commands_of(tmp_path) == []
+
+
+async def test_a_desk_that_does_not_answer_in_time_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with published(tmp_path) as desk_at_work:
+        headers = desk_at_work.bearer(TokenScope.OPERATE)
+        assert headers
+        monkeypatch.setattr(commanding, "ANSWER_SECONDS", 0.0)
+        late = await post(desk_at_work, HALT)
+        monkeypatch.setattr(commanding, "ANSWER_SECONDS", 10.0)
+        again = await post(desk_at_work, HALT)
+    assert (late.status_code, late.headers["retry-after"]) == (503, "5")
+    assert again.status_code == 200
+    assert len(commands_of(tmp_path)) == 1
+
+
+async def test_a_wrong_token_carries_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "FIRST_DELAY_SECONDS", 0.01)
+    async with published(tmp_path) as desk_at_work:
+        headers = {"authorization": "Bearer rbl_x", "idempotency-key": "key-0001"}
+        answer = await desk_at_work.private.post(HALT, json={"reason": "x"}, headers=headers)
+    assert answer.status_code == 401
+    assert commands_of(tmp_path) == []
+
+
+def test_every_command_has_a_scope_above_reading() -> None:
+    for kind in CommandKind:
+        for scope in Scope:
+            assert needed(kind, scope) is not TokenScope.READ
+    assert needed(CommandKind.HALT, Scope.DESK) is TokenScope.OPERATE
+    assert needed(CommandKind.RESUME, Scope.DESK) is TokenScope.ADMIN
+
+
+async def test_the_whole_desk_is_halted_by_an_operator_and_resumed_by_an_admin(
+    tmp_path: Path,
+) -> None:
+    path = "/api/v1/commands"
+    async with published(tmp_path) as desk_at_work:
+        halted = await post(desk_at_work, path, command="halt", scope="desk")
+        await desk_at_work.quiet()
+        token = (await desk_at_work.private.get("/api/v1/tokens/BTC3S")).json()
+        refused = await post(desk_at_work, path, key="key-0002", command="resume", scope="desk")
+        resumed = await post(
+            desk_at_work, path, as_=TokenScope.ADMIN, command="resume", scope="desk"
+        )
+    assert [halted.status_code, refused.status_code, resumed.status_code] == [200, 403, 200]
+    assert token["state"] == "halted"
+    assert token["stateReason"].startswith("the desk is halted: a drill (token")
+
+
+async def test_while_the_kill_switch_is_set_nothing_but_a_halt_is_taken(tmp_path: Path) -> None:
+    """The same refusal as on the Unix socket: it is the same door."""
+    async with published(tmp_path) as desk_at_work:
+        switch = KillSwitch(tmp_path / "desk.kill")
+        desk_at_work.service._desk.commands._kill_switch = switch
+        switch.set("fire drill", 0)
+        refused = await post(desk_at_work, "/api/v1/tokens/BTC3L/rebalance")
+        halted = await post(desk_at_work, HALT, key="key-0002")
+    assert [refused.status_code, halted.status_code] == [409, 200]
+    assert "the kill switch is set" in refused.json()["detail"]
