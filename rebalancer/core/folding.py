@@ -253,6 +253,7 @@ def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
     if order.working:
         return
     del state.orders[order.intent.client_order_id]
+    state.seen_trades.end(order.intent.client_order_id)
     for name in order.intent.wanted:
         fund = _fund(state, name)
         if fund.run is not None:

@@ -20,9 +20,10 @@ from rebalancer.core.nav import Point, Valuation, ValueInputs, value
 from rebalancer.core.order import Order, PositionSide
 from rebalancer.core.permission import Permission, strictest
 from rebalancer.core.position import Holding, Prices
-from rebalancer.core.records import TradeKey, TradingState
+from rebalancer.core.records import TradingState
 from rebalancer.core.run import Run
 from rebalancer.core.scope import Scope
+from rebalancer.core.seen import SeenTrades
 from rebalancer.core.watch import AlarmClock, WatchIndex
 from rebalancer.errors import ensure
 
@@ -207,8 +208,8 @@ class DeskState:
     desk_cash: Decimal = ZERO
     #: working orders by client order id
     orders: dict[str, Order] = field(default_factory=dict)
-    #: trade ids of fills already booked for working orders, so that a repeated report is a no-op
-    seen_trades: set[TradeKey] = field(default_factory=set)
+    #: fills already booked, so that a repeated report is a no-op
+    seen_trades: SeenTrades = field(default_factory=SeenTrades)
     #: what is not active of the desk, its accounts and contracts
     scopes: dict[tuple[Scope, str], Permission] = field(default_factory=dict)
     #: files of flows by batch id: the digest of what each asked for
