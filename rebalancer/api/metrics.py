@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from rebalancer import __version__
@@ -134,7 +139,7 @@ class _Funds(Collector):
             "The desk's time, which ages are counted from.",
             value=self._clock.now_ms() / SECOND_MS,
         )
-        yield GaugeMetricFamily(
+        yield CounterMetricFamily(
             "rebalancer_publications",
             "Publications of every NAV since the start.",
             value=self._board.publications,
