@@ -9,6 +9,7 @@ import typer
 from rebalancer import __version__
 from rebalancer.cli import (
     configuring,
+    consolidating,
     examining,
     flows,
     following,
@@ -42,6 +43,8 @@ app.command()(operating.rebalance)
 app.command()(flows.subscribe)
 app.command()(flows.redeem)
 app.command()(flows.flows)
+app.command()(consolidating.consolidate)
+app.command()(consolidating.cancel)
 app.command()(states.halt)
 app.command()(states.resume)
 app.command()(killing.kill)
@@ -49,6 +52,7 @@ app.command()(verifying.verify)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)
+app.command()(consolidating.series)
 app.command()(following.schedule)
 app.command()(following.orders)
 app.command()(following.events)

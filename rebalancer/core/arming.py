@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.instant import DAY_MS
+from rebalancer.core.market import Key
 from rebalancer.core.methodology import COOLDOWN_MS
+from rebalancer.core.money import ONE, ZERO
+from rebalancer.core.nav import Valuation
 from rebalancer.core.position import Holding
 from rebalancer.core.records import TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.slicing import time_limit_ms
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
+from rebalancer.core.watch import Range
 
 
 def arm(state: DeskState, fund: FundState) -> None:
@@ -40,7 +44,29 @@ def arm(state: DeskState, fund: FundState) -> None:
         watch_winner=not fund.drift_told,
         duty=fund.duty is not None,
     )
-    state.watch.arm(fund.name, quiet_ranges(standing))
+    state.watch.arm(fund.name, _with_nav_thresholds(fund, worth, quiet_ranges(standing)))
+
+
+def _with_nav_thresholds(
+    fund: FundState, worth: Valuation, ranges: dict[Key, Range]
+) -> dict[Key, Range]:
+    """Narrow the marks' ranges to where the NAV stays on its side of the merge and split bounds."""
+    terms, gross = fund.fund.consolidation, fund.holding.gross(worth.marks)
+    bounds = [bound for bound in (terms.below, terms.above) if bound is not None]
+    if not bounds or not gross or fund.proposal is not None or fund.announced is not None:
+        return ranges
+    slack = min(abs(worth.nav - bound) for bound in bounds) * fund.shares / gross
+    if terms.proposal(worth.nav) is not None:
+        slack = ZERO  # it waits for a price beyond doubt
+    for symbol in fund.holding.units:
+        key, mark = (symbol, fund.fund.mark_source), worth.marks[symbol]
+        low, high = ranges.get(key, (None, None))
+        least, most = mark * (ONE - slack), mark * (ONE + slack)
+        ranges[key] = (
+            least if low is None else max(low, least),
+            most if high is None else min(high, most),
+        )
+    return ranges
 
 
 def _waits_for_price(fund: FundState) -> bool:
@@ -81,6 +107,8 @@ def _money_times(fund: FundState, now_ms: int) -> list[int]:
     times = []
     if fund.fund.management_fee is not None:
         times.append(fund.fund.management_fee.next_due_ms(now_ms))
+    if fund.announced is not None:
+        times.append(fund.announced.freeze_ms)
     if fund.cash_period is not None:
         times.append((now_ms // DAY_MS + 1) * DAY_MS)  # interest is by days
     return times

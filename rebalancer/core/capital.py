@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.record import Record
 
@@ -112,6 +113,55 @@ class FinancingPosted(Record):
     coupon: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class ConsolidationProposed(Record):
+    """The NAV crossed a threshold: a conversion of shares is due, and somebody has to agree."""
+
+    fund: str
+    kind: ConversionKind
+    ratio: int
+    nav: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolidationAnnounced(Record):
+    """Shares will be converted; from `freeze_ms` until it is done no flow is dealt."""
+
+    fund: str
+    kind: ConversionKind
+    ratio: int
+    freeze_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolidationCancelled(Record):
+    """An announced conversion will not happen."""
+
+    fund: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidated(Record):
+    """All shares of a fund were converted at once; `equity` is NAV x shares before and after."""
+
+    fund: str
+    kind: ConversionKind
+    ratio: int
+    shares_before: Decimal
+    shares_after: Decimal
+    nav_before: Decimal
+    nav_after: Decimal
+    equity: Decimal
+    #: of the fund's conversions, from 1
+    number: int
+
+    @property
+    def key(self) -> str:
+        return f"consolidated/{self.fund}/{self.number}"
+
+
 CAPITAL_RECORDS: tuple[type[Record], ...] = (
     ManagementFeeCharged,
     FlowTaken,
@@ -120,4 +170,8 @@ CAPITAL_RECORDS: tuple[type[Record], ...] = (
     FlowRefused,
     CashPeriodBegun,
     FinancingPosted,
+    ConsolidationProposed,
+    ConsolidationAnnounced,
+    ConsolidationCancelled,
+    Consolidated,
 )

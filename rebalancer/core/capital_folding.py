@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from rebalancer.core import capital
 from rebalancer.core.cash_account import CashPeriod
+from rebalancer.core.consolidation import Announced, Conversion, scale
 from rebalancer.core.money import ONE
 from rebalancer.core.record import Record
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import ensure
+
+#: NAVs are quotients of 60 digits: times the shares they give the equity to the last of them
+CONSERVED = Decimal("1e-55")
 
 
 def _fund(state: DeskState, name: str) -> FundState:
@@ -32,7 +37,7 @@ def _fee_charged(state: DeskState, record: capital.ManagementFeeCharged) -> None
     scale_formula(fund, ONE - record.share)
 
 
-def scale_formula(fund: FundState, factor: Any) -> None:
+def scale_formula(fund: FundState, factor: Decimal) -> None:
     """Multiply S_k, also the one that a run under way will set."""
     if fund.point is not None:
         fund.point = replace(fund.point, nav=fund.point.nav * factor)
@@ -93,6 +98,36 @@ def _financing_posted(state: DeskState, record: capital.FinancingPosted) -> None
     fund.costs.financing += record.financing
 
 
+def _proposed(state: DeskState, record: capital.ConsolidationProposed) -> None:
+    _fund(state, record.fund).proposal = Conversion(kind=record.kind, ratio=record.ratio)
+
+
+def _announced(state: DeskState, record: capital.ConsolidationAnnounced) -> None:
+    fund = _fund(state, record.fund)
+    ensure(fund.announced is None, f"two consolidations of {record.fund} are announced")
+    conversion = Conversion(kind=record.kind, ratio=record.ratio)
+    fund.announced = Announced(conversion=conversion, freeze_ms=record.freeze_ms)
+
+
+def _cancelled(state: DeskState, record: capital.ConsolidationCancelled) -> None:
+    _fund(state, record.fund).announced = None
+
+
+def _consolidated(state: DeskState, record: capital.Consolidated) -> None:
+    fund = _fund(state, record.fund)
+    before, after = record.shares_before, record.shares_after
+    ensure(fund.shares == before, f"{record.fund} has {fund.shares} shares, not {before}")
+    for nav, shares in ((record.nav_before, before), (record.nav_after, after)):
+        gap = abs(nav * shares - record.equity)
+        ensure(gap <= abs(record.equity) * CONSERVED, "NAV x shares changed", record)
+    fund.shares, fund.conversions = after, record.number
+    fund.announced = fund.proposal = None
+    scale_formula(fund, scale(before, after))
+    if fund.cash_period is not None:
+        level = fund.cash_period.level * scale(before, after)
+        fund.cash_period = replace(fund.cash_period, level=level)
+
+
 HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.ManagementFeeCharged: _fee_charged,
     capital.FlowTaken: _flow_taken,
@@ -101,4 +136,8 @@ HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.FlowRefused: _flow_refused,
     capital.CashPeriodBegun: _period_begun,
     capital.FinancingPosted: _financing_posted,
+    capital.ConsolidationProposed: _proposed,
+    capital.ConsolidationAnnounced: _announced,
+    capital.ConsolidationCancelled: _cancelled,
+    capital.Consolidated: _consolidated,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from rebalancer.core import rules
 from rebalancer.core.actions import Severity
 from rebalancer.core.charging import charge_fees
+from rebalancer.core.consolidating import follow_consolidation
 from rebalancer.core.flow import Flow
 from rebalancer.core.flowing import deal_flows, once_settled, open_flow_run
 from rebalancer.core.instant import DAY_MS, iso
@@ -59,6 +60,7 @@ def decide(work: Work, fund: FundState) -> None:
     strike(work, fund, worth)
     if fund.trading is not TradingState.WIPED:
         worth = charge_fees(work, fund, worth)
+        worth = follow_consolidation(work, fund, worth)
     permission = work.state.permission(fund)
     if permission.halted:
         say_none(work, fund, permission.text)

@@ -14,9 +14,11 @@ from typing import Any
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.arming import arm, next_alarm_ms
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
+from rebalancer.core.consolidating import on_consolidation
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
+    ConsolidationAsked,
     ContractChanged,
     Event,
     FillReported,
@@ -197,5 +199,6 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     ContractChanged: on_contract_changed,
     KillSwitchFound: on_kill_switch,
     FlowsRequested: on_flows,
+    ConsolidationAsked: on_consolidation,
     RateObserved: _on_rate,
 }

@@ -149,6 +149,19 @@ class FlowsRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsolidationAsked:
+    """An operator announces a merge or split, or cancels the one that is announced."""
+
+    at_ms: int
+    fund: str
+    reason: str
+    #: None: the one that is proposed
+    ratio: int | None = None
+    split: bool = False
+    cancel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RateObserved:
     """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
 
@@ -170,5 +183,6 @@ Event = (
     | ContractChanged
     | KillSwitchFound
     | FlowsRequested
+    | ConsolidationAsked
     | RateObserved
 )

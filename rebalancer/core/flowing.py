@@ -99,6 +99,11 @@ def _refuse_flow(fund: FundState, flow: Flow, now_ms: int, batch: Collection[Flo
             raise CommandRefused(f"{name}: {flow.words}: {problem}")
     else:
         _refuse_redemption(fund, flow, batch)
+    announced = fund.announced
+    if announced is not None and now_ms >= announced.freeze_ms:
+        raise CommandRefused(
+            f"{name}: flows are shut until the {announced.conversion.words} is done"
+        )
     busy = _busy(fund, rule, now_ms)
     if busy is not None and rule.on_busy is OnBusy.REFUSE:
         raise CommandRefused(f'{name}: {busy}; try again later (on_busy = "queue" would wait)')

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from rebalancer.core.cash_account import CashAccount
 from rebalancer.core.coherence import refuse_impossible
+from rebalancer.core.consolidation import Consolidation
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.instant import HOUR_MS, SECOND_MS
 from rebalancer.core.methodology import Methodology
@@ -96,6 +97,7 @@ class Fund:
     management_fee: ManagementFee | None = None
     #: None: borrowed cash costs nothing, and no index level is published
     cash_account: CashAccount | None = None
+    consolidation: Consolidation = field(default_factory=Consolidation)
     description: str = ""
     risk_statement: str = ""
 
@@ -110,6 +112,7 @@ class Fund:
         refuse_impossible(self.methodology, self.name, self.target_leverage)
         if self.management_fee is not None:
             self.management_fee.refuse_impossible(f"{where}.management_fee")
+        self.consolidation.refuse_impossible(f"{where}.consolidation")
 
     @property
     def index_only(self) -> bool:

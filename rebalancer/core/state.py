@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
+from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
 from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
@@ -88,6 +89,11 @@ class FundState:
     flow_keys: dict[str, Flow] = field(default_factory=dict)
     #: of the cash account, since the last rebalance
     cash_period: CashPeriod | None = None
+    #: a conversion of shares that the NAV asks for, and the one that was announced
+    proposal: Conversion | None = None
+    announced: Announced | None = None
+    #: how many there were
+    conversions: int = 0
     #: reason of an operator's rebalance command that no run has taken up yet
     manual: str | None = None
     costs: Costs = field(default_factory=Costs)

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from rebalancer.core.events import Commanded, Event, FlowsRequested, PricesObserved, PriceTick, Woke
+from rebalancer.core.events import Event, PricesObserved, PriceTick, Woke
 from rebalancer.core.market import Key
 from rebalancer.core.records import Record
 from rebalancer.errors import CommandRefused
@@ -53,7 +53,7 @@ class Inbox:
             self._letters.append(Letter(event))
         self._arrived.set()
 
-    def command(self, command: Commanded | FlowsRequested) -> Reply:
+    def command(self, command: Event) -> Reply:
         """Take what was asked for; return a future of the records it led to."""
         if len(self._letters) >= COMMANDS_MAX:
             raise CommandRefused("the desk is too busy to take a command; try again")

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core.capital import FlowDealt, FlowRefused, FlowTaken
-from rebalancer.core.events import Commanded, CommandKind, FlowsRequested
+from rebalancer.core.capital import ConsolidationAnnounced, FlowDealt, FlowRefused, FlowTaken
+from rebalancer.core.events import Commanded, CommandKind, ConsolidationAsked, FlowsRequested
 from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.instant import iso
 from rebalancer.core.money import ZERO, number, positive, text
 from rebalancer.core.records import Record, RunOpened
 from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused, InputRefused
 
-Request = Commanded | FlowsRequested
+Request = Commanded | FlowsRequested | ConsolidationAsked
 """What a line on the control socket can ask for."""
 
 FLOWS = "flows"
+CONSOLIDATE = "consolidate"
 KEY_CHARACTERS_MAX = 200
 _NAMED_BY = {Scope.FUND: "fund"}
 
@@ -30,17 +32,31 @@ def read_request(line: bytes, now_ms: int) -> Request:
         fields = json.loads(line)
         if fields["command"] == FLOWS:
             return _flows(fields, now_ms)
+        if fields["command"] == CONSOLIDATE:
+            return _consolidation(fields, now_ms)
         kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
         name = "" if scope is Scope.DESK else str(fields[_NAMED_BY.get(scope, "name")])
         reason = str(fields.get("reason") or "by an operator")[:500]
     except InputRefused as refused:
         raise CommandRefused(str(refused)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        known = ", ".join((*CommandKind, FLOWS))
+        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE))
         raise CommandRefused(
             f"a command is one line of JSON with command ({known}), fund and reason"
         ) from None
     return Commanded(now_ms, kind, name, reason, scope)
+
+
+def _consolidation(fields: Mapping[str, Any], now_ms: int) -> ConsolidationAsked:
+    ratio = fields.get("ratio")
+    return ConsolidationAsked(
+        now_ms,
+        str(fields["fund"]),
+        str(fields.get("reason") or "by an operator")[:500],
+        ratio=None if ratio is None else int(str(ratio)),
+        split=fields.get("split") is True,
+        cancel=fields.get("cancel") is True,
+    )
 
 
 def _flows(fields: Mapping[str, Any], now_ms: int) -> FlowsRequested:
@@ -105,6 +121,12 @@ def answer_to(request: Request, records: Sequence[Record]) -> dict[str, Any]:
         told["flows"] = [
             {"fund": flow.fund, "key": flow.key, **outcomes.get((flow.fund, flow.key), repeated)}
             for flow in request.flows
+        ]
+    if isinstance(request, ConsolidationAsked):
+        announced = [each for each in records if isinstance(each, ConsolidationAnnounced)]
+        told["announced"] = [
+            {"kind": str(each.kind), "ratio": each.ratio, "freeze_at": iso(each.freeze_ms)}
+            for each in announced
         ]
     return told
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from rebalancer.core.cash_account import CashAccount, DayCount
+from rebalancer.core.consolidation import Consolidation
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import FlowRule, OnBusy
 from rebalancer.core.instant import DAY_MS, HOUR_MS
@@ -18,6 +19,7 @@ from rebalancer.errors import ConfigRefused, InputRefused
 from rebalancer.settings.shape import nearest
 from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
+    Count,
     Flag,
     Milliseconds,
     NotNegative,
@@ -70,6 +72,17 @@ class CashAccountTable(Table):
     day_count: DayCount = DayCount.ACT_360
     coupon: NotNegative = ZERO
     earn: Number | None = None
+
+
+class ConsolidationTable(Table):
+    """`consolidation`: when shares are merged or split."""
+
+    below: Positive | None = None
+    above: Positive | None = None
+    ladder: tuple[Count, ...] = default_of(Consolidation, "ladder")
+    restore: Positive = default_of(Consolidation, "restore")
+    notice: Milliseconds = default_of(Consolidation, "notice_ms")
+    auto: Flag = False
 
 
 class RateTable(Table):
@@ -130,6 +143,18 @@ def flow_rule(table: FlowTable) -> FlowRule | None:
         maximum=table.max,
         cutoff_ms=table.cutoff,
         on_busy=table.on_busy,
+    )
+
+
+def consolidation(table: ConsolidationTable) -> Consolidation:
+    """Return when shares are converted."""
+    return Consolidation(
+        below=table.below,
+        above=table.above,
+        ladder=table.ladder,
+        restore=table.restore,
+        notice_ms=table.notice,
+        auto=table.auto,
     )
 
 

@@ -10,7 +10,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Execution, Fund, Limits
 from rebalancer.errors import ConfigRefused, InputRefused
 from rebalancer.settings.calendars import BUILT_IN
-from rebalancer.settings.capital import cash_account, management_fee
+from rebalancer.settings.capital import cash_account, consolidation, management_fee
 from rebalancer.settings.methodology import methodology_from
 from rebalancer.settings.shape import nearest
 from rebalancer.settings.tables import FundTable
@@ -62,6 +62,7 @@ def fund_from(
         formula_base=table.formula_base,
         execution=_execution(table),
         limits=limits,
+        consolidation=consolidation(table.consolidation),
         management_fee=management_fee(table.management_fee),
         cash_account=cash_account(f"{where}.cash_account", table.cash_account, known.rates),
         description=table.description,

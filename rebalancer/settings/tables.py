@@ -19,7 +19,12 @@ from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, Pric
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.settings.calendars import CalendarTable
-from rebalancer.settings.capital import CashAccountTable, ManagementFeeTable, RateTable
+from rebalancer.settings.capital import (
+    CashAccountTable,
+    ConsolidationTable,
+    ManagementFeeTable,
+    RateTable,
+)
 from rebalancer.settings.rules import RulesTable
 from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
@@ -80,7 +85,7 @@ class LimitsTable(Table):
 class FundTable(Table):
     """`[funds.NAME]`, and `[defaults]` under all of them."""
 
-    later: ClassVar = frozenset({"consolidation", "premium"})
+    later: ClassVar = frozenset({"premium"})
 
     account: Name | None = None
     target_leverage: Number | None = None
@@ -99,6 +104,7 @@ class FundTable(Table):
     limits: LimitsTable = Field(default_factory=LimitsTable)
     management_fee: ManagementFeeTable = Field(default_factory=ManagementFeeTable)
     cash_account: CashAccountTable = Field(default_factory=CashAccountTable)
+    consolidation: ConsolidationTable = Field(default_factory=ConsolidationTable)
 
 
 class PaperTable(Table):

@@ -129,6 +129,12 @@ def newest(
     return tuple(_opened(row) for row in rows), following if following > 1 else None
 
 
+def keyed(connection: Connection, first: str, after: str) -> tuple[JournalRow, ...]:
+    """Return the rows with a key from `first` up to `after`, oldest first, unchecked."""
+    query = select(JOURNAL).where(JOURNAL.c.key >= first, JOURNAL.c.key < after)
+    return tuple(_opened(row) for row in connection.execute(query.order_by(JOURNAL.c.seq)))
+
+
 def _opened(row: Row[Any]) -> JournalRow:
     try:
         return JournalRow(row.seq, CODEC.decode(row.kind, row.body), row.hash)

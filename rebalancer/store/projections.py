@@ -19,9 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
-from rebalancer.core.capital import FlowDealt
+from rebalancer.core.capital import Consolidated, FlowDealt, ManagementFeeCharged
+from rebalancer.core.consolidation import scale
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO
+from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.order import TRANSITIONS, OrderStatus, Outcome
 from rebalancer.core.records import (
     FixedSettled,
@@ -93,6 +94,21 @@ def _fund_launched(record: FundLaunched, _look: Look) -> Iterator[Change]:
 
 def _flow_dealt(record: FlowDealt, _look: Look) -> Iterator[Change]:
     yield put(FUNDS, name=record.fund, shares=record.shares_after)
+
+
+def _fee_charged(record: ManagementFeeCharged, look: Look) -> Iterator[Change]:
+    fund = look(FUNDS, storable(record.fund))
+    if fund is not None and fund["point_nav"] is not None:
+        nav = Decimal(fund["point_nav"]) * (ONE - record.share)
+        yield put(FUNDS, name=record.fund, point_nav=nav)
+
+
+def _consolidated(record: Consolidated, look: Look) -> Iterator[Change]:
+    yield put(FUNDS, name=record.fund, shares=record.shares_after)
+    fund = look(FUNDS, storable(record.fund))
+    if fund is not None and fund["point_nav"] is not None:
+        nav = Decimal(fund["point_nav"]) * scale(record.shares_before, record.shares_after)
+        yield put(FUNDS, name=record.fund, point_nav=nav)
 
 
 def _point_set(record: PointSet, _look: Look) -> Iterator[Change]:
@@ -265,6 +281,8 @@ def _nav_struck(record: NavStruck, _look: Look) -> Iterator[Change]:
 FOLDS: Mapping[type[Record], Callable[[Any, Look], Iterator[Change]]] = {
     FundLaunched: _fund_launched,
     FlowDealt: _flow_dealt,
+    Consolidated: _consolidated,
+    ManagementFeeCharged: _fee_charged,
     PointSet: _point_set,
     TradingChanged: _trading_changed,
     ScopeChanged: _scope_changed,

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from rebalancer.core.capital import Consolidated
 from rebalancer.core.records import Record, TradingState
 from rebalancer.errors import InputRefused, StoreUnavailable
 from rebalancer.ports import NavView
@@ -146,6 +147,16 @@ class SqlReader:
         query = select(PRICES.c.contract, PRICES.c.price).order_by(PRICES.c.contract)
         rows = self._run(lambda connection: connection.execute(query).all())
         return {row.contract: Decimal(row.price) for row in rows}
+
+    def conversions(self, fund: str) -> tuple[Consolidated, ...]:
+        """Return every merge and split of the fund, oldest first."""
+        first, after = f"consolidated/{fund}/", f"consolidated/{fund}0"
+
+        def rows(connection: Connection) -> tuple[Consolidated, ...]:
+            found = [row.record for row in journal.keyed(connection, first, after)]
+            return tuple(each for each in found if isinstance(each, Consolidated))
+
+        return self._run(rows)
 
     def records(self) -> Sequence[Record]:
         """Return every record, oldest first, after checking the chain as `SqlStore.load` does."""

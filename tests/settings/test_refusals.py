@@ -38,7 +38,6 @@ def test_a_key_that_resembles_none_brings_the_whole_list(desk: str, refusal: Ref
 @pytest.mark.parametrize(
     "line",
     [
-        "consolidation = {}",
         "premium = {}",
     ],
 )
