@@ -155,7 +155,7 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
     if fund.run is not None and not _takes_over(signal.trigger, fund.run):
         if fund.run.status is RunStatus.WORKING:
             return "a run is under way"
-        if signal.trigger in COOLED:
+        if signal.trigger in COOLED or signal.trigger is Trigger.FLOW:
             return "an incomplete run is resumed first"
     if signal.trigger not in (Trigger.GAP, Trigger.FLOW):
         if worth.equity <= 0:
