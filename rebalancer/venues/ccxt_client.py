@@ -63,6 +63,8 @@ class CcxtClient:
         self.barred: Callable[[], str | None] = lambda: None
         exchange.enableRateLimit = False
         exchange.fetch = self._fetch
+        # A pause for its own sockets when it is closed; it has none.
+        exchange.timeout_on_exit = 0
         # A second send hidden inside ccxt would be a second order.
         ensure(not exchange.options.get("maxRetriesOnFailure"), "ccxt must never send again")
 

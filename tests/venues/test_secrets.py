@@ -114,8 +114,11 @@ async def scene(*, secret: str = SECRET, key: str = KEY) -> AsyncIterator[Scene]
 def _quick_and_quiet_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(exchange_orders, "SETTLE_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.001)
-    monkeypatch.setattr(exchange_venue, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(exchange_venue, "REQUEST_SECONDS", 0.15)
     monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.1)
+    monkeypatch.setattr("rebalancer.exchanges.LONGEST_PAUSE_SECONDS", 0.01)
+    # What a ban does is tested elsewhere; here every question is to get its answer.
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.SHUT_OUT_SECONDS_MAX", 0)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -130,7 +133,7 @@ def _quick_and_quiet_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_no_key_leaks_from_a_send_whatever_comes_back(shape: Shape):
     async with scene() as seen:
         await seen.venue.start(seen.events.append)
-        seen.market.faults.plan(Fault(shape=shape, taken=Taken.FIRST, method="POST", hold_ms=400))
+        seen.market.faults.plan(Fault(shape=shape, taken=Taken.FIRST, method="POST", hold_ms=300))
         order = intent("0.5")
         await seen.do(lambda: seen.venue.submit(order), lambda: seen.venue.query(order))
         assert seen.events
@@ -144,7 +147,7 @@ async def test_no_key_leaks_from_a_question_whatever_comes_back(shape: Shape):
         await seen.venue.start(seen.events.append)
         path = "positionRisk|/account|income|userTrades"
         seen.market.faults.plan(
-            *(Fault(shape=shape, path=each, times=9, hold_ms=400) for each in path.split("|"))
+            *(Fault(shape=shape, path=each, times=9, hold_ms=300) for each in path.split("|"))
         )
         book = seen.venue.account
         await seen.do(
