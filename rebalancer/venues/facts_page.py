@@ -24,22 +24,19 @@ _HEAD = """\
 Written from the table in `rebalancer/venues/facts*.py` by `python -m tests.venues.golden --write`;
 a test holds it equal. Change the table, not this page.
 
-**No live venue has confirmed anything on this page.** What was proved, and how:
-
-| what | how |
-| --- | --- |
-| an order, a look-up, a cancel and a batch are exactly one HTTP request each | the real ccxt \
-classes with `fetch` replaced by a recorder; the requests are pinned in `tests/venues/golden/` |
-| prices stay inside the collar and on the venue's grid | property tests against ccxt's \
-rounding |
-| what follows from an answer | the table at the end, a test for every cell, with bodies of ours \
-in each venue's shape |
-| answers of venues read as answers | samples and recorded replies of six venues and XT, where the \
-shared data folder is present; none of Bitget and MEXC was to be had |
-| limits, settings, units, windows of validity | read, not tried: the certainty stands beside each |
+**No live venue has confirmed anything on this page.** The section "What was proved" says for each
+capability and venue what stands behind it instead; limits, settings, units and windows of validity
+were read, not tried, and their certainty stands beside each.
 
 Certainty: *documented* is the venue's own text or a copy of it; *ccxt source* is what ccxt sends,
 parses or notes; *unverified* is said by others or remembered.
+"""
+_PROVED = """\
+## What was proved, and how
+
+Nothing here was confirmed by a live venue. A cell names the kinds of proof; *nothing* means that
+the code was written and read, and never tried.
+
 """
 _REFUSED = """\
 ## What is refused everywhere
@@ -53,10 +50,14 @@ _REFUSED = """\
 """
 
 
-def page(outcomes: str) -> str:
-    """Return the page; `outcomes` is the table of what follows from an answer, in Markdown."""
+def page(outcomes: str, proofs: str) -> str:
+    """Return the page; `outcomes` is the table of what follows from an answer, in Markdown.
+
+    `proofs` says what was proved and how, in Markdown too: both are known to the tests only.
+    """
     sections = (
         _HEAD,
+        _PROVED + proofs + "\n",
         _table("## Orders", _ORDERS),
         _table("## Accounts and prices", _ACCOUNTS),
         _REFUSED,

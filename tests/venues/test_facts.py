@@ -20,6 +20,7 @@ from rebalancer.venues.facts_ids import from_cloid, to_cloid
 from rebalancer.venues.facts_page import page
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Budget
+from tests.venues.golden import proofs
 from tests.venues.golden.shapes import as_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,4 +135,5 @@ def test_the_table_is_read_without_ccxt() -> None:
 
 def test_the_page_of_venues_is_what_the_table_says() -> None:
     written = (ROOT / "docs" / "venues.md").read_text(encoding="utf-8")
-    assert written == page(as_markdown()), "python -m tests.venues.golden --write"
+    wanted = page(as_markdown(), proofs.as_markdown())
+    assert written == wanted, "python -m tests.venues.golden --write"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_page import page
+from tests.venues.golden import proofs
 from tests.venues.golden.recorder import as_text, file_of, requests_of
 from tests.venues.golden.shapes import as_markdown
 
@@ -17,7 +18,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "venues.md"
 def main(arguments: list[str]) -> int:
     """Return 0 when nothing differs, or when what differs was written."""
     wanted = {file_of(venue): as_text(asyncio.run(requests_of(venue))) for venue in FACTS}
-    wanted[PAGE] = page(as_markdown())
+    wanted[PAGE] = page(as_markdown(), proofs.as_markdown())
     differing = [
         path
         for path, text in wanted.items()
