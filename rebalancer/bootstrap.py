@@ -21,6 +21,7 @@ from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.recovery import Recovered, Start, recover
+from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import ConfigRefused
 from rebalancer.feeds.candles import History, read_history
@@ -32,6 +33,7 @@ from rebalancer.settings import Config, FeedSource, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
+from rebalancer.venues.rates import Limiter
 
 Sources = Mapping[str, tuple[PriceSource, ...]]
 
@@ -169,7 +171,7 @@ async def _wire(
         kill_switch=switch,
         view_interval_seconds=config.desk.view_interval_ms / 1_000,
         on_alert=on_alert,
-        publishers=[*paper, *publishers],
+        publishers=[*paper, RunLog(), *publishers],
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
         | _rates(config, clock, inbox.put),
     )
@@ -230,10 +232,11 @@ def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:
 def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> dict[str, Venue]:
     state, costs = recovered.state, paper_costs_of(config)
     venues: dict[str, Venue] = {}
+    limiters: dict[str, Limiter] = {}
     for name, account in desk.accounts.items():
         if live.at_exchange(config, name):
             if live.contracts_of(desk, name):  # an account without a fund has nothing to trade
-                venues[name] = live.venue_of(config, state, name, clock)
+                venues[name] = live.venue_of(config, state, name, clock, limiters)
             continue
         if config.mode is Mode.DRY_RUN:
             held = {symbol: state.accounts[name].position(symbol) for symbol in desk.contracts}

@@ -17,6 +17,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.money import ZERO, number, positive
 from rebalancer.errors import ConfigRefused
 
+_NOT_LET_IN = "does not let us in: the key, its rights or this address"
 #: what a failure means, by the nearest class of ccxt's tree that stands here
 _IN_OUR_WORDS = {
     "RateLimitExceeded": "asks for fewer requests",
@@ -25,8 +26,8 @@ _IN_OUR_WORDS = {
     "RequestTimeout": "did not answer in time",
     "TimeoutError": "did not answer in time",
     "NetworkError": "could not be reached",
-    "PermissionDenied": "does not let us in",
-    "AuthenticationError": "does not let us in",
+    "PermissionDenied": _NOT_LET_IN,
+    "AuthenticationError": _NOT_LET_IN,
     "BaseError": "refused the question",
 }
 #: the longest pause between two tries of a question

@@ -30,10 +30,11 @@ from rebalancer.ports import Clock, Emit, PriceFeed, Venue
 from rebalancer.settings import AccountSettings, Config, Credentials, FeedSource, Mode
 from rebalancer.settings.sources import environment_name
 from rebalancer.venues.exchange_checks import Expected
-from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
+from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, limiter_of, open_client
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
+from rebalancer.venues.rates import Limiter
 
 _log = structlog.get_logger(__name__)
 #: how often what an account holds is asked for; its payments of funding, which are dear, with it
@@ -109,14 +110,21 @@ def contracts_of(desk: Desk, account: str) -> dict[str, Contract]:
     return {symbol: desk.contracts[symbol] for fund in funds for symbol in fund.symbols}
 
 
-def venue_of(config: Config, state: DeskState, account: str, clock: Clock) -> Venue:
-    """Return the account at its exchange: traded in live mode, only read in a dry run."""
+def venue_of(
+    config: Config, state: DeskState, account: str, clock: Clock, limiters: dict[str, Limiter]
+) -> Venue:
+    """Return the account at its exchange: traded in live mode, only read in a dry run.
+
+    Traded accounts of one venue share its limiter in `limiters`: its windows count by address, or
+    by account, and then together they stay under what each alone could take.
+    """
     known, facts = config.accounts[account], facts_of(config.accounts[account].venue)
     held = contracts_of(state.desk, account)
     keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
     if config.mode is Mode.LIVE:
-        client = open_client(facts, keys, clock, endpoint)
+        limiter = limiters.setdefault(known.venue, limiter_of(facts, clock))
+        client = open_client(facts, keys, clock, endpoint, limiter)
         client.barred = KillSwitch(config.kill_switch).reason
         return ExchangeVenue(known, client, held, clock, expected)
     reader = open_read_only(facts, keys, clock, endpoint)

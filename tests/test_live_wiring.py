@@ -205,6 +205,21 @@ class TestLive:
             await until(lambda: market.core.accounts[KEY].orders, "the order is at the venue", 15)
         assert of(store.records, OrderMoved)[-1].outcome == "closed"
 
+    async def test_accounts_of_one_venue_share_its_limits(self, market: LoopbackVenue) -> None:
+        second = '\n[accounts.second]\nvenue = "binanceusdm"\n'
+        fund = DESK[DESK.index("[funds") :].replace("BTC3L", "BTC1S").replace("= 3", "= -1")
+        text = DESK + second + "\n" + fund.replace('"main"', '"second"')
+        known = parse(
+            text,
+            environ=environ() | environ("second"),
+            overrides={"mode": "live", "accounts": {"main": {"endpoint": market.rest}}},
+        )
+        daemon = await open_daemon(known, MemoryStore(), control=False)
+        clients: list[Any] = [each._client for each in daemon.venues.values()]  # type: ignore[attr-defined]
+        assert clients[0]._limiter is clients[1]._limiter
+        assert clients[0]._exchange.apiKey != clients[1]._exchange.apiKey
+        await daemon._close()
+
     async def test_a_venue_without_streams_is_polled(self) -> None:
         async with LoopbackVenue(xt(), beat_ms=50) as polled:
             text = DESK.replace('"binanceusdm"', '"xt"\naccept_untold = true')

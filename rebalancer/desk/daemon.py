@@ -65,7 +65,12 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.executor = Executor(
-            self.venues, self.emit, self.clock, self.on_alert, self.kill_switch
+            self.venues,
+            self.emit,
+            self.clock,
+            self.on_alert,
+            self.kill_switch,
+            sends=self.mode != "dry-run",
         )
         self.scheduler = Scheduler(self.inbox, self.clock)
         self.views = ViewSaver(self.state, self.store, self.clock, self.view_interval_seconds)

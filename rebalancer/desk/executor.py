@@ -33,7 +33,10 @@ class Executor:
         clock: Clock,
         tell: Callable[[Alert], None],
         kill_switch: KillSwitch | None = None,
+        *,
+        sends: bool = True,
     ) -> None:
+        """Begin with nothing on its way; `sends` is false where venues only write orders down."""
         self._venues = venues
         self._emit = emit
         self._clock = clock
@@ -44,6 +47,7 @@ class Executor:
         self._asked: dict[str, int] = {}
         self._hurried = asyncio.Event()
         self._stopping = False
+        self._sends = sends
 
     @property
     def busy(self) -> bool:
@@ -134,7 +138,8 @@ class Executor:
             await self._submit(intent, self._venues[intent.account].submit(intent))
 
     async def _submit(self, intent: OrderIntent, submission: Submission) -> None:
-        _log.info("order_sent", **intent.log_fields)
+        if self._sends:
+            _log.info("order_sent", **intent.log_fields)
         try:
             await submission
         except asyncio.CancelledError:

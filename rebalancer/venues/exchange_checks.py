@@ -17,7 +17,7 @@ import structlog
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import ConfigRefused, VenueUnavailable
 from rebalancer.exchanges import contract_of, nearest
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
@@ -117,13 +117,34 @@ class Checked:
         return bool(self.remedy) and not self.accepted
 
 
+async def ask_before_trading(
+    client: CcxtClient,
+    facts: VenueFacts,
+    contracts: Mapping[str, Contract],
+    clock: Clock,
+    checks: StartChecks,
+) -> int:
+    """Load markets, measure the clock, check contracts and account; return the clock's offset.
+
+    Raises ConfigRefused with the remedy, or VenueUnavailable; both name the account.
+    """
+    try:
+        await client.load_markets(facts.limits.costs[Ask.MARKETS])
+        refuse_other_contracts(client, facts, contracts)
+        offset_ms = await measure_clock(client, facts, clock)
+        await checks.refuse_what_differs()
+    except VenueUnavailable as outage:
+        raise VenueUnavailable(f"{checks.where}: {outage}") from None
+    return offset_ms
+
+
 class StartChecks:
     """Holds one account at the venue against the configuration."""
 
     def __init__(
         self, account: Account, facts: VenueFacts, book: ExchangeAccount, expected: Expected
     ) -> None:
-        self._where = f"accounts.{account.name}"
+        self.where = f"accounts.{account.name}"
         self._account = account
         self._facts = facts
         self._book = book
@@ -152,7 +173,7 @@ class StartChecks:
         title = self._facts.title
         if rights is None:
             return Checked(
-                seen=f"{self._where}: {title} does not tell what the key may do",
+                seen=f"{self.where}: {title} does not tell what the key may do",
                 remedy="look there that it cannot withdraw and is bound to this address, then set "
                 "accept_untold to true",
                 accepted=self._expected.accept_untold,
@@ -165,14 +186,14 @@ class StartChecks:
         if not wrong:
             return Checked(seen="the key cannot withdraw and is bound to addresses")
         return Checked(
-            seen=f"{self._where}: the key {' and '.join(wrong)}, and a trading key must do neither",
+            seen=f"{self.where}: the key {' and '.join(wrong)}, and a trading key must do neither",
             remedy=f"change it in the API management of {title}, or set accept_key_rights to true",
             accepted=self._expected.accept_key_rights,
         )
 
     async def _books(self) -> Checked:
         hedged = await self._book.hedged()
-        title, ours = self._facts.title, f"{self._where}.hedge is {_word(self._account.hedge)}"
+        title, ours = self._facts.title, f"{self.where}.hedge is {_word(self._account.hedge)}"
         if hedged is None:
             return Checked(
                 seen=f"{ours}, and {title} does not tell its own",
@@ -194,7 +215,7 @@ class StartChecks:
         for symbol, mode in modes.items():
             if mode != MARGIN_MODE:
                 return Checked(
-                    seen=f"{self._where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
+                    seen=f"{self.where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
                     f"{title} is set to {mode}",
                     remedy=f"set its margin mode there to {MARGIN_MODE} while nothing is held",
                 )
@@ -212,7 +233,7 @@ class StartChecks:
         for symbol, told in leverages.items():
             if other := sorted(told - {wanted}):
                 return Checked(
-                    seen=f"{self._where}.leverage is {wanted}, {symbol} at {title} is set to "
+                    seen=f"{self.where}.leverage is {wanted}, {symbol} at {title} is set to "
                     f"{_plain(other[0])}",
                     remedy=f"set the leverage there to {wanted}, or change it in the configuration",
                 )
@@ -226,7 +247,7 @@ class StartChecks:
             worth = (await self._book.balance(currency)).equity
             if worth is not None and worth < wanted:
                 return Checked(
-                    seen=f"{self._where}: the funds that begin on it have a capital of "
+                    seen=f"{self.where}: the funds that begin on it have a capital of "
                     f"{_plain(wanted)} {currency} (initial_nav x initial_shares), the account at "
                     f"{title} is worth {_plain(worth)}",
                     remedy="pay in the rest, or lower initial_shares",

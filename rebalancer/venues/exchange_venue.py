@@ -18,8 +18,7 @@ from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import (
     Expected,
     StartChecks,
-    measure_clock,
-    refuse_other_contracts,
+    ask_before_trading,
 )
 from rebalancer.venues.exchange_orders import ExchangeOrders
 from rebalancer.venues.facts import FACTS, VenueFacts
@@ -60,13 +59,25 @@ def open_with_keys(facts: VenueFacts, keys: Mapping[str, str], endpoint: str = "
 
 
 def open_client(
-    facts: VenueFacts, keys: Mapping[str, str], clock: Clock, endpoint: str = ""
+    facts: VenueFacts,
+    keys: Mapping[str, str],
+    clock: Clock,
+    endpoint: str = "",
+    limiter: Limiter | None = None,
 ) -> CcxtClient:
-    """Return a client of the venue with `keys` by ccxt's names: apiKey, secret, password, ..."""
-    limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
+    """Return a client of the venue with `keys` by ccxt's names: apiKey, secret, password, ...
+
+    Clients that share an address share a `limiter`; without one it has its own.
+    """
+    own = limiter or limiter_of(facts, clock)
     transport = Transport(REQUEST_SECONDS)
     exchange = open_with_keys(facts, keys, endpoint)
-    return CcxtClient(exchange, transport, limiter, facts.limits.counters)
+    return CcxtClient(exchange, transport, own, facts.limits.counters)
+
+
+def limiter_of(facts: VenueFacts, clock: Clock) -> Limiter:
+    """Return a limiter that keeps to every window of the venue."""
+    return Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
 
 
 async def _nothing(*_arguments: object, **_named: object) -> bool:
@@ -102,14 +113,14 @@ class ExchangeVenue:
     async def start(self, emit: Emit) -> None:
         """Load markets, measure the clock, check the account; every answer asked for before orders.
 
-        Raises ConfigRefused with the remedy where the account is not as configured.
+        Raises ConfigRefused with the remedy where the account is not as configured,
+        VenueUnavailable where the venue does not answer.
         """
         self._orders.began_ms = self._clock.now_ms()
-        await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
-        refuse_other_contracts(self._client, self._facts, self._contracts)
-        self.clock_offset_ms = await measure_clock(self._client, self._facts, self._clock)
+        self.clock_offset_ms = await ask_before_trading(
+            self._client, self._facts, self._contracts, self._clock, self._checks
+        )
         self._watch.offset_ms = self.clock_offset_ms
-        await self._checks.refuse_what_differs()
         self._emit = emit
 
     async def submit(self, intent: OrderIntent) -> None:

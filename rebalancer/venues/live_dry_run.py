@@ -19,8 +19,7 @@ from rebalancer.venues.exchange_account import ExchangeAccount, held_units
 from rebalancer.venues.exchange_checks import (
     Expected,
     StartChecks,
-    measure_clock,
-    refuse_other_contracts,
+    ask_before_trading,
 )
 from rebalancer.venues.exchange_venue import (
     AS_CONFIGURED,
@@ -80,10 +79,9 @@ class LiveDryRunVenue:
 
         Raises ConfigRefused or VenueUnavailable: without positions there is nothing to run on.
         """
-        await self._client.load_markets(self._facts.limits.costs[Ask.MARKETS])
-        refuse_other_contracts(self._client, self._facts, self._contracts)
-        await measure_clock(self._client, self._facts, self._clock)
-        await self._checks.refuse_what_differs()
+        await ask_before_trading(
+            self._client, self._facts, self._contracts, self._clock, self._checks
+        )
         held = held_units(await self.account.positions())
         self._dry = DryRunVenue(self._name, held, self._clock)
         await self._dry.start(emit)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, QueryOrder, Severity, SubmitOrder
@@ -321,3 +323,18 @@ async def test_who_is_in_a_hurry_is_answered_before_the_pause_is_over(bench: Ben
     await asyncio.sleep(0.01)
     assert len(bench.venue.log) == 2, "an old hurry shortens no new pause"
     await bench.executor.stop(0)
+
+
+@pytest.mark.parametrize("sends", [True, False])
+async def test_an_order_that_is_only_written_down_is_not_said_to_be_sent(
+    bench: Bench, *, sends: bool
+) -> None:
+    structlog.reset_defaults()  # the other tests are quiet
+    executor = Executor(
+        {"main": bench.venue}, bench.events, VirtualClock(), bench.told.append, sends=sends
+    )
+    bench.venue.open.set()
+    with capture_logs() as logs:
+        executor.carry_out([SubmitOrder(intent("r1"))])
+        await until(lambda: "sent r1" in bench.venue.log, "it is carried out")
+    assert ("order_sent" in [line["event"] for line in logs]) is sends

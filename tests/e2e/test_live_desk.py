@@ -181,3 +181,5 @@ def test_a_desk_launches_is_killed_in_a_run_and_ends_at_its_targets(place: Place
     assert units == state.accounts["main"].position(BTC)
     assert units == place.market.held(place.kind.contract_size) != 0
     assert place.market.tell("state")["violations"] == 0
+    for path in place.folder.iterdir():
+        assert not any(key.encode() in path.read_bytes() for key in KEYS.values()), path.name

@@ -188,7 +188,10 @@ async def test_a_network_failure_is_asked_again(venue: Venue) -> None:
     ("failure", "words"),
     [
         (ccxt.BadRequest("signature=secret"), "binanceusdm refused the question"),
-        (ccxt.AuthenticationError("apiKey=secret"), "binanceusdm does not let us in"),
+        (
+            ccxt.AuthenticationError("apiKey=secret"),
+            "binanceusdm does not let us in: the key, its rights or this address",
+        ),
         (KeyError("secret"), "binanceusdm gave an answer that cannot be read"),
     ],
 )
