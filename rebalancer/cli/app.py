@@ -8,6 +8,7 @@ import typer
 
 from rebalancer import __version__
 from rebalancer.cli import (
+    breaking,
     configuring,
     consolidating,
     examining,
@@ -49,6 +50,9 @@ app.command()(states.halt)
 app.command()(states.resume)
 app.command()(killing.kill)
 app.command()(verifying.verify)
+app.command()(breaking.breaks)
+app.command()(breaking.adopt)
+app.command()(breaking.explain)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)

@@ -13,11 +13,13 @@ from typing import Any
 
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.arming import arm, next_alarm_ms
+from rebalancer.core.breaking import on_answer
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
 from rebalancer.core.consolidating import on_consolidation
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
+    CommandKind,
     ConsolidationAsked,
     ContractChanged,
     Event,
@@ -189,13 +191,20 @@ def _is_booked(work: Work, event: FundingPaid) -> bool:
     return booked_ms is not None and event.settled_ms is not None and event.settled_ms <= booked_ms
 
 
+def _on_command(work: Work, event: Commanded) -> None:
+    if event.kind in (CommandKind.ADOPT, CommandKind.EXPLAIN):
+        on_answer(work, event)
+    else:
+        on_command(work, event)
+
+
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderReported: on_order,
     FillReported: on_fill,
     FundingPaid: _on_funding,
     LiquidationReported: on_liquidation,
     PositionsReported: on_positions,
-    Commanded: on_command,
+    Commanded: _on_command,
     ContractChanged: on_contract_changed,
     KillSwitchFound: on_kill_switch,
     FlowsRequested: on_flows,

@@ -106,6 +106,8 @@ class CommandKind(StrEnum):
     HALT = "halt"
     REDUCE = "reduce"
     RESUME = "resume"
+    ADOPT = "adopt"  # a break, named by its number
+    EXPLAIN = "explain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import capital_folding, ledger, records
+from rebalancer.core import breaks, capital_folding, ledger, records
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
@@ -21,6 +21,7 @@ from rebalancer.core.permission import TRANSITIONS, Permission
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
 from rebalancer.core.scope import Scope, title
+from rebalancer.core.seen import ENDED_ORDERS_MAX
 from rebalancer.core.slicing import pause_ms
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
@@ -222,7 +223,7 @@ def _order_moved(state: DeskState, record: records.OrderMoved) -> None:
 
 def _traded(state: DeskState, record: records.Traded) -> None:
     fill = record.fill
-    order = state.orders.get(fill.client_order_id)
+    order = state.orders.get(fill.client_order_id) or state.ended.get(fill.client_order_id)
     ensure(order is not None or record.forced, f"trade {fill.trade_id} has no working order")
     for name, units in record.allocations.items():
         fund = _fund(state, name)
@@ -252,12 +253,27 @@ def _traded(state: DeskState, record: records.Traded) -> None:
 def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
     if order.working:
         return
-    del state.orders[order.intent.client_order_id]
     state.seen_trades.end(order.intent.client_order_id)
+    if state.orders.pop(order.intent.client_order_id, None) is None:
+        return  # a late fill of an order that was over
+    state.ended[order.intent.client_order_id] = order
+    if len(state.ended) > ENDED_ORDERS_MAX:
+        del state.ended[next(iter(state.ended))]
     for name in order.intent.wanted:
         fund = _fund(state, name)
         if fund.run is not None:
             fund.run.next_slice_ms = at_ms + pause_ms(fund.fund.execution, order.intent)
+
+
+def _break_found(state: DeskState, record: breaks.BreakFound) -> None:
+    ensure(record.number == state.break_count + 1, f"break {record.number} is out of turn")
+    state.break_count = record.number
+    state.breaks[record.number] = record.found
+
+
+def _break_ended(state: DeskState, record: breaks.BreakEnded) -> None:
+    ensure(record.number in state.breaks, f"break {record.number} is not open")
+    del state.breaks[record.number]
 
 
 def _move_book(
@@ -354,5 +370,7 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.ScopeChanged: _scope,
     records.NavStruck: _struck,
     records.CommandTaken: _command,
+    breaks.BreakFound: _break_found,
+    breaks.BreakEnded: _break_ended,
     **capital_folding.HANDLERS,
 }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rebalancer.core.actions import QueryOrder, Severity
+from rebalancer.core.breaking import booked, find, position_break
+from rebalancer.core.breaks import Break, BreakKind
 from rebalancer.core.events import (
     FillReported,
     LiquidationReported,
@@ -11,7 +15,7 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.money import ZERO, split_pro_rata, text
 from rebalancer.core.opening import halt
-from rebalancer.core.order import TRANSITIONS, Fill, OrderIntent, OrderStatus, Outcome
+from rebalancer.core.order import TRANSITIONS, Fill, Order, OrderIntent, OrderStatus, Outcome
 from rebalancer.core.records import OrderMoved, Traded, TradingState
 from rebalancer.core.work import Work
 
@@ -79,13 +83,10 @@ def on_fill(work: Work, event: FillReported) -> None:
     if (fill.client_order_id, fill.trade_id) in work.state.seen_trades:
         return
     order = work.state.orders.get(fill.client_order_id)
-    if order is None:
-        work.alert(
-            Severity.CRITICAL,
-            "foreign_fill",
-            fill.client_order_id,
-            f"trade {fill.trade_id} belongs to no working order of this desk",
-        )
+    over = work.state.ended.get(fill.client_order_id) if order is None else None
+    order = order or over
+    if order is None or order.filled_contracts + fill.contracts > order.intent.contracts:
+        _foreign(work, fill, order)
         return
     intent = order.intent
     contract = work.state.desk.contracts[intent.contract]
@@ -107,7 +108,43 @@ def on_fill(work: Work, event: FillReported) -> None:
             },
         )
     )
+    if over is not None:
+        _late(work, fill, over)
     _look_again(work, intent)
+
+
+def _foreign(work: Work, fill: Fill, order: Order | None) -> None:
+    """Tell of a trade that no order of ours explains, or more of one than it asked for."""
+    intent = order.intent if order else None
+    cause = f"trade {fill.trade_id} of {text(fill.contracts)} belongs to no order of this desk"
+    if intent is not None:
+        cause = f"trade {fill.trade_id} is more than order {intent.client_order_id} asked for"
+    number = work.state.break_count + 1
+    found = Break(
+        kind=BreakKind.FOREIGN_TRADE,
+        account=intent.account if intent else "",
+        contract=intent.contract if intent else "",
+        units=ZERO,
+        cause=cause,
+        repair=f"rebalancer explain {number}",
+    )
+    if all(each.cause != cause for each in work.state.breaks.values()):
+        find(work, found, halts=intent is not None)
+
+
+def _late(work: Work, fill: Fill, order: Order) -> None:
+    """Tell of a trade that came after the end of its order; it is in the books by now."""
+    intent, denied = order.intent, order.status is not OrderStatus.CLOSED
+    found = Break(
+        kind=BreakKind.LATE_FILL,
+        account=intent.account,
+        contract=intent.contract,
+        units=work.state.desk.contracts[intent.contract]
+        .units_in(fill.contracts)
+        .copy_sign(intent.units),
+        cause=f"trade {fill.trade_id} of order {intent.client_order_id}, said to be {order.status}",
+    )
+    booked(work, found, halts=denied)
 
 
 def _look_again(work: Work, intent: OrderIntent) -> None:
@@ -128,9 +165,17 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
         if (fund := work.state.funds[name]).fund.account == event.account
         and (held := fund.holding.units.get(event.contract, ZERO)) * event.units < 0
     }
+    found = Break(
+        kind=BreakKind.LIQUIDATION,
+        account=event.account,
+        contract=event.contract,
+        units=event.units,
+        cause=f"the venue closed {text(event.units)} of {event.contract} by itself",
+    )
     if not weights:
-        reason = f"the venue closed {text(event.units)} of {event.contract}, which no fund holds"
-        _halt_account(work, event.account, reason)
+        repair = f"rebalancer explain {work.state.break_count + 1}"
+        if all(each.cause != found.cause for each in work.state.breaks.values()):
+            find(work, replace(found, repair=repair), halts=True)
         return
     contract = work.state.desk.contracts[event.contract]
     fill = Fill(
@@ -155,6 +200,7 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
             forced=True,
         )
     )
+    booked(work, found)
     for name in weights:
         halt(work, work.state.funds[name], f"the venue liquidated {event.contract}")
 
@@ -173,21 +219,24 @@ def on_positions(work: Work, event: PositionsReported) -> None:
         )
         if overtaken or work.state.working_on(event.account, symbol):
             continue
-        told, held = event.units.get(symbol, ZERO), state.position(symbol)
-        if told == held:
-            continue
-        reason = f"the venue holds {text(told)} of {symbol}, the records say {text(held)}"
-        _halt_account(work, event.account, reason)
+        position_break(work, event.account, symbol, event.units.get(symbol, ZERO))
 
 
 def _halt_contradicted(work: Work, intent: OrderIntent, reason: str) -> None:
     """Halt the funds of an order whose evidence contradicts itself; the order stays working."""
-    for name in intent.wanted:
-        if work.state.funds[name].trading not in STOPPED:
-            halt(work, work.state.funds[name], f"{intent.client_order_id}: {reason}")
-
-
-def _halt_account(work: Work, account: str, reason: str) -> None:
-    for fund in work.state.funds.values():
-        if fund.fund.account == account and fund.trading not in STOPPED:
-            halt(work, fund, reason)
+    funds = [work.state.funds[name] for name in intent.wanted]
+    funds = [fund for fund in funds if fund.trading not in STOPPED]
+    if not funds:
+        return
+    cause = f"{intent.client_order_id}: {reason}"
+    found = Break(
+        kind=BreakKind.EVIDENCE,
+        account=intent.account,
+        contract=intent.contract,
+        units=ZERO,
+        cause=cause,
+        repair=f"rebalancer explain {work.state.break_count + 1}",
+    )
+    find(work, found, halts=False)
+    for fund in funds:
+        halt(work, fund, cause)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core import breaks
 from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
@@ -337,4 +338,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     NavStruck,
     CommandTaken,
     *CAPITAL_RECORDS,
+    *breaks.RECORDS,
 )

@@ -43,6 +43,7 @@ class SeenTrades:
         trades = self._open.pop(client_order_id, None)
         if trades is None:
             return
-        self._ended[client_order_id] = trades
+        # A trade that came late joins those from before the end.
+        self._ended[client_order_id] = self._ended.pop(client_order_id, set()) | trades
         if len(self._ended) > ENDED_ORDERS_MAX:
             del self._ended[next(iter(self._ended))]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rebalancer.core.breaks import Break
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
@@ -216,6 +217,11 @@ class DeskState:
     orders: dict[str, Order] = field(default_factory=dict)
     #: fills already booked, so that a repeated report is a no-op
     seen_trades: SeenTrades = field(default_factory=SeenTrades)
+    #: orders that are over, the newest last, by client order id: a late fill may still come
+    ended: dict[str, Order] = field(default_factory=dict)
+    #: open breaks by their number, and how many there ever were
+    breaks: dict[int, Break] = field(default_factory=dict)
+    break_count: int = 0
     #: what is not active of the desk, its accounts and contracts
     scopes: dict[tuple[Scope, str], Permission] = field(default_factory=dict)
     #: files of flows by batch id: the digest of what each asked for

@@ -35,6 +35,8 @@ def read_request(line: bytes, now_ms: int) -> Request:
         if fields["command"] == CONSOLIDATE:
             return _consolidation(fields, now_ms)
         kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
+        if kind in (CommandKind.ADOPT, CommandKind.EXPLAIN):
+            fields |= {"fund": fields["break"]}
         name = "" if scope is Scope.DESK else str(fields[_NAMED_BY.get(scope, "name")])
         reason = str(fields.get("reason") or "by an operator")[:500]
     except InputRefused as refused:

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select, tuple_
 
 from rebalancer.store import journal
-from rebalancer.store.projections import Change, changes, lookup, projected_seq
+from rebalancer.store.change import Change
+from rebalancer.store.projections import changes, lookup, projected_seq
 
 Row = Mapping[str, Any]
 _Key = tuple[Any, ...]

@@ -8,7 +8,6 @@ have come is written beside them, in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from itertools import groupby
@@ -19,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
+from rebalancer.core.breaks import BreakEnded, BreakFound
 from rebalancer.core.capital import Consolidated, FlowDealt, ManagementFeeCharged
 from rebalancer.core.consolidation import scale
 from rebalancer.core.methodology import Trigger
@@ -43,9 +43,10 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.run import ENDED, RunStatus
 from rebalancer.store import journal, prepared
+from rebalancer.store.change import Change, Look, amend, put
 from rebalancer.store.codec import storable
-from rebalancer.store.rows import stored
 from rebalancer.store.tables import (
+    BREAKS,
     FILLS,
     FIXED,
     FUNDS,
@@ -57,29 +58,6 @@ from rebalancer.store.tables import (
     SCOPES,
     VERDICTS,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """New values for one row: its primary key and the columns that change, see `put`, `amend`."""
-
-    table: Table
-    values: Mapping[str, object]
-    creates: bool
-
-
-Look = Callable[[Table, str], Mapping[str, Any] | None]
-"""Returns the row of a table by its one-column primary key, as the changes so far left it."""
-
-
-def put(table: Table, **values: object) -> Change:
-    """Write these columns of the row with this key, which need not exist yet."""
-    return Change(table, {name: stored(value) for name, value in values.items()}, creates=True)
-
-
-def amend(table: Table, **values: object) -> Change:
-    """Write these columns of the row with this key if it exists."""
-    return Change(table, {name: stored(value) for name, value in values.items()}, creates=False)
 
 
 def _fund_launched(record: FundLaunched, _look: Look) -> Iterator[Change]:
@@ -134,6 +112,31 @@ def _scope_changed(record: ScopeChanged, _look: Look) -> Iterator[Change]:
         state=record.state,
         reason=record.reason,
         at_ms=record.at_ms,
+    )
+
+
+def _break_found(record: BreakFound, _look: Look) -> Iterator[Change]:
+    found = record.found
+    yield put(
+        BREAKS,
+        number=record.number,
+        kind=found.kind,
+        account=found.account,
+        contract=found.contract,
+        units=found.units,
+        cause=found.cause,
+        repair=found.repair,
+        found_ms=record.at_ms,
+    )
+
+
+def _break_ended(record: BreakEnded, _look: Look) -> Iterator[Change]:
+    yield amend(
+        BREAKS,
+        number=record.number,
+        how=record.how,
+        end_reason=record.reason,
+        ended_ms=record.at_ms,
     )
 
 
@@ -286,6 +289,8 @@ FOLDS: Mapping[type[Record], Callable[[Any, Look], Iterator[Change]]] = {
     PointSet: _point_set,
     TradingChanged: _trading_changed,
     ScopeChanged: _scope_changed,
+    BreakFound: _break_found,
+    BreakEnded: _break_ended,
     FundWiped: _fund_wiped,
     VerdictChanged: _verdict_changed,
     FixedSettled: _fixed_settled,

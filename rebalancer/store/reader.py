@@ -17,6 +17,7 @@ from rebalancer.ports import NavView
 from rebalancer.store import journal
 from rebalancer.store.overlay import Listing, Overlay
 from rebalancer.store.rows import (
+    BreakRow,
     FillRow,
     FixedRow,
     FundRow,
@@ -30,6 +31,7 @@ from rebalancer.store.rows import (
 )
 from rebalancer.store.schema import refuse_newer, schema_of
 from rebalancer.store.tables import (
+    BREAKS,
     FILLS,
     FIXED,
     FUNDS,
@@ -130,6 +132,11 @@ class SqlReader:
         every = Listing(table=SCOPES, order=(("scope", False), ("name", False)))
         rows = self._list(ScopeRow, every)
         return tuple(row for row in rows if row.state is not TradingState.ACTIVE)
+
+    def breaks(self, limit: int = LIMIT) -> tuple[BreakRow, ...]:
+        """Return the newest differences between the venues and the records first."""
+        newest = Listing(table=BREAKS, order=(("number", True),), limit=limit)
+        return self._list(BreakRow, newest)
 
     def navs(self, fund: str) -> tuple[NavRow, ...]:
         """Return the daily NAVs of the fund, oldest first."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
+from rebalancer.core.breaks import BreakEnd, BreakKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import OrderSide, OrderStatus, PositionSide
 from rebalancer.core.records import Record, Settlement, TradingState
@@ -138,6 +139,25 @@ class ScopeRow:
     state: TradingState
     reason: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakRow:
+    """A difference between a venue and the records; `how` is None while it is open."""
+
+    number: int
+    kind: BreakKind
+    account: str
+    contract: str
+    #: what the venue has more than the records, signed base coins
+    units: Decimal
+    cause: str
+    #: the command that repairs it
+    repair: str
+    found_ms: int
+    how: BreakEnd | None
+    end_reason: str | None
+    ended_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0003"
-KNOWN_SCHEMAS = ("0001", "0002", SCHEMA_HEAD)
+SCHEMA_HEAD = "0004"
+KNOWN_SCHEMAS = ("0001", "0002", "0003", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -138,6 +138,22 @@ VERDICTS = _table(
     _whole("at_ms"),
 )
 
+#: Every difference between a venue and the records; what is open has not ended.
+BREAKS = _table(
+    "breaks",
+    Column("number", _WHOLE, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _text("account"),
+    _text("contract"),
+    _text("units"),
+    _text("cause"),
+    _text("repair"),
+    _whole("found_ms"),
+    _text("how", nullable=True),
+    _text("end_reason", nullable=True),
+    _whole("ended_ms", nullable=True),
+)
+
 #: The latest trading state of the desk (its name is empty), of accounts and of contracts.
 SCOPES = _table(
     "scopes",
@@ -182,4 +198,4 @@ PRICES = _table("prices", _key("contract"), _text("price"))
 PROJECTED = _table("projected", _whole("seq"))
 
 #: What a rebuild empties and folds again from the journal.
-PROJECTIONS = (FUNDS, RUNS, ORDERS, FILLS, FIXED, VERDICTS, SCOPES, NAVS)
+PROJECTIONS = (FUNDS, RUNS, ORDERS, FILLS, FIXED, VERDICTS, SCOPES, BREAKS, NAVS)

@@ -10,7 +10,8 @@ from functools import partial
 from sqlalchemy import Connection, delete, select
 
 from rebalancer.ports import NavView
-from rebalancer.store.projections import put, write
+from rebalancer.store.change import put
+from rebalancer.store.projections import write
 from rebalancer.store.tables import PRICES, VIEWS
 
 #: Rows in one transaction: a commit that arrives meanwhile waits for one slice, not for all.

@@ -177,3 +177,12 @@ def test_a_halt_and_a_resume_are_about_exactly_one_thing(
     assert answer.code == 2
     assert answer.sentence == "name one of: a fund, --account, --contract or --desk"
     assert desk.asked == []
+
+
+@pytest.mark.parametrize("command", ["adopt", "explain"])
+def test_a_break_is_ended_by_its_number(run: Run, desk: Desk, command: str) -> None:
+    answer = run(command, "3", "--reason", "moved by hand")
+    assert answer.out.startswith(f"break 3: {command}ed; ")
+    assert desk.asked == [{"command": command, "break": "3", "reason": "moved by hand"}]
+    assert run(command, "x", "--reason", "y").code == 2
+    assert run(command, "3").code == 2

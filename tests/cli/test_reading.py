@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakFound, BreakKind
 from rebalancer.core.records import ScopeChanged, TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.store.sql import open_store
@@ -179,3 +180,29 @@ async def test_status_names_every_scope_that_is_not_active(folder: Path, run: Ru
         ("contract", "halted"),
         ("desk", "reducing"),
     ]
+
+
+async def test_breaks_show_their_cause_and_repair_until_they_end(folder: Path, run: Run) -> None:
+    assert "no break is open" in (await asyncio.to_thread(run, "breaks")).err
+    found = Break(
+        kind=BreakKind.POSITION,
+        account="main",
+        contract=BTC,
+        units=Decimal("-0.5"),
+        cause="sold by hand",
+        repair="rebalancer adopt 1",
+    )
+    written = open_store(f"sqlite:///{folder}/desk.db")
+    await written.commit([BreakFound(NOON, 1, found)])
+    await written.close()
+    shown = await asyncio.to_thread(run, "breaks")
+    assert "sold" in shown.out
+    (one,) = (await asyncio.to_thread(run, "breaks", "--json")).json["breaks"]
+    assert (one["number"], one["units"], one["ended"]) == (1, "-0.5", None)
+    assert one["repair"] == "rebalancer adopt 1"
+    written = open_store(f"sqlite:///{folder}/desk.db")
+    await written.commit([BreakEnded(NOON, 1, BreakEnd.ADOPTED, "known")])
+    await written.close()
+    assert (await asyncio.to_thread(run, "breaks", "--json")).json["breaks"] == []
+    (one,) = (await asyncio.to_thread(run, "breaks", "--all", "--json")).json["breaks"]
+    assert one["ended"] == "adopted"

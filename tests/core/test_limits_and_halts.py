@@ -280,7 +280,7 @@ def test_a_liquidation_of_what_no_fund_holds_halts_the_account_and_books_nothing
     made = bench(small("A"), small("B"))
     made.take(liquidated(made, "0.9"))
     assert made.of(Traded) == []
-    assert {made.state.funds[name].trading for name in "AB"} == {TradingState.HALTED}
+    assert all(made.state.permission(made.state.funds[name]).halted for name in "AB")
 
 
 def test_a_position_that_differs_halts_every_active_fund_of_the_account() -> None:
@@ -289,15 +289,16 @@ def test_a_position_that_differs_halts_every_active_fund_of_the_account() -> Non
     assert {made.state.funds[name].trading for name in "AB"} == {TradingState.ACTIVE}
     made.take(PositionsReported(made.now_ms, "main", {BTC: D("5.999")}))
     for name in "AB":
-        assert made.state.funds[name].trading_reason == (
-            f"the venue holds 5.999 of {BTC}, the records say 6"
+        permission = made.state.permission(made.state.funds[name])
+        assert permission.text == (
+            f"account main is halted: break 1: the venue holds 5.999 of {BTC}, the records say 6"
         )
 
 
 def test_a_position_of_a_contract_nobody_holds_halts_too() -> None:
     made = bench(small())
     made.take(PositionsReported(made.now_ms, "main", {BTC: D(3), ETH: D(1)}))
-    assert made.fund().trading is TradingState.HALTED
+    assert made.state.permission(made.fund()).halted
 
 
 def test_a_position_is_not_compared_while_an_order_works_on_it() -> None:

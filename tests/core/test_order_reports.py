@@ -182,19 +182,24 @@ def test_the_same_trade_number_on_another_order_is_another_trade() -> None:
     assert len({record.key for record in traded}) == 2
 
 
-def test_a_fill_of_no_order_of_ours_is_alerted_and_not_booked() -> None:
+def test_a_trade_beyond_what_an_order_asked_for_is_told_and_not_booked() -> None:
     made = started()
     order = made.orders[0]
     made.complete(order)
     made.fill(order, "0.1", trade_id="late")
-    assert "foreign_fill" in made.alerts
+    assert "break_foreign_trade" in made.alerts
     assert made.fund().holding.units[BTC] == 3 + order.units
 
 
-def test_an_order_that_fills_more_than_it_asked_for_breaks_a_promise() -> None:
+def test_a_trade_of_more_than_an_order_asked_for_is_a_break_and_halts_the_account() -> None:
     made = started()
-    with pytest.raises(BrokenInvariant, match="filled more than it asked for"):
-        made.fill(made.orders[0], "0.3")
+    made.fill(made.orders[0], "0.3", trade_id="big")
+    order_id = made.orders[0].client_order_id
+    assert [each.cause for each in made.state.breaks.values()] == [
+        f"trade big is more than order {order_id} asked for"
+    ]
+    assert made.state.permission(made.fund()).halted
+    assert made.of(Traded) == []
 
 
 def test_a_missed_collar_is_priced_again_five_times_then_rests_for_a_minute() -> None:
@@ -330,4 +335,4 @@ def test_a_position_answer_that_a_trade_overtook_judges_nothing() -> None:
     assert made.fund().trading is TradingState.ACTIVE
     made.later(5)
     made.take(PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=made.now_ms))
-    assert made.fund().trading is TradingState.HALTED
+    assert made.state.permission(made.fund()).halted

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from rebalancer.clock import VirtualClock
+from rebalancer.core.breaks import BreakEnded
+from rebalancer.core.events import PositionsReported
 from rebalancer.core.records import (
     CommandTaken,
     FundLaunched,
@@ -28,7 +30,7 @@ from rebalancer.errors import ConfigRefused
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import of, until
 from tests.desk.test_daemon import Endless, world
-from tests.factories import BTC
+from tests.factories import BTC, NOON
 
 
 class Running:
@@ -105,6 +107,16 @@ class TestCommands:
             for scope, name in (("desk", ""), ("account", "main"), ("contract", BTC))
             for state in states
         ]
+
+    async def test_a_break_is_adopted_by_its_number(self, running: Running) -> None:
+        held = running.daemon.state.accounts["main"].position(BTC)
+        running.daemon.emit(PositionsReported(NOON + 1, "main", {BTC: held + 1}))
+        answer = await running.ask(command="adopt", **{"break": "7"}, reason="x")
+        assert answer["error"] == "there is no open break 7; open are 1"
+        adopted = await running.ask(command="adopt", **{"break": 1}, reason="moved by hand")
+        assert adopted["ok"] is True
+        assert running.daemon.state.accounts["main"].position(BTC) == held + 1
+        assert [each.how for each in of(running.store.records, BreakEnded)] == ["adopted"]
 
     async def test_a_halted_fund_is_not_rebalanced(self, running: Running) -> None:
         await running.ask(command="halt", fund="BTC3L", reason="drill")

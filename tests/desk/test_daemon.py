@@ -19,9 +19,8 @@ from rebalancer.core.records import (
     IntentCreated,
     OrderMoved,
     Record,
+    ScopeChanged,
     Traded,
-    TradingChanged,
-    TradingState,
 )
 from rebalancer.desk.daemon import Daemon
 from rebalancer.errors import StoreUnavailable, VenueUnavailable
@@ -199,13 +198,10 @@ class TestReconciling:
 
         venue.report_positions = more_than_booked  # type: ignore[method-assign]
         await daemon.run(asyncio.Event())
-        halted = of(again.records, TradingChanged)
-        assert [(record.fund, record.state) for record in halted] == [
-            ("BTC3L", TradingState.HALTED),
-            ("BTC1S", TradingState.HALTED),
-        ]
-        assert "the records say" in halted[0].reason
-        assert "fund_halted" in {alert.name for alert in here.alerts}
+        (halted,) = of(again.records, ScopeChanged)
+        assert (halted.scope, halted.name, halted.state) == ("account", "main", "halted")
+        assert "the records say" in halted.reason
+        assert {"break_position", "account_halted"} <= {alert.name for alert in here.alerts}
         assert len(here.sent) == sent
 
     async def test_a_position_that_is_missing_halts_the_account(self) -> None:
@@ -220,14 +216,14 @@ class TestReconciling:
 
         daemon.venues["main"].report_positions = nothing  # type: ignore[method-assign]
         await daemon.run(asyncio.Event())
-        assert len(of(again.records, TradingChanged)) == 2
+        assert len(of(again.records, ScopeChanged)) == 1
 
     async def test_a_quiet_desk_finds_nothing_wrong_with_itself(self) -> None:
         here, store = world(), MemoryStore()
         await here.live(store, [at(0, 100), at(1, 84), at(2, 84)])
         again = MemoryStore(store.records)
         await here.live(again, [])
-        assert of(again.records, TradingChanged) == []
+        assert of(again.records, ScopeChanged) == []
 
 
 async def test_funding_is_booked_to_the_funds_that_hold_the_contract() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from rebalancer.core.breaks import BreakEnded, BreakFound
 from rebalancer.core.records import Record
 from rebalancer.errors import BrokenInvariant
 from rebalancer.store import follower, projections
@@ -218,16 +219,19 @@ async def test_the_log_goes_into_the_file_once_nothing_waits(
 
 
 async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> None:
+    # That layout knew no breaks.
+    day = [each for each in a_day() if not isinstance(each, BreakFound | BreakEnded)]
     store = open_store(url)
-    await store.commit(a_day())
+    await store.commit(day)
     tables = await everything_in(store)
     await store.close()
     engine = writing_engine(target(url))
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE projected"))
+        connection.execute(text("DROP TABLE breaks"))
         connection.execute(text("UPDATE rebalancer_schema SET version_num = '0002'"))
     engine.dispose()
     again = open_store(url)
-    assert seq_of_the_tables(url) == len(a_day())
+    assert seq_of_the_tables(url) == len(day)
     assert tables_of(again) == tables
     await again.close()

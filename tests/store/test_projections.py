@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakFound, BreakKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, OrderSide, OrderStatus, Outcome, PositionSide
 from rebalancer.core.records import (
@@ -151,6 +152,16 @@ def traded(trade_id: str, order_id: str, contracts: Decimal, *, forced: bool = F
     )
 
 
+A_BREAK = Break(
+    kind=BreakKind.POSITION,
+    account="main",
+    contract=BTC,
+    units=D("-0.5"),
+    cause="sold by hand",
+    repair="rebalancer adopt",
+)
+
+
 def a_day() -> list[Record]:
     """One fund rebalances, another is wiped."""
     return [
@@ -181,6 +192,9 @@ def a_day() -> list[Record]:
         ScopeChanged(53, Scope.ACCOUNT, "main", TradingState.HALTED, "audit"),
         ScopeChanged(54, Scope.DESK, "", TradingState.HALTED, "drill"),
         ScopeChanged(55, Scope.DESK, "", TradingState.ACTIVE, "over"),
+        BreakFound(56, 1, A_BREAK),
+        BreakFound(57, 2, A_BREAK),
+        BreakEnded(58, 1, BreakEnd.ADOPTED, "moved by hand"),
     ]
 
 
@@ -229,6 +243,9 @@ async def test_a_reader_sees_the_day_while_the_desk_runs(url: str) -> None:
         )
         halted = ScopeRow(Scope.ACCOUNT, "main", TradingState.HALTED, "audit", 53)
         assert reader.scopes() == (halted,)
+        still_open, ended = reader.breaks()
+        assert (still_open.number, still_open.units, still_open.how) == (2, D("-0.5"), None)
+        assert (ended.how, ended.end_reason, ended.ended_ms) == ("adopted", "moved by hand", 58)
         assert reader.runs() == (
             RunRow(
                 run_id="r1",

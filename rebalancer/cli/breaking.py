@@ -1,0 +1,90 @@
+"""Commands about breaks: differences between a venue and the records, and what ends them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.operating import ask
+from rebalancer.cli.options import AsJson, ConfigPath, Reason
+from rebalancer.cli.output import console, note, print_json, table, when
+from rebalancer.cli.reading import Limit, opened
+from rebalancer.core.money import text
+
+if TYPE_CHECKING:
+    from rebalancer.store.rows import BreakRow
+
+Number = Annotated[int, typer.Argument(help="Number of the break.", min=1)]
+Every = Annotated[bool, typer.Option("--all", help="Also those that ended.")]
+
+
+@told
+def breaks(
+    every: Every = False, limit: Limit = 100, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Show where a venue and the records differ, why, and the command that repairs it."""
+    with opened(config) as (_, reader):
+        found = [row for row in reader.breaks(limit) if every or row.how is None]
+    if as_json:
+        print_json({"version": 1, "breaks": [_document(row) for row in found]})
+        return
+    if not found:
+        note("no break is open")
+        return
+    rows = [
+        [
+            str(row.number),
+            when(row.found_ms),
+            str(row.kind),
+            row.account,
+            row.contract,
+            text(row.units),
+            row.cause,
+            row.repair if row.how is None else f"{row.how}: {row.end_reason}",
+        ]
+        for row in found
+    ]
+    columns = (">#", "found", "kind", "account", "contract", ">units", "cause", "repair")
+    console().print(table("", columns, rows))
+
+
+@told
+def adopt(
+    number: Number, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk book a difference in position to its funds, at the mark."""
+    _end("adopt", number, reason, config, as_json=as_json)
+
+
+@told
+def explain(
+    number: Number, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk close a break of which nothing is to be booked."""
+    _end("explain", number, reason, config, as_json=as_json)
+
+
+def _end(command: str, number: int, reason: str, config: Any, *, as_json: bool) -> None:
+    answer = ask(config, {"command": command, "break": str(number), "reason": reason})
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"break {number}: {command}ed; what it halted stays so until its resume")
+
+
+def _document(row: BreakRow) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "found_at": when(row.found_ms),
+        "kind": str(row.kind),
+        "account": row.account,
+        "contract": row.contract,
+        "units": text(row.units),
+        "cause": row.cause,
+        "repair": row.repair or None,
+        "ended": None if row.how is None else str(row.how),
+        "end_reason": row.end_reason,
+        "ended_at": None if row.ended_ms is None else when(row.ended_ms),
+    }

@@ -1,0 +1,173 @@
+"""Finds breaks and ends them: what to record, what to halt, and what an operator can do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakFound, BreakKind
+from rebalancer.core.commands import set_scope
+from rebalancer.core.events import Commanded, CommandKind
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.money import ZERO, split_pro_rata, text
+from rebalancer.core.order import Fill, PositionSide
+from rebalancer.core.records import CommandTaken, Traded, TradingState
+from rebalancer.core.scope import Scope
+from rebalancer.core.state import AccountState, DeskState
+from rebalancer.core.work import Work
+from rebalancer.errors import CommandRefused
+
+
+def find(work: Work, found: Break, *, halts: bool) -> int:
+    """Record a break, tell of it and halt its account where `halts`; return its number."""
+    number = work.state.break_count + 1
+    work.record(BreakFound(work.now_ms, number, found))
+    severity = Severity.CRITICAL if halts else Severity.WARNING
+    subject = f"{found.account} {found.contract}".strip()
+    work.alert(severity, f"break_{found.kind}", subject, f"break {number}: {found.cause}")
+    if halts:
+        halt_account(work, found.account, f"break {number}: {found.cause}")
+    return number
+
+
+def booked(work: Work, found: Break, *, halts: bool = False) -> None:
+    """Record a break whose cause is known and already in the books."""
+    number = find(work, found, halts=halts)
+    work.record(BreakEnded(work.now_ms, number, BreakEnd.BOOKED, "booked as the venue tells it"))
+
+
+def halt_account(work: Work, account: str, reason: str) -> None:
+    """Halt an account unless it is halted already."""
+    known = work.state.scopes.get((Scope.ACCOUNT, account))
+    if known is None or not known.halted:
+        set_scope(work, Scope.ACCOUNT, account, TradingState.HALTED, reason)
+
+
+def position_break(work: Work, account: str, contract: str, told: Decimal) -> None:
+    """Compare what the venue holds with the records; find, change or end the break between them."""
+    held = work.state.accounts[account].position(contract)
+    open_number = next(
+        (
+            number
+            for number, each in work.state.breaks.items()
+            if (each.kind, each.account, each.contract) == (BreakKind.POSITION, account, contract)
+        ),
+        None,
+    )
+    if open_number is not None:
+        if work.state.breaks[open_number].units == told - held:
+            return
+        reason = "the venue and the records agree again" if told == held else "it changed"
+        work.record(BreakEnded(work.now_ms, open_number, BreakEnd.VANISHED, reason))
+        work.alert(Severity.INFO, "break_ended", account, f"break {open_number}: {reason}")
+    if told == held:
+        return
+    cause = f"the venue holds {text(told)} of {contract}, the records say {text(held)}"
+    number = work.state.break_count + 1
+    repair = f"rebalancer adopt {number}, or trade the difference away at the venue"
+    units = told - held
+    find(
+        work,
+        Break(
+            kind=BreakKind.POSITION,
+            account=account,
+            contract=contract,
+            units=units,
+            cause=cause,
+            repair=repair,
+        ),
+        halts=True,
+    )
+
+
+def refuse_answer(state: DeskState, command: Commanded) -> None:
+    """Raise CommandRefused where a break cannot be ended in the way that was asked for."""
+    known = ", ".join(str(number) for number in state.breaks) or "none"
+    number = int(command.name) if command.name.isdecimal() else 0
+    found = state.breaks.get(number)
+    if found is None:
+        raise CommandRefused(f"there is no open break {command.name}; open are {known}")
+    if command.kind is CommandKind.EXPLAIN:
+        if found.kind is BreakKind.POSITION:
+            raise CommandRefused(
+                f"break {number} is a position: adopt it, or trade it away at the venue; it ends "
+                "by itself once both agree"
+            )
+        return
+    if found.kind is not BreakKind.POSITION:
+        raise CommandRefused(f"break {number} has nothing to adopt: explain it")
+    if not _weights(state, found):
+        raise CommandRefused(
+            f"no fund of account {found.account} trades {found.contract}: close the position at "
+            "the venue; the break ends by itself then"
+        )
+    if state.market.price(found.contract, PriceSource.MARK) is None:
+        raise CommandRefused(f"no price of {found.contract} is known yet; try again")
+    if state.working_on(found.account, found.contract):
+        raise CommandRefused(f"an order on {found.contract} is not settled yet; try again")
+
+
+def on_answer(work: Work, event: Commanded) -> None:
+    """Adopt or explain a break; the account stays halted until it is resumed."""
+    refuse_answer(work.state, event)
+    number = int(event.name)
+    found = work.state.breaks[number]
+    work.record(CommandTaken(work.now_ms, event.kind, event.scope, event.name, event.reason))
+    how = BreakEnd.EXPLAINED
+    if event.kind is CommandKind.ADOPT:
+        how = BreakEnd.ADOPTED
+        _adopt(work, number, found)
+    work.record(BreakEnded(work.now_ms, number, how, event.reason))
+
+
+def _adopt(work: Work, number: int, found: Break) -> None:
+    """Book the difference to its funds at the mark: the price it was made at is not known."""
+    mark = work.state.market.price(found.contract, PriceSource.MARK)
+    if mark is None:
+        return
+    weights = _weights(work.state, found)
+    account = work.state.accounts[found.account]
+    contract = work.state.desk.contracts[found.contract]
+    work.record(
+        Traded(
+            at_ms=work.now_ms,
+            account=found.account,
+            contract=found.contract,
+            position_side=_side(account, found),
+            fill=Fill(
+                trade_id=f"break-{number}",
+                client_order_id="",
+                price=mark,
+                contracts=abs(found.units) / contract.contract_size,
+                fee=ZERO,
+                at_ms=work.now_ms,
+            ),
+            units=found.units,
+            allocations=split_pro_rata(found.units, weights),
+            fees=dict.fromkeys(weights, ZERO),
+            slippage=dict.fromkeys(weights, ZERO),
+            forced=True,
+        )
+    )
+    for name in weights:
+        work.touch(work.state.funds[name])
+
+
+def _weights(state: DeskState, found: Break) -> dict[str, Decimal]:
+    """Return who takes part in an adoption: who holds the contract, else who trades it."""
+    funds = [
+        fund
+        for name in state.holders.get(found.contract, ())
+        if (fund := state.funds[name]).fund.account == found.account
+        and fund.launched_ms is not None
+    ]
+    held = {fund.name: abs(fund.holding.units.get(found.contract, ZERO)) for fund in funds}
+    holding = {name: size for name, size in held.items() if size}
+    return holding or {fund.name: abs(fund.fund.target_leverage) for fund in funds}
+
+
+def _side(account: AccountState, found: Break) -> PositionSide:
+    if not account.account.hedge:
+        return PositionSide.NET
+    stands = account.position(found.contract) or found.units
+    return PositionSide.LONG if stands > 0 else PositionSide.SHORT

@@ -1,0 +1,71 @@
+"""Breaks: every difference between the venue and the records, with its cause and its repair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from rebalancer.core.record import Record
+
+
+class BreakKind(StrEnum):
+    """What differs."""
+
+    POSITION = "position"  # the venue holds something else than the funds do
+    FOREIGN_TRADE = "foreign_trade"  # a trade that no order of this desk explains
+    LATE_FILL = "late_fill"  # a trade of an order whose end was told without it
+    LIQUIDATION = "liquidation"  # the venue closed a position by itself
+    EVIDENCE = "evidence"  # what was told of an order cannot be true together
+
+
+class BreakEnd(StrEnum):
+    """How a break ended."""
+
+    BOOKED = "booked"  # at once: the records follow what the venue did
+    ADOPTED = "adopted"  # an operator had the records follow the venue
+    EXPLAINED = "explained"  # an operator knows why, and nothing is to be booked
+    VANISHED = "vanished"  # the venue and the records agree again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """One difference; `units` is what the venue has more than the records, signed base coins."""
+
+    kind: BreakKind
+    account: str
+    contract: str
+    units: Decimal
+    cause: str
+    #: the command that repairs it; empty where it ended at once
+    repair: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakFound(Record):
+    """A difference was found; breaks are numbered from 1."""
+
+    number: int
+    found: Break
+
+    @property
+    def key(self) -> str:
+        """Each number exists once."""
+        return f"break/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEnded(Record):
+    """A difference is no more, or is explained."""
+
+    number: int
+    how: BreakEnd
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """A break ends once."""
+        return f"break/{self.number}/end"
+
+
+RECORDS: tuple[type[Record], ...] = (BreakFound, BreakEnded)
