@@ -73,7 +73,10 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
         return False
-    if work.state.permission(fund, symbol).halted or market_did_the_rest(run, work.worth(fund)):
+    if work.state.permission(fund, symbol).halted:
+        return False
+    if market_did_the_rest(run, work.worth(fund)):
+        work.touch(fund)  # the run is over, though another fund's order brought us here
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)

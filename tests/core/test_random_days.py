@@ -10,6 +10,7 @@ import pytest
 
 from rebalancer.core import engine
 from rebalancer.core.actions import SubmitOrder
+from rebalancer.core.calendar import ALWAYS_OPEN
 from rebalancer.core.engine import Step
 from rebalancer.core.events import (
     Commanded,
@@ -24,14 +25,23 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import Account, Execution, Fund, PriceSource
-from rebalancer.core.methodology import Fixed, LeverageCap
+from rebalancer.core.methodology import (
+    BasketChange,
+    Destination,
+    Elapsed,
+    Fixed,
+    Goal,
+    LeverageBand,
+    LeverageCap,
+    Reconstitution,
+)
 from rebalancer.core.order import Fill, OrderIntent, Outcome
 from rebalancer.core.planner import target_units
 from rebalancer.core.records import Crossed, FixedSettled, Traded, TradingState
 from rebalancer.core.state import DeskState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
-from tests.factories import BTC, ETH, Bench, D, desk, dice_of, fund, move_rule
+from tests.factories import BTC, ETH, NOON, Bench, D, desk, dice_of, fund, move_rule, only
 from tests.factories import rules as default_rules
 
 #: what a crash may forget: it is found again with the next prices
@@ -58,6 +68,29 @@ def hourly(*hours: int) -> Fixed:
     return Fixed(times_of_day_ms=tuple(hour * 3_600_000 for hour in hours), utc_offset_ms=0)
 
 
+def banded_funds() -> list[Fund]:
+    """Bands at once and by a deadline, a period, a basket that changes, and two on paper."""
+    edge = LeverageBand(lower=D("2.9"), upper=D("3.1"), goal=Goal(Destination.EDGE))
+    owed = LeverageBand(
+        lower=D("1.23"), upper=D("1.27"), within_business_days=1, calendar=ALWAYS_OPEN
+    )
+    change = BasketChange(due_ms=NOON + 5 * 3_600_000, basket={ETH: D(1)})
+    turns = Reconstitution(changes=(change,))
+    return [
+        fund("B", methodology=only(leverage_band=edge)),
+        fund("D", "1.25", methodology=only(leverage_band=owed, fixed=hourly(1))),
+        fund("R", 2, methodology=only(reconstitution=turns, elapsed=Elapsed(days=1))),
+        fund("P", 3, account="", methodology=only(leverage_band=edge, reconstitution=turns)),
+        fund(
+            "Q",
+            -2,
+            account="",
+            methodology=default_rules(-2),
+            basket={BTC: D("0.5"), ETH: D("0.5")},
+        ),
+    ]
+
+
 def busy_funds() -> list[Fund]:
     often = hourly(*range(0, 24, 2))
     tight = move_rule("0.03")
@@ -74,6 +107,7 @@ def busy_funds() -> list[Fund]:
         fund("M", "1.5", basket={BTC: D("0.6"), ETH: D("0.4")}, execution=sliced),
         fund("H", "-0.5", methodology=default_rules("-0.5", fixed=often), initial_shares=D(7)),
         fund("E", 5, basket={ETH: D(1)}, methodology=default_rules(5, fixed=often)),
+        *banded_funds(),
     ]
 
 
@@ -174,7 +208,11 @@ def new_day(seed: int, funds: list[Fund] | None = None, *, hedge: bool = False) 
 def promises_hold(state: DeskState) -> None:
     account = state.accounts["main"]
     for symbol in (BTC, ETH):
-        held = sum(each.holding.units.get(symbol, D(0)) for each in state.funds.values())
+        held = sum(
+            each.holding.units.get(symbol, D(0))
+            for each in state.funds.values()
+            if not each.fund.index_only
+        )
         assert held == account.position(symbol)
     for each in state.funds.values():
         worth = Work(state, 0).worth(each)
@@ -288,9 +326,7 @@ def test_once_the_market_is_calm_every_run_comes_to_its_target_within_a_lot(seed
         worth = Work(made.state, 0).worth(each)
         assert worth is not None
         assert each.run is None
-        wanted = target_units(
-            each.fund.target_leverage, worth.equity, each.fund.basket, worth.marks
-        )
+        wanted = target_units(each.fund.target_leverage, worth.equity, each.basket, worth.marks)
         for symbol, units in wanted.items():
             # Fills at the mark cost nothing, so the frozen target is still the target.
             assert abs(units - each.holding.units.get(symbol, D(0))) < D("2e-9")

@@ -11,10 +11,11 @@ import pytest
 
 from rebalancer.core import deciding, engine, rules
 from rebalancer.core.fund import Fund, PriceSource
-from rebalancer.core.methodology import LeverageCap, Methodology, Trigger
+from rebalancer.core.methodology import LeverageBand, LeverageCap, Methodology, Trigger
 from rebalancer.core.nav import Point, ValueInputs, value
 from rebalancer.core.order import Outcome
 from rebalancer.core.position import Holding
+from rebalancer.core.rules import leverage_band
 from rebalancer.core.rules.view import FundView
 from rebalancer.core.state import FundState
 from rebalancer.core.triggers import Standing, quiet_ranges, trigger_prices
@@ -35,7 +36,13 @@ from tests.factories import (
 from tests.factories import rules as default_rules
 
 MARK, INDEX = PriceSource.MARK, PriceSource.INDEX
-PRICE_RULES = {Trigger.GAP, Trigger.EMERGENCY, Trigger.LEVERAGE_CAP, Trigger.PRICE_MOVE}
+PRICE_RULES = {
+    Trigger.GAP,
+    Trigger.EMERGENCY,
+    Trigger.LEVERAGE_CAP,
+    Trigger.PRICE_MOVE,
+    Trigger.LEVERAGE_BAND,
+}
 
 
 def fires(config: Fund, held: Holding, point: Point | None, prices: dict[str, Decimal]) -> bool:
@@ -61,6 +68,11 @@ def methodologies(dice: Random, target: Decimal) -> Methodology:
     return Methodology(
         price_move=move_rule(str(move), both=dice.random() < 0.5) if dice.random() < 0.7 else None,
         leverage_cap=LeverageCap(upper=size * D("1.1")) if dice.random() < 0.3 else None,
+        leverage_band=LeverageBand(
+            lower=size * D("0.93"), upper=size * D(dice.choice(["1", "1.05"]))
+        )
+        if dice.random() < 0.4
+        else None,
         emergency=None
         if dice.random() < 0.2
         else emergency_at(max(D(30), 10 * size) * ratio[0], ratio[1]),
@@ -125,6 +137,71 @@ def test_no_prices_that_fire_a_rule_of_a_basket_are_all_quiet(seed: int) -> None
             heard += 1
     if not fires(config, held, point, now) and seed < 50:
         assert asks(BTC, now[BTC] * D("1.000001")) or heard == 0
+
+
+@pytest.mark.parametrize("lapses", [True, False])
+@pytest.mark.parametrize("seed", range(200))
+def test_a_known_breach_is_quiet_until_it_is_cured(seed: int, lapses: bool) -> None:
+    config, held, point, now = random_case(seed, members=1 + seed % 2)
+    size = abs(config.target_leverage)
+    rule = LeverageBand(
+        lower=size * D("0.99"),
+        upper=size * D("1.01"),
+        within_business_days=2,
+        lapse_if_cured=lapses,
+    )
+    object.__setattr__(config, "methodology", Methodology(leverage_band=rule))
+    inputs = ValueInputs(config.basket, D(7), held, point, D(100), wiped=False)
+
+    def outside(prices: dict[str, Decimal]) -> bool | None:
+        worth = value(inputs, prices, prices)
+        if worth.leverage is None:
+            return None
+        return leverage_band.breached(config.target_leverage, rule, worth) is not None
+
+    before = outside(now)
+    if before is None:
+        return
+    index = WatchIndex()
+    worth = value(inputs, now, now)
+    index.arm("F", quiet_ranges(Standing(config, held, point, worth, duty=True)))
+    dice = dice_of(seed + 10**6)
+    for _ in range(200):
+        width = dice.choice([5, 50, 500])
+        prices = {
+            symbol: price * (1 + D(dice.randrange(-width, width + 1)) / 1000)
+            for symbol, price in now.items()
+        }
+        cured = before and outside(prices) is False
+        if lapses and cured:
+            assert not all(index.quiet((symbol, MARK), price) for symbol, price in prices.items())
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_the_edges_of_a_band_are_the_closed_forms(seed: int) -> None:
+    """field.md b3: q = x (1 - L) / (L (1 - x)) for a long, x (1 + L) / (L (1 + x)) for a short."""
+    dice = dice_of(seed)
+    size = D(dice.choice(["5", "3", "2", "1.25", "0.5"]))
+    lower, upper = size * D(dice.randrange(50, 100)) / 100, size * D(dice.randrange(101, 180)) / 100
+    base = D(dice.randrange(1, 10**7)) / 100
+    for target in (size, -size):
+        rule = LeverageBand(lower=lower, upper=upper)
+        config = fund("F", target, methodology=Methodology(leverage_band=rule))
+        held = Holding(100 * base * (1 - target), {BTC: 100 * target})
+        found = [
+            item.price / base
+            for item in trigger_prices(config, held, None)
+            if item.trigger is Trigger.LEVERAGE_BAND
+        ]
+        expected = [
+            x * (1 - size) / (size * (1 - x)) if target > 0 else x * (1 + size) / (size * (1 + x))
+            for x in (lower, upper)
+            if target < 0 or x != 1
+        ]
+        wanted = [factor for factor in expected if factor > 0]
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert abs(one - other) <= D("1e-40")
 
 
 def test_the_edge_of_a_sixfold_is_exact_where_a_sixth_is_not() -> None:
