@@ -70,7 +70,7 @@ def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:
     for fund in desk.funds.values():
         for symbol in fund.symbols:
             found = wanted.setdefault(symbol, {})
-            found.update(dict.fromkeys(fund.sources))
+            found.update(dict.fromkeys((fund.mark_source, fund.price_source)))
             if second_opinion:
                 found[PriceSource.INDEX] = None
     return {symbol: tuple(found) for symbol, found in wanted.items()}

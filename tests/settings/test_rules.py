@@ -236,3 +236,22 @@ def test_zones_with_daylight_saving_are_refused_for_fixed_times_only(
 ) -> None:
     said = refusal(f"{desk}rules.fixed.utc_offset = 'Europe/Paris'\n")
     assert "(zones with daylight saving would skip or repeat a rebalance)" in said
+
+
+def test_the_real_package_knows_the_closed_days_of_a_country_and_a_market(desk: str) -> None:
+    pytest.importorskip("holidays")
+    text = f"{desk}rules.fixed.calendar = 'x'\n[calendars.x]\nholidays = "
+    for asked, closed in (
+        ("{ country = 'FR' }", dt.date(2026, 7, 14)),
+        ("{ country = 'DE', subdivision = 'BY' }", dt.date(2026, 1, 6)),
+        ("{ market = 'XNYS' }", dt.date(2026, 11, 26)),
+    ):
+        rule = parse(f"{text}{asked}\n").funds["BTC3L"].methodology.fixed
+        assert rule is not None
+        assert not rule.calendar.is_business_day(closed)
+
+
+def test_a_country_that_the_package_does_not_know_is_refused(desk: str, refusal: Refusal) -> None:
+    pytest.importorskip("holidays")
+    said = refusal(f"{desk}[calendars.x]\nholidays = {{ country = 'Atlantis' }}\n")
+    assert "calendars.x.holidays: the package holidays refuses" in said
