@@ -73,10 +73,10 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
         return False
-    if work.state.permission(fund, symbol).halted:
-        return False
-    if market_did_the_rest(run, work.worth(fund)):
-        work.touch(fund)  # the run is over, though another fund's order brought us here
+    over = market_did_the_rest(run, work.worth(fund))
+    if over:
+        work.touch(fund)  # the run ends now, though another fund's order may have brought us here
+    if over or work.state.permission(fund, symbol).halted:
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
