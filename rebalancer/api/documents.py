@@ -80,6 +80,12 @@ class Token(Nav):
     pre_nav: DecimalText | None = Field(description="formula NAV at the last rebalancing point")
     last_rebalance: Point | None
     next_rebalance_time: Milliseconds | None = Field(description="the next fixed time")
+    lower_band: DecimalText | None = Field(description="of the leverage band, a magnitude")
+    upper_band: DecimalText | None = Field(description="of the leverage band, a magnitude")
+    daily_management_fee: DecimalText = Field(description="share of equity, 0.003 = 0.3 %")
+    purchase_fee_pct: DecimalText | None = Field(description="share of a flow; null: no flows")
+    redeem_fee_pct: DecimalText | None = Field(description="share of a flow; null: no flows")
+    index_only: bool = Field(description="whether it is computed and published, and never trades")
 
 
 class PrivateToken(Token):

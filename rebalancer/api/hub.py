@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from rebalancer.api.line import Line, framed
 from rebalancer.api.messages import EVENTS, Message
 
 _log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ class Reader:
 
     def __init__(self, send: Send, room: Room, last_seq: int) -> None:
         self.send = send
+        self.line = Line.under(send)
         self.room = room
         #: newest sequence number that was sent
         self.last_seq = last_seq
@@ -184,11 +186,14 @@ class Hub:
             frames = room.frames(batch)
             if not frames:
                 continue
+            packet = None if room.form is Form.SSE else framed(each["text"] for each in frames)
             for reader in list(room.readers):
                 if reader.waiting is not None or reader.gone.is_set():
                     continue
                 if reader.last_seq >= first_seq:  # it came while these were waiting
                     self._deliver(reader, room.frames(batch, reader.last_seq), last_seq)
+                elif packet is not None and reader.line is not None and reader.line.write(packet):
+                    reader.last_seq = last_seq
                 else:
                     self._deliver(reader, frames, last_seq)
                 sent += 1

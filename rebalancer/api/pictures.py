@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from rebalancer.core.fund import Fund, PriceSource
+from rebalancer.core.fund import Fund
 from rebalancer.core.nav import Point
 from rebalancer.core.records import TradingState
 from rebalancer.core.state import Costs, DeskState, FundState
@@ -26,6 +26,8 @@ class Picture:
     fund: Fund
     #: what keeps it from trading as it likes, and why; empty while it is active
     state_reason: str
+    #: the weights in force
+    basket: Mapping[str, Decimal]
     #: signed base coins held, by contract
     units: Mapping[str, Decimal]
     #: the newest mark of each contract held or in the basket, where there is one
@@ -45,13 +47,14 @@ def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
     """Return the fund as it stands at `now_ms`; to be called between two steps only."""
     permission = state.permission(fund)
     found = {
-        symbol: state.market.price(symbol, PriceSource.MARK)
-        for symbol in {**fund.fund.basket, **fund.holding.units}
+        symbol: state.market.price(symbol, fund.fund.mark_source)
+        for symbol in {**fund.basket, **fund.holding.units}
     }
     return Picture(
         view=view_fund(state, fund, now_ms),
         fund=fund.fund,
         state_reason="" if permission.state is TradingState.ACTIVE else permission.text,
+        basket=dict(fund.basket),
         units={symbol: units for symbol, units in fund.holding.units.items() if units},
         marks={symbol: mark for symbol, mark in found.items() if mark is not None},
         point=fund.point,

@@ -35,12 +35,13 @@ def nav_document(picture: Picture) -> documents.Nav:
 def token_document(picture: Picture, *, public: bool) -> documents.Token:
     """Return the token, with what it holds unless it is for everybody."""
     fund, view, point = picture.fund, picture.view, picture.point
+    band, fee, flow = fund.methodology.leverage_band, fund.management_fee, fund.methodology.flow
     fields = _nav_fields(picture) | {
         "description": fund.description,
         "risk_statement": fund.risk_statement,
         "underlying": [
             documents.Member(symbol=symbol, weight=text(weight))
-            for symbol, weight in fund.basket.items()
+            for symbol, weight in picture.basket.items()
         ],
         "state": view.trading,
         "state_reason": picture.state_reason,
@@ -55,6 +56,12 @@ def token_document(picture: Picture, *, public: bool) -> documents.Token:
             prices={symbol: text(price) for symbol, price in point.prices.items()},
         ),
         "next_rebalance_time": view.next_fixed_ms,
+        "lower_band": text(band.lower) if band else None,
+        "upper_band": text(band.upper) if band else None,
+        "daily_management_fee": text(fee.daily) if fee else "0",
+        "purchase_fee_pct": text(flow.creation_fee) if flow else None,
+        "redeem_fee_pct": text(flow.redemption_fee) if flow else None,
+        "index_only": fund.index_only,
     }
     if public:
         return documents.Token(**fields)

@@ -56,8 +56,8 @@ def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
 
 def _oldest_price_ms(state: DeskState, fund: FundState) -> int | None:
     stamps = []
-    for symbol in fund.fund.symbols:
-        for source in {PriceSource.MARK, fund.fund.price_source}:
+    for symbol in {**fund.basket, **fund.holding.units}:
+        for source in fund.fund.sources:
             quote = state.market.quotes.get((symbol, source))
             if quote is None:
                 return None

@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from rebalancer.api import hub as hub_module
 from rebalancer.api.hub import Form, Hub, Reader
+from rebalancer.api.line import Line as WireLine
+from rebalancer.api.line import framed
 from rebalancer.api.messages import EVENTS, DeskEvent, Heartbeat, Message
 from tests.desk.rig import until
 
@@ -256,3 +260,25 @@ async def test_a_hub_that_is_full_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     hub = Hub(0)
     join(hub, A)
     assert hub.full()
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])
+def test_frames_are_those_that_a_server_would_make(size: int) -> None:
+    """The websockets library makes them from the same text (RFC 6455, section 5.2)."""
+    text = "x" * size
+    server = ServerProtocol()
+    server.state = State.OPEN
+    server.send_text(text.encode())
+    assert framed([text]) == b"".join(server.data_to_send())
+    assert framed([text, "y"]) == framed([text]) + framed(["y"])
+
+
+def test_only_a_line_that_is_known_is_written_to_directly() -> None:
+    assert WireLine.under(Recorded().send) is None
+
+
+class Recorded:
+    """Some other server's connection."""
+
+    async def send(self, _frame: Any) -> None:
+        """Take a frame."""

@@ -12,9 +12,14 @@ from rebalancer.api.answers import read_cursor, write_cursor
 from rebalancer.api.klines import MinuteKlines, merged
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.writing import day_klines, market_name
+from rebalancer.core.events import PricesObserved, PriceTick
+from rebalancer.core.fees import ManagementFee
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.methodology import LeverageBand
 from rebalancer.store.rows import NavRow
 from tests.api.rig import Published, published
+from tests.desk.rig import until
 from tests.factories import BTC, NOON, desk, fund, only
 
 
@@ -45,6 +50,30 @@ async def test_a_token_is_shown_as_the_worked_number_says(tmp_path: Path) -> Non
     assert token["lastRebalance"]["prices"] == {BTC: "100"}
     assert (token["navState"], token["state"]) == ("LIVE", "active")
     assert token["timestamp"] - token["navTime"] == 0
+
+
+async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> None:
+    """Spec section 1: level, leverage, targets and decisions are published, nothing is traded."""
+    band = LeverageBand(lower=Decimal("1.23"), upper=Decimal("1.27"))
+    rules = only(leverage_band=band)
+    note = fund("NOTE", "1.25", account="", methodology=rules, price_source=PriceSource.INDEX)
+    fee = ManagementFee(daily=Decimal("0.003"))
+    traded = fund("BTC3L", 3, management_fee=fee)
+    async with published(tmp_path, desk(note, traded)) as desk_at_work:
+        waiting = await got(desk_at_work.private, "tokens/NOTE")
+        tick = PriceTick(BTC, PriceSource.INDEX, Decimal(100), desk_at_work.clock.now_ms())
+        seen = PricesObserved(desk_at_work.clock.now_ms(), (tick,), confirmed=True)
+        desk_at_work.feed.queue.put_nowait(seen)
+        await until(lambda: desk_at_work.daemon.state.funds["NOTE"].launched_ms, "it is launched")
+        await desk_at_work.quiet()
+        token = await got(desk_at_work.private, "tokens/NOTE")
+        other = await got(desk_at_work.private, "tokens/BTC3L")
+    assert [waiting["navState"], token["navState"]] == ["WAITING", "LIVE"]
+    assert [token["indexOnly"], other["indexOnly"]] == [True, False]
+    assert [token["lowerBand"], token["upperBand"]] == ["1.23", "1.27"]
+    assert [token["nav"], token["targetLeverage"]] == ["100", "1.25"]
+    assert [token["dailyManagementFee"], other["dailyManagementFee"]] == ["0", "0.003"]
+    assert [other["lowerBand"], other["purchaseFeePct"]] == [None, "0"]
 
 
 async def test_both_navs_the_basket_and_the_fees_stand_alone_too(tmp_path: Path) -> None:
