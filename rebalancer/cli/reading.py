@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
+from rebalancer.cli.gaps import show_gaps
 from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import (
@@ -96,8 +97,16 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
 
 
 @told
-def nav(fund: FundFilter = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def nav(
+    fund: FundFilter = None,
+    gap: Annotated[bool, typer.Option("--gap", help="Say why the two NAVs differ.")] = False,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Show both NAVs of every fund and how old their price is."""
+    if gap:
+        show_gaps(fund, config, as_json=as_json)
+        return
     with opened(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
         views = _only(reader.views(), fund)

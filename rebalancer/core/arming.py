@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rebalancer.core.deciding import fixed_after_ms
-from rebalancer.core.instant import DAY_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import COOLDOWN_MS
 from rebalancer.core.money import ONE, ZERO
@@ -107,6 +107,8 @@ def _money_times(fund: FundState, now_ms: int) -> list[int]:
     times = []
     if fund.fund.management_fee is not None:
         times.append(fund.fund.management_fee.next_due_ms(now_ms))
+    if fund.fund.gap_alarm_bps is not None:
+        times.append((now_ms // HOUR_MS + 1) * HOUR_MS)  # no price says when the NAVs part
     if fund.announced is not None:
         times.append(fund.announced.freeze_ms)
     if fund.cash_period is not None:

@@ -21,6 +21,7 @@ class ManagementFeeCharged(Record):
     #: share of equity, by which the formula NAV falls too
     share: Decimal
     equity: Decimal
+    formula_nav: Decimal
     #: quote currency
     amount: Decimal
 

@@ -8,10 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core import capital
+from rebalancer.core.attribution import GapBook, close_period
 from rebalancer.core.cash_account import CashPeriod
 from rebalancer.core.consolidation import Announced, Conversion, scale
-from rebalancer.core.money import ONE
+from rebalancer.core.fund import NavKind
+from rebalancer.core.money import ONE, ZERO
+from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
+from rebalancer.core.run import Run
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import ensure
 
@@ -34,6 +38,8 @@ def _fee_charged(state: DeskState, record: capital.ManagementFeeCharged) -> None
     )
     fund.fee_ms = record.due_ms
     fund.costs.management_fee += record.amount
+    if fund.shares:
+        fund.gap.management_fee += record.formula_nav * record.share - record.amount / fund.shares
     scale_formula(fund, ONE - record.share)
 
 
@@ -43,6 +49,21 @@ def scale_formula(fund: FundState, factor: Decimal) -> None:
         fund.point = replace(fund.point, nav=fund.point.nav * factor)
     if fund.run is not None:
         fund.run.base_scale *= factor
+
+
+def close_gap_period(fund: FundState, run: Run, marks: Prices) -> None:
+    """Follow the gap between the NAVs over a run that is done, before its point is set."""
+    plan = run.plan
+    if not fund.shares or not plan.sets_point:
+        return
+    leftover = {
+        symbol: (fund.holding.units.get(symbol, ZERO) - units) / fund.shares
+        for symbol, units in plan.target_units.items()
+    }
+    sized = fund.standing(plan.marks, plan.nav, plan.base_nav * run.base_scale)
+    close_period(fund.gap, sized, leftover, marks)
+    if fund.fund.formula_base is NavKind.ACCOUNT:
+        fund.gap = GapBook(marks=plan.marks, leftover=leftover, leftover_marks=marks)
 
 
 def _flow_taken(state: DeskState, record: capital.FlowTaken) -> None:
@@ -96,6 +117,8 @@ def _financing_posted(state: DeskState, record: capital.FinancingPosted) -> None
     if fund.cash_period is not None:
         fund.cash_period = replace(fund.cash_period, posted_ms=record.at_ms)
     fund.costs.financing += record.financing
+    if fund.shares:
+        fund.gap.funding -= (record.financing + record.coupon) / fund.shares
 
 
 def _proposed(state: DeskState, record: capital.ConsolidationProposed) -> None:
@@ -123,6 +146,7 @@ def _consolidated(state: DeskState, record: capital.Consolidated) -> None:
     fund.shares, fund.conversions = after, record.number
     fund.announced = fund.proposal = None
     scale_formula(fund, scale(before, after))
+    fund.gap.scale(scale(before, after))
     if fund.cash_period is not None:
         level = fund.cash_period.level * scale(before, after)
         fund.cash_period = replace(fund.cash_period, level=level)

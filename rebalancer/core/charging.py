@@ -43,6 +43,7 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
                 due_ms,
                 fee.share,
                 worth.equity,
+                worth.formula_nav,
                 amount,
             )
         )

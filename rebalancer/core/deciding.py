@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from rebalancer.core import rules
 from rebalancer.core.actions import Severity
+from rebalancer.core.attribution import beyond
 from rebalancer.core.charging import charge_fees
 from rebalancer.core.consolidating import follow_consolidation
 from rebalancer.core.flow import Flow
@@ -61,6 +62,7 @@ def decide(work: Work, fund: FundState) -> None:
     if fund.trading is not TradingState.WIPED:
         worth = charge_fees(work, fund, worth)
         worth = follow_consolidation(work, fund, worth)
+        _warn_of_gap(work, fund, worth)
     permission = work.state.permission(fund)
     if permission.halted:
         say_none(work, fund, permission.text)
@@ -70,6 +72,15 @@ def decide(work: Work, fund: FundState) -> None:
     else:
         settle_missed(work, fund)
         _follow_rules(work, fund, worth)
+
+
+def _warn_of_gap(work: Work, fund: FundState, worth: Valuation) -> None:
+    """Tell the operator once that the two NAVs differ by too much, until they do not."""
+    now = fund.standing(worth.marks, worth.nav, worth.formula_nav)
+    text = beyond(now, fund.fund.gap_alarm_bps) if fund.shares else None
+    if text is not None and not fund.gap_told:
+        work.alert(Severity.WARNING, "nav_gap", fund.name, text)
+    fund.gap_told = text is not None
 
 
 def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:

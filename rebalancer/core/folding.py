@@ -87,6 +87,7 @@ def _launched(state: DeskState, record: records.FundLaunched) -> None:
 
 
 def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
+    _fund(state, record.fund).gap.marks = record.prices
     if not record.account:
         return  # on paper: no account holds what an index-only fund counts with
     for symbol, units in record.units.items():
@@ -173,6 +174,8 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
         fund.last_run_ms = record.at_ms  # what a flow did delays no rule
     if run.plan.trigger is Trigger.EMERGENCY:
         fund.last_emergency_ms = record.at_ms
+    if record.status is RunStatus.DONE:
+        capital_folding.close_gap_period(fund, run, record.marks)
     if record.status in ENDED:
         fund.run = None
 
@@ -230,6 +233,9 @@ def _traded(state: DeskState, record: records.Traded) -> None:
         fee, slippage = record.fees.get(name, ZERO), record.slippage.get(name, ZERO)
         fund.costs.fees += fee
         fund.costs.slippage += slippage
+        if fund.shares:
+            fund.gap.trading_fees -= fee / fund.shares
+            fund.gap.slippage -= slippage / fund.shares
         if fund.run is not None and units:
             fund.run.cost += fee + slippage
             fund.run.fruitless_rounds = 0
@@ -297,7 +303,10 @@ def _funding(state: DeskState, record: records.FundingPosted) -> None:
     if record.settled_ms is not None:
         state.accounts[record.account].funded_ms[record.contract] = record.settled_ms
     for name, paid in record.paid.items():
-        _fund(state, name).costs.funding += paid
+        fund = _fund(state, name)
+        fund.costs.funding += paid
+        if fund.shares:
+            fund.gap.funding -= paid / fund.shares
 
 
 def _wiped(state: DeskState, record: records.FundWiped) -> None:

@@ -98,6 +98,8 @@ class Fund:
     #: None: borrowed cash costs nothing, and no index level is published
     cash_account: CashAccount | None = None
     consolidation: Consolidation = field(default_factory=Consolidation)
+    #: alert when the two NAVs differ by more, in basis points of the formula NAV; None: never
+    gap_alarm_bps: Decimal | None = None
     description: str = ""
     risk_statement: str = ""
 

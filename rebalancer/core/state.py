@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rebalancer.core.attribution import GapBook, Standing
 from rebalancer.core.breaks import Break
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.consolidation import Announced, Conversion
@@ -95,6 +96,10 @@ class FundState:
     announced: Announced | None = None
     #: how many there were
     conversions: int = 0
+    #: why the two NAVs differ
+    gap: GapBook = field(default_factory=GapBook)
+    #: volatile: the operator was told that they differ by too much
+    gap_told: bool = False
     #: reason of an operator's rebalance command that no run has taken up yet
     manual: str | None = None
     costs: Costs = field(default_factory=Costs)
@@ -151,6 +156,10 @@ class FundState:
             wiped=self.trading is TradingState.WIPED,
             accrued=self.accrued(now_ms),
         )
+
+    def standing(self, marks: Prices, nav: Decimal, formula_nav: Decimal) -> Standing:
+        """Return what an attribution of the gap between the two NAVs needs."""
+        return Standing(self.point, self.basket, marks, nav, formula_nav)
 
     def accrued(self, now_ms: int) -> Decimal:
         """Return what the cash account owes at `now_ms` and the ledger does not show yet."""

@@ -62,6 +62,7 @@ def fund_from(
         formula_base=table.formula_base,
         execution=_execution(table),
         limits=limits,
+        gap_alarm_bps=table.gap_alarm_bps,
         consolidation=consolidation(table.consolidation),
         management_fee=management_fee(table.management_fee),
         cash_account=cash_account(f"{where}.cash_account", table.cash_account, known.rates),

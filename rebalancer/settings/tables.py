@@ -104,6 +104,7 @@ class FundTable(Table):
     limits: LimitsTable = Field(default_factory=LimitsTable)
     management_fee: ManagementFeeTable = Field(default_factory=ManagementFeeTable)
     cash_account: CashAccountTable = Field(default_factory=CashAccountTable)
+    gap_alarm_bps: Positive | None = None
     consolidation: ConsolidationTable = Field(default_factory=ConsolidationTable)
 
 

@@ -95,7 +95,8 @@ def test_ten_tokens_at_10_are_one_at_100() -> None:
 def test_the_smallest_ratio_of_the_ladder_that_is_enough(
     terms: dict[str, str], nav: str, words: str | None
 ) -> None:
-    found = Consolidation(**{key: D(value) for key, value in terms.items()}).proposal(D(nav))
+    given: dict[str, Any] = {key: D(value) for key, value in terms.items()}
+    found = Consolidation(**given).proposal(D(nav))
     assert (None if found is None else found.words) == words
 
 

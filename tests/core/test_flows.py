@@ -313,7 +313,7 @@ def test_fees_are_charged_once_over_a_crash_and_caught_up_after_one() -> None:
     charged = made.of(ManagementFeeCharged)
     assert [each.due_ms for each in charged] == [NOON + hours * HOUR_MS for hours in (4, 12, 20)]
     twice = ManagementFeeCharged(
-        made.now_ms, "BTC3L", "main", NOON + 20 * HOUR_MS, D(0), D(1), D(0)
+        made.now_ms, "BTC3L", "main", NOON + 20 * HOUR_MS, D(0), D(1), D(1), D(0)
     )
     with pytest.raises(BrokenInvariant, match="charged twice"):
         apply(made.state, twice)
