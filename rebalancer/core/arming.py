@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.instant import DAY_MS, HOUR_MS
@@ -19,7 +19,9 @@ from rebalancer.core.triggers import NEVER_QUIET, Standing, quiet_ranges
 from rebalancer.core.watch import Range
 
 
-def arm(state: DeskState, fund: FundState) -> None:
+def arm(
+    state: DeskState, fund: FundState, worth_of: Callable[[FundState], Valuation | None]
+) -> None:
     """Set the ranges in which no rule of the fund can fire."""
     config = fund.fund
     shut = fund.trading is TradingState.WIPED or state.permission(fund).halted
@@ -28,7 +30,7 @@ def arm(state: DeskState, fund: FundState) -> None:
         return
     worth = None
     if not fund.restless and fund.launched_ms is not None:
-        worth = state.worth(fund)
+        worth = worth_of(fund)
     if worth is None or _waits_for_price(fund):
         keys = {(symbol, source) for symbol in config.symbols for source in config.sources}
         state.watch.arm(fund.name, dict.fromkeys(keys, NEVER_QUIET))

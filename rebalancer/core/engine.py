@@ -97,7 +97,7 @@ def begin(state: DeskState) -> None:
     """Arm a state that came from records: every fund is looked at with its next price."""
     for fund in state.funds.values():
         fund.restless = True
-        arm(state, fund)
+        arm(state, fund, state.worth)
         state.alarms.set_for(fund.name, 0)
 
 
@@ -123,7 +123,7 @@ def _settle(work: Work) -> None:
             break
     ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
     for fund in state.in_order(work.touched):
-        arm(state, fund)
+        arm(state, fund, work.worth)
         state.alarms.set_for(fund.name, next_alarm_ms(fund, work.now_ms))
 
 
@@ -176,7 +176,7 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
     )
     # What follows is decided with the next price: all funding of one instant is charged first.
     for name in paid:
-        arm(work.state, work.state.funds[name])
+        arm(work.state, work.state.funds[name], work.worth)
 
 
 def _on_rate(work: Work, event: RateObserved) -> None:

@@ -13,10 +13,20 @@ from rebalancer.core.folding import apply
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import Skip
-from rebalancer.core.records import Record, RunMoved
+from rebalancer.core.records import (
+    FixedSettled,
+    IntentCreated,
+    Record,
+    RunMoved,
+    RunOpened,
+    VerdictChanged,
+)
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import ensure
+
+#: records that change nothing of what a valuation looks at: cash, units, shares, points, fees
+_WORTH_NOTHING = frozenset({FixedSettled, IntentCreated, RunMoved, RunOpened, VerdictChanged})
 
 BookKey = tuple[str, str]
 """(account, contract): orders are planned for one of these at a time."""
@@ -42,11 +52,15 @@ class Work:
     skipped: set[tuple[str, str, str]] = field(default_factory=set)
     #: a snapshot may force a run of this trigger on every fund
     forced: Trigger | None = None
+    #: what the funds are worth, as long as nothing was recorded that could change it
+    _worths: dict[str, Valuation | None] = field(default_factory=dict)
 
     def record(self, record: Record) -> None:
         """Fold a record into the state and keep it for the commit."""
         apply(self.state, record)
         self.records.append(record)
+        if type(record) not in _WORTH_NOTHING:
+            self._worths.clear()
 
     def alert(self, severity: Severity, name: str, subject: str, text: str) -> None:
         """Tell a person, once the step is committed."""
@@ -64,7 +78,9 @@ class Work:
 
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
-        return self.state.worth(fund)
+        if fund.name not in self._worths:
+            self._worths[fund.name] = self.state.worth(fund)
+        return self._worths[fund.name]
 
     def move_run(self, fund: FundState, status: RunStatus, reason: str) -> None:
         """Record that the fund's run changed its status, with the NAV and leverage it left."""

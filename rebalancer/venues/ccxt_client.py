@@ -6,6 +6,8 @@ No ccxt object or exception gets out of here: their texts hold whole signed requ
 from __future__ import annotations
 
 import json
+import re
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -29,6 +31,32 @@ SHUT_OUT_SECONDS_MAX = 3 * 86_400
 NO_COUNTERS: Mapping[str, str] = MappingProxyType({})
 
 _captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", default=None)
+
+
+#: what urllib leaves as it is
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+
+
+def urlencode(params: Mapping[str, Any], doseq: bool = False, sort: bool = False) -> str:  # noqa: ARG001 - ccxt's signature
+    """Do what ccxt's own does, which is a third of what it takes to build and sign an order.
+
+    urllib goes through every part letter by letter; ours are plain nearly always.
+    """
+    if doseq:
+        words = {name: _word(value) for name, value in params.items()}
+        return urllib.parse.urlencode(words, doseq, quote_via=urllib.parse.quote)
+    return "&".join([f"{_quoted(name)}={_quoted(_word(value))}" for name, value in params.items()])
+
+
+def _word(value: Any) -> Any:
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+def _quoted(part: Any) -> str:
+    text = part if isinstance(part, (str, bytes)) else str(part)
+    if isinstance(text, str) and _PLAIN.fullmatch(text):
+        return text
+    return urllib.parse.quote(text, safe="")
 
 
 class _Captured(Exception):
@@ -65,6 +93,7 @@ class CcxtClient:
         exchange.fetch = self._fetch
         # A pause for its own sockets when it is closed; it has none.
         exchange.timeout_on_exit = 0
+        exchange.urlencode = urlencode
         # A second send hidden inside ccxt would be a second order.
         ensure(not exchange.options.get("maxRetriesOnFailure"), "ccxt must never send again")
 
