@@ -139,7 +139,8 @@ class Executor:
 
     async def _submit(self, intent: OrderIntent, submission: Submission) -> None:
         if self._sends:
-            _log.info("order_sent", **intent.log_fields)
+            # In the next turn of the loop: the order does not wait for its log line.
+            asyncio.get_running_loop().call_soon(self._say_sent, intent)
         try:
             await submission
         except asyncio.CancelledError:
@@ -147,6 +148,10 @@ class Executor:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the venue may have the order
             self._unknown(intent, f"{type(error).__name__} while sending")
+
+    @staticmethod
+    def _say_sent(intent: OrderIntent) -> None:
+        _log.info("order_sent", **intent.log_fields)
 
     def _killed(self, intent: OrderIntent) -> bool:
         """Whether the kill switch is set; then it is certain that the order never left."""

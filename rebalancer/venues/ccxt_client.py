@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
 from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
 from rebalancer.venues.hiding import Credentials, without_secrets
+from rebalancer.venues.moulds import Moulds
 from rebalancer.venues.rates import Cost, Limiter, Window
+from rebalancer.venues.requests import OrderRequest
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
 
 T = TypeVar("T")
@@ -94,6 +96,7 @@ class CcxtClient:
         # A pause for its own sockets when it is closed; it has none.
         exchange.timeout_on_exit = 0
         exchange.urlencode = urlencode
+        self._moulds = Moulds(exchange, self._build)
         # A second send hidden inside ccxt would be a second order.
         ensure(not exchange.options.get("maxRetriesOnFailure"), "ccxt must never send again")
 
@@ -138,6 +141,7 @@ class CcxtClient:
     async def load_markets(self, cost: Cost) -> None:
         """Load the venue's markets anew."""
         await self.ask(lambda exchange: exchange.load_markets(reload=True), cost)
+        self._moulds.forget()
 
     async def write(self, build: Callable[[Any], Awaitable[Any]], cost: Cost) -> Reply:
         """Send the one request that `build(exchange)` makes, once, as soon as the limits let it.
@@ -146,9 +150,27 @@ class CcxtClient:
         Raises VenueUnavailable where ccxt refuses to build it or `barred` says why it must not
         leave: then nothing was sent.
         """
+        return await self._write(lambda: self.sign(build), cost)
+
+    async def write_order(self, order: OrderRequest, cost: Cost) -> Reply:
+        """Send one order as `write` does, from the mould of earlier ones where there is one."""
+
+        async def signed() -> SignedRequest:
+            return self._moulds.fill(order) or await self._build(order)
+
+        return await self._write(signed, cost)
+
+    def learn(self, order: OrderRequest) -> None:
+        """Make the mould for orders like this one, at a time when nobody waits; sends nothing."""
+        self._moulds.learn(order)
+
+    async def _build(self, order: OrderRequest) -> SignedRequest:
+        return await self.sign(lambda exchange: exchange.create_order(*order.call.arguments))
+
+    async def _write(self, signed: Callable[[], Awaitable[SignedRequest]], cost: Cost) -> Reply:
         ticket = await self._limiter.enter(cost, urgent=True)
         try:
-            request = await self.sign(build)
+            request = await signed()
             if (barred := self.barred()) is not None:
                 raise VenueUnavailable(barred)
             return await self._send(request)

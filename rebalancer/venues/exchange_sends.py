@@ -52,14 +52,13 @@ class OrderSends:
     async def send(self, intent: OrderIntent) -> Finding:
         """Send one order in a request of its own."""
         await self._turns.take()
-        call = self._request(intent).call
+        order = self._request(intent)
         try:
-            reply = await self._client.write(
-                lambda exchange: carry_out(exchange, call), cost_of(self._facts.limits, 1)
-            )
+            reply = await self._client.write_order(order, cost_of(self._facts.limits, 1))
         except VenueUnavailable as refusal:
             return Finding(Outcome.NEVER_SENT, str(refusal))
         await self._turns.all_taken()
+        asyncio.get_running_loop().call_soon(self._client.learn, order)
         market_id = self._client.markets[intent.contract]["id"]
         judge = judge_for(self._facts, intent.client_order_id, market_id)
         return decide(reply.evidence, judge, intent.client_order_id)
