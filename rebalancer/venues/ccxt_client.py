@@ -39,7 +39,11 @@ _captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", defau
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
-def urlencode(params: Mapping[str, Any], doseq: bool = False, sort: bool = False) -> str:  # noqa: ARG001 - ccxt's signature
+def urlencode(
+    params: Mapping[str, Any],
+    doseq: bool = False,
+    sort: bool = False,  # noqa: ARG001 - ccxt's signature
+) -> str:
     """Do what ccxt's own does, which is a third of what it takes to build and sign an order.
 
     urllib goes through every part letter by letter; ours are plain nearly always.
