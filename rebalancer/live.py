@@ -268,7 +268,9 @@ def _unready(config: Config, account: Account) -> Iterator[str]:
 def _other_prices(config: Config) -> Iterator[str]:
     """Yield why the prices would not be those of the venue that is traded on."""
     venues = list(dict.fromkeys(account.venue for account in config.accounts.values()))
-    if config.feed.source is not FeedSource.CCXT:
+    if not venues:
+        yield "accounts: live trading needs an account; add an [accounts.NAME] table"
+    elif config.feed.source is not FeedSource.CCXT:
         yield (
             f"feed.source: {config.feed.source} prices are not those of {venues[0]}, which live "
             'trading needs; set it to "ccxt" or take it away'

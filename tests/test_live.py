@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,10 @@ class TestReadiness:
             "feed.venue: live trading on binanceusdm needs the prices of binanceusdm, not of okx; "
             "take it away"
         )
+
+    def test_without_an_account_there_is_nothing_to_trade_on(self) -> None:
+        without = replace(config(), accounts={})
+        assert refusal(without).startswith("accounts: live trading needs an account; add an ")
 
     def test_two_venues_at_a_time_are_refused(self) -> None:
         both = config(DESK + SECOND, environ() | environ("second"))
