@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rebalancer.core.charging import begin_cash_period, rate_missing
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import round_to_places
+from rebalancer.core.money import round_to_places, trunc_to_paper
 from rebalancer.core.opening import NOTHING_DUE, open_run, say_none
 from rebalancer.core.planner import target_units
 from rebalancer.core.records import FundLaunched, PointSet, PositionsAdopted, TradingState
@@ -49,8 +49,8 @@ def launch(work: Work, fund: FundState) -> None:
         return
     units = target_units(config.target_leverage, cash, basket, worth.marks)
     hedge = not config.index_only and work.state.accounts[config.account].account.hedge
-    if not config.index_only:
-        units = {symbol: round_to_places(each) for symbol, each in units.items()}
+    fit = trunc_to_paper if config.index_only else round_to_places
+    units = {symbol: fit(each) for symbol, each in units.items()}
     work.record(
         PositionsAdopted(work.now_ms, fund.name, config.account, units, worth.marks, hedge=hedge)
     )

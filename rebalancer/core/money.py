@@ -19,6 +19,8 @@ ONE = Decimal(1)
 BPS = Decimal(10_000)
 #: Allocations and everything shown outside stop at 18 decimals (spec sections 4 and 8).
 PLACES = Decimal("1e-18")
+#: Units that are held on paper only; times a price of 8 decimals they still are exact.
+PAPER_PLACES = Decimal("1e-30")
 
 
 def _make_decimals_exact() -> None:
@@ -77,6 +79,11 @@ def trunc_to_places(value: Decimal) -> Decimal:
 def round_to_places(value: Decimal) -> Decimal:
     """Round half-even at 18 decimals: how a number is shown and allocated."""
     return value.quantize(PLACES, rounding=ROUND_HALF_EVEN)
+
+
+def trunc_to_paper(value: Decimal) -> Decimal:
+    """Round toward zero at 30 decimals: what is only counted, so that its worth stays exact."""
+    return value.quantize(PAPER_PLACES, rounding=ROUND_DOWN)
 
 
 def text(value: Decimal) -> str:

@@ -11,7 +11,7 @@ from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.limits import check_run
 from rebalancer.core.methodology import COOLDOWN_MS, Trigger
-from rebalancer.core.money import ONE, ZERO, round_to_places, total
+from rebalancer.core.money import ONE, ZERO, round_to_places, total, trunc_to_paper
 from rebalancer.core.nav import Valuation
 from rebalancer.core.planner import target_units
 from rebalancer.core.records import (
@@ -151,8 +151,9 @@ def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, a
 def _trade_on_paper(
     work: Work, fund: FundState, deltas: Mapping[str, Decimal], worth: Valuation
 ) -> None:
-    """Bring a fund without an account to its target at the price, exactly and at no cost."""
-    moved = {symbol: units for symbol, units in deltas.items() if units}
+    """Bring a fund without an account to its target at the price and at no cost, to 30 decimals."""
+    cut = {symbol: trunc_to_paper(units) for symbol, units in deltas.items()}
+    moved = {symbol: units for symbol, units in cut.items() if units}
     if moved:
         work.record(PositionsAdopted(work.now_ms, fund.name, "", moved, worth.marks))
 
