@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types bench specs lock clean
+.PHONY: setup demo test lint types bench specs soak lock clean
 
 setup: $(READY)
 
@@ -33,6 +33,16 @@ bench: setup
 # Writes docs/openapi.json and docs/asyncapi.json from the program.
 specs: setup
 	$(BIN)/python -m rebalancer.api.specs docs
+
+# Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50
+DAYS           := 20000
+CRASH_DAYS     := 100
+DOUBLE_CRASHES := 5000
+
+soak: setup
+	$(BIN)/python -m tests.simulation days --count $(DAYS)
+	$(BIN)/python -m tests.simulation crashes --count $(CRASH_DAYS)
+	$(BIN)/python -m tests.simulation double --count $(DOUBLE_CRASHES)
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

@@ -1,0 +1,121 @@
+"""Soak: `python -m tests.simulation days --count 20000`, and the other sweeps; prints what it did.
+
+days      one day of each seed
+crashes   every step of so many days, the desk killed there
+double    the same, and killed again during recovery, until the count is reached
+day       one seed, told step by step
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from rebalancer.core.instant import iso
+from tests.simulation import sweep
+from tests.simulation.day import day_of
+from tests.simulation.judge import judge
+
+CHUNK = 50
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 where a promise was broken."""
+    asked = _parser().parse_args()
+    if asked.what == "day":
+        return _tell(asked.seed, tuple(asked.kill))
+    sweep.quiet()
+    begun = time.perf_counter()
+    work: dict[str, Callable[[int, int], tuple[int, list[str]]]] = {
+        "days": _days,
+        "crashes": _crashes,
+        "double": _double,
+    }
+    step = CHUNK if asked.what == "days" else 1
+    lived, broken = 0, 0
+    with ProcessPoolExecutor(asked.jobs, initializer=sweep.quiet) as pool:
+        starts = itertools.count(asked.first, step)
+        for count, problems in _until(pool, work[asked.what], starts, step, asked):
+            lived += count
+            broken += len(problems)
+            for problem in problems:
+                sys.stdout.write(problem + "\n")
+    seconds = time.perf_counter() - begun
+    sys.stdout.write(
+        f"{asked.what}: {lived} lived from seed {asked.first}, {broken} broken, "
+        f"{seconds:.0f} s with {asked.jobs} processes, "
+        f"{lived / seconds / asked.jobs:.1f} a second and process\n"
+    )
+    return 1 if broken else 0
+
+
+def _until(
+    pool: ProcessPoolExecutor,
+    work: Callable[[int, int], tuple[int, list[str]]],
+    starts: Iterator[int],
+    step: int,
+    asked: argparse.Namespace,
+) -> Iterator[tuple[int, list[str]]]:
+    """Hand out chunks of seeds until the count is reached: of days, or of kills for `double`."""
+    reached = 0
+    while reached < asked.count:
+        firsts = list(itertools.islice(starts, asked.jobs * 4))
+        if asked.what != "double":
+            firsts = firsts[: -(-(asked.count - reached) // step)]
+        for count, problems in pool.map(work, firsts, [step] * len(firsts)):
+            yield count, problems
+            reached += count if asked.what == "double" else step
+            if reached >= asked.count:
+                return
+
+
+def _days(first: int, count: int) -> tuple[int, list[str]]:
+    return count, [str(each) for each in sweep.days(range(first, first + count))]
+
+
+def _crashes(seed: int, _count: int) -> tuple[int, list[str]]:
+    day = day_of(seed)
+    points = sweep.crash_points(day)
+    return len(points), [str(each) for each in sweep.crashes(day, points)]
+
+
+def _double(seed: int, _count: int) -> tuple[int, list[str]]:
+    day = day_of(seed)
+    points = sweep.crash_points(day)[::7]
+    return len(points), [str(each) for each in sweep.double_crashes(day, points)]
+
+
+def _tell(seed: int, kills: tuple[int, ...]) -> int:
+    day = day_of(seed)
+    sys.stdout.write(f"{day.trouble} at tick {day.tick} for {day.ticks}, {day.wire}\n")
+    world = sweep.lived(day, kills)
+    for record in world.disk.records:
+        sys.stdout.write(f"{iso(record.at_ms)} {record}\n")
+    for alert in world.alerts:
+        sys.stdout.write(f"{iso(alert.at_ms)} ALERT {alert.name} {alert.subject}: {alert.text}\n")
+    problems = judge(world)
+    sys.stdout.write("\n".join(problems or ["every promise was kept"]) + "\n")
+    return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name, count in (("days", 20_000), ("crashes", 100), ("double", 5_000)):
+        each = commands.add_parser(name)
+        each.add_argument("--count", type=int, default=count)
+        each.add_argument("--first", type=int, default=0, help="the first seed")
+        each.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    one = commands.add_parser("day")
+    one.add_argument("seed", type=int)
+    one.add_argument("--kill", type=lambda text: [int(n) for n in text.split(",")], default=[])
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

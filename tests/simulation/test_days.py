@@ -1,0 +1,77 @@
+"""Seeded days of the real desk: whatever goes wrong, nothing is sent twice and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.records import IntentCreated, RunOpened
+from rebalancer.core.run import RunStatus
+from tests.desk.rig import done, of
+from tests.simulation import sweep
+from tests.simulation.day import TICKS, Trouble, day_of
+
+SEEDS = 500
+CHUNK = 25
+#: one day in which an answer is lost after the order was taken, one calm, one with thin books
+CRASH_DAYS = (2, 7, 8)
+SHARDS = 4
+DOUBLE_CRASHES = 51
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    sweep.quiet()
+    yield
+    structlog.reset_defaults()
+
+
+def told(broken: Iterator[sweep.Broken]) -> None:
+    """Fail with every bad day, each with the command that shows it again."""
+    found = [str(each) for each in broken]
+    assert not found, "\n".join(found)
+
+
+def test_a_day_has_what_a_day_must_have() -> None:
+    world = sweep.lived(day_of(7))
+    records = world.disk.records
+    assert len(world.day.prices["BTC/USDT:USDT"]) >= TICKS
+    assert len(world.desk.funds) == 3
+    assert len({intent.intent.contract for intent in of(records, IntentCreated)}) == 2
+    assert len(of(records, IntentCreated)) >= 10
+    triggers = {opened.plan.trigger for opened in of(records, RunOpened)}
+    assert {Trigger.LAUNCH, Trigger.FIXED, Trigger.PRICE_MOVE} <= triggers
+    assert all(run.status is RunStatus.DONE for run in done(records, "BTC3L"))
+
+
+def test_every_kind_of_trouble_is_drawn() -> None:
+    assert {day_of(seed).trouble for seed in range(SEEDS)} == set(Trouble)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 7, 8, 17])
+def test_a_seed_is_a_day_bit_for_bit(seed: int) -> None:
+    first, second = (sweep.digest(sweep.lived(day_of(seed))) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_whatever_goes_wrong_every_promise_is_kept(first: int) -> None:
+    told(sweep.days(range(first, first + CHUNK)))
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("seed", CRASH_DAYS)
+def test_a_desk_killed_at_any_step_goes_on_where_it_was(seed: int, shard: int) -> None:
+    day = day_of(seed)
+    told(sweep.crashes(day, sweep.crash_points(day)[shard::SHARDS]))
+
+
+@pytest.mark.parametrize("seed", CRASH_DAYS)
+def test_a_desk_killed_again_while_it_recovers_goes_on_too(seed: int) -> None:
+    day = day_of(seed)
+    points = sweep.crash_points(day)
+    step = len(points) // (DOUBLE_CRASHES // len(CRASH_DAYS))
+    told(sweep.double_crashes(day, points[::step]))

@@ -1,0 +1,332 @@
+"""One simulated day from its first life to its last, and everything that outlives a life."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from rebalancer.core.actions import Alert
+from rebalancer.core.events import PricesObserved, PriceTick, Woke
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.records import IntentCreated, Record
+from rebalancer.core.state import DeskState
+from rebalancer.desk.daemon import Daemon
+from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.recovery import Start, recover
+from rebalancer.desk.watcher import Watcher
+from rebalancer.errors import StoreUnavailable, VenueUnavailable
+from rebalancer.ports import NavView
+from rebalancer.store.memory import MemoryStore
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_with_keys
+from rebalancer.venues.rates import Budget, Limiter
+from tests.loopback.accounts import Account as VenueAccount
+from tests.loopback.instruments import Depth
+from tests.loopback.presets import KEY, SECRET, binance, binance_instruments
+from tests.loopback.settling import Move, move_price
+from tests.simulation.day import (
+    BEGIN_MS,
+    CONTRACTS,
+    DUE_TICK,
+    INSTRUMENTS,
+    QUIET_TICKS,
+    SHOCK_TICK,
+    TICK_MS,
+    TICKS,
+    Day,
+    Trouble,
+    desk_of_the_day,
+)
+from tests.simulation.exchange import Exchange, SimTransport
+from tests.simulation.timeline import Killed, SimClock, VirtualLoop
+
+#: a desk that died is started again this often at most
+LIVES_MAX = 60
+PULSE_SECONDS = 10.0
+POSITIONS_SECONDS = 60.0
+#: so long the feed goes by its old reading of the venue's clock after one of them was set
+CLOCK_READ_TICKS = 2
+FACTS = facts_of("binanceusdm")
+
+
+class Disk(MemoryStore):
+    """Keeps its records over every life; fails at one commit, before or after they are kept."""
+
+    def __init__(self, day: Day) -> None:
+        super().__init__(through_codec=True)
+        self._day = day
+        self.commits = 0
+        self.intents: set[str] = set()
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Append, with a moment before and after in which the desk may die."""
+        self.commits += 1
+        fails = self.commits == self._day.count
+        await asyncio.sleep(0)
+        if fails and self._day.trouble is Trouble.STORE_BEFORE:
+            raise StoreUnavailable("simulated: the disk is full")
+        await super().commit(records)
+        self.intents |= {
+            record.intent.client_order_id for record in records if isinstance(record, IntentCreated)
+        }
+        await asyncio.sleep(0)
+        if fails and self._day.trouble is Trouble.STORE_AFTER:
+            raise StoreUnavailable("simulated: the disk went away after it wrote")
+
+    async def save_views(self, views: Sequence[NavView], prices: Any) -> None:
+        """Keep nothing: no reader looks."""
+
+    async def close(self) -> None:
+        """Stay: the next life opens it again."""
+
+
+class Wakes:
+    """Stands in for the scheduler, whose library goes by the machine's clock."""
+
+    def __init__(self, put: Callable[[], None], clock: SimClock) -> None:
+        self._put = put
+        self._clock = clock
+        self._alarm: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self.woken = 0
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._pulse()
+
+    def wake_at(self, at_ms: int | None) -> None:
+        """Wake the desk at `at_ms` instead of the time asked for before."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if at_ms is not None:
+            delay = max(0.0, self._clock.seconds_until(at_ms))
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._put)
+
+    def close(self) -> None:
+        """Stop."""
+        for timer in (self._alarm, self._beat):
+            if timer is not None:
+                timer.cancel()
+
+    def _pulse(self) -> None:
+        self.woken += 1
+        self._put()
+        self._beat = asyncio.get_running_loop().call_later(PULSE_SECONDS, self._pulse)
+
+
+@dataclass
+class World:
+    """What outlives a life of the desk: the venue, the disk, the true time, the alerts."""
+
+    day: Day
+    clock: SimClock = field(default_factory=lambda: SimClock(BEGIN_MS))
+    alerts: list[Alert] = field(default_factory=list)
+    lives: int = 0
+    rounds: int = 0
+    #: the state the last life ended with
+    state: DeskState | None = None
+    violations: list[str] = field(default_factory=list)
+    #: turns of the loop, over all lives, at which the desk is killed
+    kills: tuple[int, ...] = ()
+    #: ticks to go on for after a kill, where the rest of the day is of no interest
+    short: int | None = None
+    #: the day ends after so many ticks
+    end_tick: int = TICKS + QUIET_TICKS
+    #: turns before which disk, wire or venue had changed: where a crash means something else
+    changes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
+        self.disk = Disk(self.day)
+        self.desk = desk_of_the_day()
+        self.exchange = Exchange(binance(_instruments(self.day), [_owner()]), self.clock)
+        self.exchange.faults.plan(*map(dataclasses.replace, self.day.wire))
+        self.exchange.on_send = self._sending
+        self.next_tick = 0
+        #: what the feed takes the venue's stamps to differ by from the desk's clock
+        self.stamps_off_ms = 0
+        if self.day.trouble is Trouble.KILL:
+            self.kills = (*self.kills, self.day.count)
+        self._seen: object = None
+        random.seed(self.day.seed)  # pauses between questions are drawn from the one source
+
+    def live(self) -> None:
+        """Live the day to its end, over as many lives of the desk as it takes."""
+        while self.next_tick < self.end_tick:
+            if self.lives == LIVES_MAX:
+                self.violations.append(f"the desk died {LIVES_MAX} times")
+                return
+            self.lives += 1
+            self._one_life()
+
+    def _one_life(self) -> None:
+        begun = self.rounds
+        loop = VirtualLoop(lambda number: self._before_round(begun + number))
+        self.clock.live_on(loop)
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._desk())
+        except (Killed, StoreUnavailable, VenueUnavailable):
+            pass
+        finally:
+            asyncio.set_event_loop(None)
+            self.clock.pass_ms(self.day.down_ms if self.lives == 1 else 5 * SECOND_MS)
+            loop.bury()
+
+    def _before_round(self, number: int) -> None:
+        self.rounds = number
+        seen = (self.disk.commits, self.exchange.requests, self.exchange.answers)
+        if seen != self._seen:
+            self._seen = seen
+            self.changes.append(number)
+        if number in self.kills:
+            self.end_tick = self._soon()
+            raise Killed
+
+    def _soon(self) -> int:
+        """Return a tick by which all is quiet again: well after what comes next, or the end."""
+        if self.short is None:
+            return self.end_tick
+        soon = self.next_tick + self.short
+        for event in (DUE_TICK, SHOCK_TICK):
+            if event - 5 <= soon < event + self.short:
+                soon = event + self.short
+        return min(soon, self.end_tick)
+
+    async def _desk(self) -> None:
+        history = await self.disk.load()
+        start = Start(self.clock.now_ms(), "live", "simulated", "simulation")
+        recovered = await recover(self.disk, history, self.desk, start)
+        inbox = Inbox()
+        venue = ExchangeVenue(self.desk.accounts["main"], self._client(), CONTRACTS, self.clock)
+        daemon = Daemon(
+            state=recovered.state,
+            store=self.disk,
+            clock=self.clock,
+            inbox=inbox,
+            venues={"main": venue},
+            watcher=Watcher(Feed(self), inbox.put),
+            open_orders=recovered.open_orders,
+            on_alert=self.alerts.append,
+            view_interval_seconds=3_600.0,
+        )
+        _on_virtual_time(daemon, self.clock)
+        self.state = daemon.state
+        looking = asyncio.create_task(_look_now_and_then(venue))
+        try:
+            await daemon.run(asyncio.Event())
+        finally:
+            looking.cancel()
+
+    def _client(self) -> CcxtClient:
+        exchange = _exchange_object()
+        exchange.milliseconds = self.clock.now_ms
+        exchange.options["timeDifference"] = 0
+        limiter = Limiter(Budget(FACTS.limits.rate_windows), self.clock.now_ms)
+        transport: Any = SimTransport(self.exchange, lambda: self.dice.uniform(0.002, 0.08))
+        return CcxtClient(exchange, transport, limiter, FACTS.limits.counters)
+
+    def _sending(self, client_order_id: str) -> None:
+        if client_order_id not in self.disk.intents:
+            self.violations.append(f"I2: {client_order_id} left before its intent was kept")
+        if self.exchange.sent[client_order_id]:
+            self.violations.append(f"I1: {client_order_id} was sent twice")
+
+
+class Feed:
+    """Prices of the day from the next tick on, each at its time; the venue's market moves along."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def prices(self) -> AsyncIterator[PricesObserved]:
+        """Yield to the end of the day."""
+        world = self._world
+        while world.next_tick < world.end_tick:
+            index = world.next_tick
+            at_ms = BEGIN_MS + index * TICK_MS
+            wait_ms = at_ms - world.clock.true_ms()
+            if wait_ms > 0:
+                await asyncio.sleep(wait_ms / SECOND_MS)
+            world.next_tick += 1
+            _trouble(world, index)
+            seen = self._observed(index, at_ms)
+            if seen is not None and wait_ms > -TICK_MS:
+                yield seen
+
+    def _observed(self, index: int, at_ms: int) -> PricesObserved | None:
+        world, ticks = self._world, []
+        for contract in CONTRACTS:
+            price = world.day.prices[contract][index]
+            move_price(
+                world.exchange.core,
+                Move(at_ms=at_ms, instrument=INSTRUMENTS[contract], last=price, mark=price),
+            )
+            world.exchange.core.take_outbox()
+            ticks += [
+                PriceTick(contract, PriceSource(source), told, at_ms - age_ms + world.stamps_off_ms)
+                for source, told, age_ms in world.day.told(contract, index)
+            ]
+        return PricesObserved(world.clock.now_ms(), tuple(ticks)) if ticks else None
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+
+def _trouble(world: World, index: int) -> None:
+    day = world.day
+    if index == day.tick + CLOCK_READ_TICKS:
+        world.stamps_off_ms = world.clock.error_ms
+    if index != day.tick:
+        return
+    if day.trouble is Trouble.MAINTENANCE:
+        world.exchange.maintenance_until_ms = world.clock.true_ms() + day.ticks * TICK_MS
+    elif day.trouble is Trouble.CLOCK:
+        world.clock.step(int((day.size - 1) * 60_000))
+
+
+def _instruments(day: Day) -> list[Any]:
+    found = [each for each in binance_instruments() if each.name in INSTRUMENTS.values()]
+    for each in found:
+        each.last = each.mark = each.index = day.prices[f"{each.name}:USDT"][0]
+        if day.trouble is Trouble.THIN_BOOK:
+            share = 1 + day.seed % 7
+            each.depth = Depth(levels=3, contracts=each.lot * 20 * share)
+    return found
+
+
+def _owner() -> VenueAccount:
+    return VenueAccount(name="demo", key=KEY, secret=SECRET, wallet=Decimal(1_000_000))
+
+
+_OPENED: list[tuple[Any, dict[str, Any]]] = []
+
+
+def _exchange_object() -> Any:
+    """Return ccxt's object as if it were new; opening one takes longer than a day with it."""
+    if not _OPENED:
+        opened = open_with_keys(FACTS, {"apiKey": KEY, "secret": SECRET})
+        _OPENED.append((opened, dict(opened.options)))
+    exchange, options = _OPENED[0]
+    exchange.options = dict(options)
+    exchange.markets, exchange.markets_loading, exchange.reloading_markets = None, None, False
+    return exchange
+
+
+def _on_virtual_time(daemon: Daemon, clock: SimClock) -> None:
+    wakes: Any = Wakes(lambda: daemon.inbox.put(Woke(clock.now_ms())), clock)
+    daemon.scheduler = wakes
+    daemon.loop._wake_at = wakes.wake_at
+
+
+async def _look_now_and_then(venue: ExchangeVenue) -> None:
+    while True:
+        await asyncio.sleep(POSITIONS_SECONDS)
+        await venue.report_positions()
