@@ -47,7 +47,7 @@ def judge(world: World) -> list[str]:
     found += _fills(world, records)
     found += _fixed(world, records)
     found += _runs(world, records)
-    found += _orders(state)
+    found += _orders(world, state)
     found += _same_again(world, state)
     found += _false_prices(world, records)
     return found
@@ -113,7 +113,7 @@ def _fixed(world: World, records: tuple[Record, ...]) -> Iterator[str]:
     for name in world.desk.funds:
         if settled[name] > 1:
             yield f"I6: {name} settled its fixed time {settled[name]} times"
-        if not settled[name] and name not in ended:
+        if not settled[name] and name not in ended | _halted(world):
             yield f"I6: {name} has no fixed run and nobody was told"
     missed = [
         record
@@ -169,10 +169,16 @@ def _moves(record: Record) -> Iterator[tuple[str, str, Decimal]]:
         yield from ((fund, record.contract, units) for fund, units in record.units.items())
 
 
-def _orders(state: DeskState) -> Iterator[str]:
-    """I18: at the end of a quiet stretch nothing is under way any more."""
+def _orders(world: World, state: DeskState) -> Iterator[str]:
+    """I18: at the end of a quiet stretch nothing is under way, but for what a person was told of."""
     for order_id, order in state.orders.items():
-        yield f"I18: {order_id} is still {order.status} long after the trouble was over"
+        if not order.intent.wanted.keys() <= _halted(world):
+            yield f"I18: {order_id} is still {order.status} long after the trouble was over"
+
+
+def _halted(world: World) -> set[str]:
+    """Return the funds whose halt a person was told of: the venue contradicted itself."""
+    return {alert.subject for alert in world.alerts if alert.name == "fund_halted"}
 
 
 def _same_again(world: World, state: DeskState) -> Iterator[str]:

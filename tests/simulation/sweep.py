@@ -14,8 +14,8 @@ from tests.simulation.day import Day, Trouble, day_of
 from tests.simulation.judge import judge
 from tests.simulation.world import World
 
-#: so long a desk that was killed is watched before it is judged: five minutes
-WATCHED_TICKS = 60
+#: so long a desk that was killed is watched before it is judged: over three minutes
+WATCHED_TICKS = 40
 #: a start takes about this many turns of the loop until it is ready
 RECOVERY_ROUNDS = 60
 

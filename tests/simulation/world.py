@@ -298,7 +298,7 @@ def _instruments(day: Day) -> list[Any]:
         each.last = each.mark = each.index = day.prices[f"{each.name}:USDT"][0]
         if day.trouble is Trouble.THIN_BOOK:
             share = 1 + day.seed % 7
-            each.depth = Depth(levels=3, contracts=each.lot * 20 * share)
+            each.depth = Depth(levels=3, contracts=each.lot * 60 * share)
     return found
 
 
