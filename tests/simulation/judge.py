@@ -170,7 +170,7 @@ def _moves(record: Record) -> Iterator[tuple[str, str, Decimal]]:
 
 
 def _orders(world: World, state: DeskState) -> Iterator[str]:
-    """I18: at the end of a quiet stretch nothing is under way, but for what a person was told of."""
+    """I18: after a quiet stretch nothing is under way, but for what a person was told of."""
     for order_id, order in state.orders.items():
         if not order.intent.wanted.keys() <= _halted(world):
             yield f"I18: {order_id} is still {order.status} long after the trouble was over"
