@@ -16,6 +16,7 @@ from rebalancer import __version__
 from rebalancer.api.access import SECURITY_HEADERS, AsgiScope, Receive, Send
 from rebalancer.api.answers import problem_answer
 from rebalancer.api.commanding import command_router
+from rebalancer.api.compat import compat_router
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.health import look
 from rebalancer.api.problems import MEDIA_TYPE, ApiProblem, Problem
@@ -49,6 +50,7 @@ def create_app(desk: DeskDoor, *, public: bool, metrics: Callable[[], bytes] | N
         redirect_slashes=False,
     )
     app.include_router(read_router(desk, public=public))
+    app.include_router(compat_router(desk, desk.compat, public=public))
     if not public:
         app.include_router(command_router(desk))
     if metrics is not None:

@@ -60,4 +60,6 @@ class DeskDoor:
     names: frozenset[str]
     ready: Callable[[], bool]
     started_ms: int
+    #: exchanges whose words are spoken too
+    compat: tuple[str, ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)

@@ -64,6 +64,7 @@ class ApiService:
             names=frozenset(daemon.state.funds),
             ready=lambda: daemon.ready,
             started_ms=daemon.clock.now_ms(),
+            compat=settings.compat,
             checks=self._checks(),
         )
         try:

@@ -23,6 +23,7 @@ def api_from(table: ApiTable, store_url: str) -> ApiSettings:
         tokens_file=Path(table.tokens_file) if table.tokens_file else beside,
         allowed_hosts=table.allowed_hosts,
         publish_interval_ms=table.publish_interval,
+        compat=tuple(dict.fromkeys(table.compat)),
     )
 
 

@@ -136,6 +136,8 @@ class ApiSettings:
     allowed_hosts: tuple[str, ...]
     #: how often NAVs are taken and published, in real time
     publish_interval_ms: int
+    #: exchanges whose words are spoken under /compat
+    compat: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

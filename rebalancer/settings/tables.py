@@ -190,6 +190,7 @@ class ApiTable(Table):
     tokens_file: PathText | None = None
     allowed_hosts: tuple[HostName, ...] = ()
     publish_interval: SomeMilliseconds = SECOND_MS
+    compat: tuple[Literal["binance", "bybit", "gate"], ...] = ()
 
 
 class Settings(BaseSettings):
