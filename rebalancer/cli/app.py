@@ -12,6 +12,7 @@ from rebalancer.cli import (
     configuring,
     consolidating,
     examining,
+    explaining,
     flows,
     following,
     killing,
@@ -52,7 +53,8 @@ app.command()(killing.kill)
 app.command()(verifying.verify)
 app.command()(breaking.breaks)
 app.command()(breaking.adopt)
-app.command()(breaking.explain)
+app.command()(explaining.explain)
+app.command()(explaining.triggers)
 app.command()(reading.status)
 app.command()(reading.nav)
 app.command()(reading.history)

@@ -55,18 +55,11 @@ def adopt(
     number: Number, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """Have the running desk book a difference in position to its funds, at the mark."""
-    _end("adopt", number, reason, config, as_json=as_json)
+    end_break("adopt", number, reason, config, as_json=as_json)
 
 
-@told
-def explain(
-    number: Number, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
-) -> None:
-    """Have the running desk close a break of which nothing is to be booked."""
-    _end("explain", number, reason, config, as_json=as_json)
-
-
-def _end(command: str, number: int, reason: str, config: Any, *, as_json: bool) -> None:
+def end_break(command: str, number: int, reason: str, config: Any, *, as_json: bool) -> None:
+    """Have the running desk end a break: `adopt` books it, `explain` only closes it."""
     answer = ask(config, {"command": command, "break": str(number), "reason": reason})
     if as_json:
         print_json(answer)

@@ -1,0 +1,65 @@
+"""How far each price rule is from firing: the exact prices, for funds on one contract or many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.money import ONE
+from rebalancer.core.nav import Point
+from rebalancer.core.position import Holding
+from rebalancer.core.triggers import Standing, TriggerPrice, members_of, trigger_prices
+
+#: the pseudo contract that stands for a basket whose members all move alike; its price now is 1
+_BASKET = "basket"
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """One rule of one fund, and the prices at which it fires."""
+
+    trigger: Trigger
+    source: PriceSource
+    #: of each member, when all of them move alike
+    prices: Mapping[str, Decimal]
+    #: the way from the present price, 0.05 = 5 % up
+    move: Decimal
+    #: fires at and below the price, else at and above it
+    falling: bool
+    #: fires beyond the price only
+    strict: bool
+
+
+def distances(standing: Standing) -> tuple[Distance, ...]:
+    """Return every trigger of a fund, the nearest first, unrounded.
+
+    For a basket the prices are those at which a rule fires when all members move by one factor:
+    with exposure X and cash C it is a single contract of X units at 1 (field.md b3).
+    """
+    fund, worth = standing.fund, standing.worth
+    members, point = members_of(fund, standing.holding, standing.point), standing.point
+    cash = worth.equity - worth.exposure  # what is owed and not yet posted is in the equity
+    if len(members) == 1:
+        found = trigger_prices(fund, Holding(cash, standing.holding.units), point)
+    else:
+        base = {_BASKET: ONE / (ONE + worth.move)}
+        level = point and Point(point.at_ms, point.nav, base, point.leverage)
+        alike = replace(fund, basket={_BASKET: ONE})
+        found = trigger_prices(alike, Holding(cash, {_BASKET: worth.exposure}), level)
+    told = [_distance(standing, members, each) for each in found]
+    return tuple(sorted(told, key=lambda each: abs(each.move)))
+
+
+def _distance(standing: Standing, members: tuple[str, ...], found: TriggerPrice) -> Distance:
+    fund, worth = standing.fund, standing.worth
+    now = worth.prices if found.source is fund.price_source else worth.marks
+    if found.contract == _BASKET:
+        move = found.price - ONE
+        prices = {symbol: now[symbol] * found.price for symbol in members}
+    else:
+        move = found.price / now[found.contract] - ONE
+        prices = {found.contract: found.price}
+    return Distance(found.trigger, found.source, prices, move, found.falling, found.strict)
