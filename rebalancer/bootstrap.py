@@ -133,6 +133,7 @@ async def _wire(
         mode=str(config.mode),
         config_digest=config.digest,
         new_desk_id=secrets.token_hex(8),
+        nonce=secrets.token_hex(8),
     )
     recovered = await recover(store, history, desk, start)
     live.announce(config, recovered.state)

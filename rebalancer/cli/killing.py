@@ -17,7 +17,6 @@ from rebalancer.cli.exits import DeskSilent, DeskUnreachable, Exit, told
 from rebalancer.cli.operating import ask_at
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import print_json
-from rebalancer.clock import WallClock
 from rebalancer.errors import CommandRefused, ConfigRefused, InputRefused
 
 #: how long a desk may think about its halt; the switch stands whatever it answers
@@ -114,6 +113,8 @@ def _salvaged(path: Path | None) -> tuple[Path, Path] | None:
 
 
 def _set(switch: Any, done: Done, reason: str) -> None:
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+
     try:
         new = switch.set(reason, WallClock().now_ms())
     except InputRefused as refused:

@@ -30,9 +30,9 @@ from rebalancer.cli.output import (
 from rebalancer.core.money import text
 from rebalancer.core.scope import title
 from rebalancer.errors import InputRefused
-from rebalancer.ports import NavView
 
 if TYPE_CHECKING:
+    from rebalancer.ports import NavView
     from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader
     from rebalancer.store.rows import RunRow, ScopeRow

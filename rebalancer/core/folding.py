@@ -78,6 +78,15 @@ def _desk_opened(state: DeskState, record: records.DeskOpened) -> None:
     state.desk_id = record.desk_id
 
 
+def _desk_started(state: DeskState, record: records.DeskStarted) -> None:
+    state.epoch += 1
+    ensure(
+        record.epoch in (0, state.epoch),
+        f"start {state.epoch} of this store says that it is number {record.epoch}",
+    )
+    state.nonce = record.nonce
+
+
 def _launched(state: DeskState, record: records.FundLaunched) -> None:
     fund = _fund(state, record.fund)
     ensure(fund.launched_ms is None, f"fund {record.fund} is launched twice")
@@ -360,6 +369,7 @@ def _command(state: DeskState, record: records.CommandTaken) -> None:
 
 _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.DeskOpened: _desk_opened,
+    records.DeskStarted: _desk_started,
     records.FundLaunched: _launched,
     records.PositionsAdopted: _adopted,
     records.PointSet: _point_set,

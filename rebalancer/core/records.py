@@ -60,6 +60,11 @@ class DeskStarted(Record):
 
     mode: str
     config_digest: str
+    #: number of the process on this store, from 1; every order belongs to one
+    epoch: int = 0
+    #: random, and part of every order id from here on: an old backup that is started again cannot
+    #: give an id twice; empty in records of before
+    nonce: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,9 @@ class DeskState:
     #: funds by contract of their basket
     holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     desk_id: str = ""
+    #: number of the process that runs the desk, and what makes its order ids its own
+    epoch: int = 0
+    nonce: str = ""
     #: cash of the desk's own loss account (negative: it covered shortfalls)
     desk_cash: Decimal = ZERO
     #: working orders by client order id
@@ -279,6 +282,11 @@ class DeskState:
         gap = worth.nav * fund.shares - worth.equity
         ensure(abs(gap) <= abs(worth.equity) * NAV_TOLERANCE, "NAV x shares is not the equity")
         return worth
+
+    @property
+    def id_seed(self) -> str:
+        """What the ids of the orders of this process are made from."""
+        return f"{self.desk_id}/{self.nonce}" if self.nonce else self.desk_id
 
     def permission(self, fund: FundState, contract: str | None = None) -> Permission:
         """Return what a fund may trade, of one contract where it is named: its strictest scope."""

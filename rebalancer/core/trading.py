@@ -226,7 +226,7 @@ def _intent(
     seq = work.state.accounts[account].order_seq + 1
     collar_bps = min(_collar_bps(work.state.funds[name]) for name in wanted)
     return OrderIntent(
-        client_order_id=client_order_id(work.state.desk_id, account, symbol, seq),
+        client_order_id=client_order_id(work.state.id_seed, account, symbol, seq),
         account=account,
         contract=symbol,
         seq=seq,

@@ -184,7 +184,7 @@ class Verifier:
     def _intent(self, record: records.IntentCreated) -> None:
         intent = record.intent
         self.counts["orders"] += 1
-        wanted = client_order_id(self.state.desk_id, intent.account, intent.contract, intent.seq)
+        wanted = client_order_id(self.state.id_seed, intent.account, intent.contract, intent.seq)
         self._hold(
             intent.client_order_id == wanted,
             f"{self._place(record)}: the id {intent.client_order_id} is not of this desk",

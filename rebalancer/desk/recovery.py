@@ -29,6 +29,8 @@ class Start:
     mode: str
     config_digest: str
     new_desk_id: str
+    #: random: part of the ids of all orders until the next start
+    nonce: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
     news: list[Record] = []
     if not state.desk_id:
         news.append(DeskOpened(start.at_ms, start.new_desk_id, __version__))
-    news.append(DeskStarted(start.at_ms, start.mode, start.config_digest))
+    epoch = state.epoch + 1
+    news.append(DeskStarted(start.at_ms, start.mode, start.config_digest, epoch, start.nonce))
     for record in news:
         apply(state, record)
     await store.commit(news)
@@ -62,6 +65,7 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
     unsent = sum(order.status is OrderStatus.PREPARED for order in state.orders.values())
     _log.info(
         "recovered",
+        epoch=state.epoch,
         records=len(history),
         funds=sum(fund.launched_ms is not None for fund in state.funds.values()),
         open_orders=len(open_orders),

@@ -52,8 +52,14 @@ def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"plan": plan | {"base_weights": {}}} if isinstance(plan, dict) else raw
 
 
+def _start_with_epoch(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a start of before there were a number and a nonce."""
+    return raw | {"epoch": 0, "nonce": ""}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
+    "DeskStarted": (_start_with_epoch,),
     "CommandTaken": (_command_with_scope,),
     "FundingPosted": (_funding_of_an_instant,),
     "PointSet": (_point_with_basket,),

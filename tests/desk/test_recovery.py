@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from rebalancer.core.breaks import BreakFound
+from rebalancer.core.events import PositionsReported
 from rebalancer.core.fund import Account
+from rebalancer.core.order import client_order_id
 from rebalancer.core.records import (
     DeskOpened,
     DeskStarted,
@@ -17,7 +21,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.state import Desk
 from rebalancer.desk.recovery import Recovered, Start, recover
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import BrokenInvariant, ConfigRefused
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import Moment, World, of
 from tests.desk.test_daemon import at, world
@@ -55,7 +59,7 @@ async def test_a_known_store_keeps_its_name(traded: tuple[World, MemoryStore]) -
 async def test_a_start_says_in_which_mode_and_with_which_configuration() -> None:
     store = MemoryStore()
     await recovered(store, desk())
-    assert store.records[-1] == DeskStarted(START.at_ms, "paper", "digest")
+    assert store.records[-1] == DeskStarted(START.at_ms, "paper", "digest", 1)
 
 
 async def test_recovering_a_quiet_store_again_writes_the_start_alone(
@@ -65,7 +69,8 @@ async def test_recovering_a_quiet_store_again_writes_the_start_alone(
     first = (await recovered(store, here.desk)).state
     kept = store.records
     second = (await recovered(store, here.desk)).state
-    assert store.records == (*kept, DeskStarted(START.at_ms, "paper", "digest"))
+    starts = len(of(kept, DeskStarted))
+    assert store.records == (*kept, DeskStarted(START.at_ms, "paper", "digest", starts + 1))
     assert repr(second.funds) == repr(first.funds)
     assert repr(second.accounts) == repr(first.accounts)
 
@@ -161,3 +166,42 @@ async def test_paper_and_dry_run_may_share_a_store(traded: tuple[World, MemorySt
 async def test_a_live_start_that_traded_nothing_leaves_the_store_free() -> None:
     history = [DeskOpened(NOON, "desk", "1"), DeskStarted(NOON, "live", "digest")]
     await recover(MemoryStore(history), history, desk(), START)
+
+
+async def test_each_start_has_its_number_and_its_own_order_ids() -> None:
+    store, ids = MemoryStore(), []
+    for epoch in (1, 2, 3):
+        start = replace(START, nonce=f"nonce-{epoch}")
+        state = (await recover(store, await store.load(), desk(), start)).state
+        assert state.epoch == epoch
+        ids.append(client_order_id(state.id_seed, "main", BTC, 1))
+    assert len(set(ids)) == 3
+    assert [record.epoch for record in of(store.records, DeskStarted)] == [1, 2, 3]
+
+
+async def test_a_start_that_is_out_of_turn_breaks_the_records() -> None:
+    history = [DeskOpened(NOON, "desk", "1"), DeskStarted(NOON, "paper", "digest", 2)]
+    with pytest.raises(BrokenInvariant, match="says that it is number 2"):
+        await recovered(MemoryStore(history), desk())
+
+
+async def test_an_old_backup_sends_nothing_until_the_venue_is_adopted(
+    traded: tuple[World, MemoryStore],
+) -> None:
+    here, store = traded
+    backup = store.records
+    await here.live(store, [at(60, 84), at(61, 70), at(62, 70)])
+    meanwhile = here.positions(store.records)[BTC]
+    assert meanwhile != here.positions(backup)[BTC]
+    sent, restored = len(here.sent), MemoryStore(backup)
+    daemon = await here.wake(restored, [at(90, 70), at(91, 60), at(92, 60)])
+
+    async def as_it_is() -> None:
+        daemon.emit(PositionsReported(here.clock.now_ms(), "main", {BTC: meanwhile}))
+
+    daemon.venues["main"].report_positions = as_it_is  # type: ignore[method-assign]
+    await daemon.run(asyncio.Event())
+    assert len(here.sent) == sent
+    (found,) = of(restored.records, BreakFound)
+    assert found.found.repair.startswith("rebalancer adopt 1")
+    assert {alert.name for alert in here.alerts} >= {"break_position", "account_halted"}
