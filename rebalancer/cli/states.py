@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import ask
+from rebalancer.cli.operating import FundName, ask
 from rebalancer.cli.options import AsJson, ConfigPath, Reason
 from rebalancer.cli.output import print_json
 from rebalancer.core.scope import Scope, title
@@ -57,6 +57,15 @@ def scoped(command: Callable[..., None]) -> Callable[..., None]:
     typer_looks_here: Any = wrapped
     typer_looks_here.__signature__ = known.replace(parameters=named)
     return wrapped
+
+
+@told
+def close(
+    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk end a fund for good: flatten it; holders may still redeem."""
+    answer = ask(config, {"command": "close", "fund": fund, "reason": reason})
+    print_json(answer) if as_json else typer.echo(f"{fund}: is being closed")
 
 
 @told

@@ -163,6 +163,18 @@ class Consolidated(Record):
         return f"consolidated/{self.fund}/{self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class WindDownBegun(Record):
+    """A fund is ended by an operator: flattened, then closed; holders may still redeem."""
+
+    fund: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"wind-down/{self.fund}"
+
+
 CAPITAL_RECORDS: tuple[type[Record], ...] = (
     ManagementFeeCharged,
     FlowTaken,
@@ -175,4 +187,5 @@ CAPITAL_RECORDS: tuple[type[Record], ...] = (
     ConsolidationAnnounced,
     ConsolidationCancelled,
     Consolidated,
+    WindDownBegun,
 )

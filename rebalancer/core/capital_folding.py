@@ -152,6 +152,10 @@ def _consolidated(state: DeskState, record: capital.Consolidated) -> None:
         fund.cash_period = replace(fund.cash_period, level=level)
 
 
+def _winding(state: DeskState, record: capital.WindDownBegun) -> None:
+    _fund(state, record.fund).winding = record.reason
+
+
 HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.ManagementFeeCharged: _fee_charged,
     capital.FlowTaken: _flow_taken,
@@ -164,4 +168,5 @@ HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.ConsolidationAnnounced: _announced,
     capital.ConsolidationCancelled: _cancelled,
     capital.Consolidated: _consolidated,
+    capital.WindDownBegun: _winding,
 }

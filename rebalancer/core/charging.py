@@ -23,7 +23,7 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
     """
     fee = fund.fund.management_fee
     begun_ms = fund.launched_ms if fund.fee_ms is None else fund.fee_ms
-    if fee is None or begun_ms is None or not fund.shares:
+    if fee is None or begun_ms is None or not fund.shares or fund.closed:
         return worth
     due = fee.due_between(begun_ms, work.now_ms)
     if not due:

@@ -112,6 +112,8 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
 def _idle(fund: FundState) -> str:
     if fund.run is not None:
         return RUN_WAITS
+    if fund.winding:
+        return f"closed: {fund.winding}"
     return NOTHING_DUE if fund.shares else "no shares are outstanding"
 
 
@@ -137,6 +139,8 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
         fixed_after_ms=fixed_after_ms(fund),
         manual=fund.manual,
         flows=_dealable(work, fund),
+        winding=fund.winding,
+        holds=bool(fund.holding.units),
         empty=not fund.shares,
         forced=work.forced,
     )
@@ -184,6 +188,8 @@ def _takes_over(trigger: Trigger, run: Run) -> bool:
     # A slow run may still be buying while the price falls: the backstop must not wait for it.
     if trigger is Trigger.EMERGENCY:
         return run.plan.trigger not in (Trigger.EMERGENCY, Trigger.GAP)
+    if trigger is Trigger.WIND_DOWN:
+        return run.plan.trigger not in (Trigger.WIND_DOWN, Trigger.GAP)
     return trigger is Trigger.GAP
 
 
@@ -273,8 +279,8 @@ def settle_missed(work: Work, fund: FundState) -> None:
         return
     for due_ms in missed_instants(rule, after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
-        if not fund.shares:
-            reason = f"skipped: no shares were outstanding at {iso(due_ms)}"
+        if fund.winding or not fund.shares:
+            reason = f"skipped: the fund was closed or empty at {iso(due_ms)}"
             work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, reason))
             continue
         work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.MISSED, reason))

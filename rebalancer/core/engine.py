@@ -32,6 +32,7 @@ from rebalancer.core.events import (
     PositionsReported,
     PricesObserved,
     RateObserved,
+    WindDownAsked,
 )
 from rebalancer.core.flowing import on_flows
 from rebalancer.core.market import Key
@@ -45,6 +46,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.state import DeskState, RateQuote
 from rebalancer.core.trading import end_run_if_settled, plan_orders
+from rebalancer.core.winding import on_wind_down
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import ensure
 
@@ -209,5 +211,6 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     KillSwitchFound: on_kill_switch,
     FlowsRequested: on_flows,
     ConsolidationAsked: on_consolidation,
+    WindDownAsked: on_wind_down,
     RateObserved: _on_rate,
 }

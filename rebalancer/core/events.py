@@ -164,6 +164,15 @@ class ConsolidationAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class WindDownAsked:
+    """An operator ends a fund."""
+
+    at_ms: int
+    fund: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RateObserved:
     """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
 
@@ -186,5 +195,6 @@ Event = (
     | KillSwitchFound
     | FlowsRequested
     | ConsolidationAsked
+    | WindDownAsked
     | RateObserved
 )

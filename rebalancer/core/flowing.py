@@ -93,6 +93,8 @@ def _refuse_flow(fund: FundState, flow: Flow, now_ms: int, batch: Collection[Flo
         raise CommandRefused(f"{name} takes no flows: funds.{name}.rules.flow is switched off")
     if fund.launched_ms is None:
         raise CommandRefused(f"{name} is not launched yet: it waits for its first price")
+    if fund.winding and flow.kind is FlowKind.SUBSCRIBE:
+        raise CommandRefused(f"{name} is being closed: {fund.winding}")
     if flow.kind is FlowKind.SUBSCRIBE:
         problem = beyond_limits(flow.amount, rule)
         if problem is not None:
@@ -144,7 +146,7 @@ def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[
         return False
     post_financing(work, fund)
     owed = ZERO
-    if fund.fund.management_fee is not None and fund.shares:
+    if fund.fund.management_fee is not None and fund.shares and not fund.closed:
         owed = fund.fund.management_fee.accrued(worth.equity, work.now_ms)
     register = Register(
         equity=worth.equity - owed,
@@ -201,7 +203,7 @@ def open_flow_run(
         kept = leverage(_exposure(scaled, worth.marks), worth.equity)
         aim = Aim(kept, scaled, sets_point=False)
     else:
-        aim = aim_at(work, fund, worth, fund.fund.target_leverage)
+        aim = aim_at(work, fund, worth, ZERO if fund.winding else fund.fund.target_leverage)
     open_run_to(work, fund, worth, signal, aim)
 
 

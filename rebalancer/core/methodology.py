@@ -24,6 +24,7 @@ class Trigger(StrEnum):
     """Why a run is made, in order of precedence: the first that fires names the run."""
 
     GAP = "gap"
+    WIND_DOWN = "wind_down"
     EMERGENCY = "emergency"
     LEVERAGE_CAP = "leverage_cap"
     PRICE_MOVE = "price_move"

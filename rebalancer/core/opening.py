@@ -58,8 +58,8 @@ class Aim:
 
 def aim_of_run(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> Aim:
     """Return where a run of `signal` goes at the present prices; the gap rule flattens."""
-    gap = signal.trigger is Trigger.GAP
-    leverage = ZERO if gap else aim_of(signal.goal, fund.fund, worth)
+    ends = signal.trigger in (Trigger.GAP, Trigger.WIND_DOWN)
+    leverage = ZERO if ends else aim_of(signal.goal, fund.fund, worth)
     return aim_at(work, fund, worth, leverage)
 
 
@@ -101,7 +101,7 @@ def _deltas(work: Work, fund: FundState, aim: Aim) -> dict[str, Decimal]:
 
 def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, aim: Aim) -> None:
     """Open a run to `aim`; a breached limit halts the fund instead, unless it is to be ended."""
-    unchecked = signal.trigger in (Trigger.GAP, Trigger.FLOW)
+    unchecked = signal.trigger in (Trigger.GAP, Trigger.WIND_DOWN, Trigger.FLOW)
     deltas, base = _deltas(work, fund, aim), aim.basket or fund.basket
     notional = total(abs(units) * worth.marks[symbol] for symbol, units in deltas.items())
     blocked = None if signal.trigger is Trigger.GAP else _blocked(work, fund, deltas)

@@ -96,6 +96,8 @@ class FundState:
     announced: Announced | None = None
     #: how many there were
     conversions: int = 0
+    #: why an operator ended the fund; empty while it lives
+    winding: str = ""
     #: why the two NAVs differ
     gap: GapBook = field(default_factory=GapBook)
     #: volatile: the operator was told that they differ by too much
@@ -144,6 +146,11 @@ class FundState:
             day=self.day_notional if same_day else ZERO,
             minute=self.minute_notional if same_minute else ZERO,
         )
+
+    @property
+    def closed(self) -> bool:
+        """Whether an operator ended the fund and everything is sold."""
+        return bool(self.winding) and not self.holding.units
 
     def inputs(self, now_ms: int) -> ValueInputs:
         """Return what a valuation at `now_ms` needs; the fund must be launched."""

@@ -9,7 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.capital import ConsolidationAnnounced, FlowDealt, FlowRefused, FlowTaken
-from rebalancer.core.events import Commanded, CommandKind, ConsolidationAsked, FlowsRequested
+from rebalancer.core.events import (
+    Commanded,
+    CommandKind,
+    ConsolidationAsked,
+    FlowsRequested,
+    WindDownAsked,
+)
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.instant import iso
 from rebalancer.core.money import ZERO, number, positive, text
@@ -17,11 +23,12 @@ from rebalancer.core.records import Record, RunOpened
 from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused, InputRefused
 
-Request = Commanded | FlowsRequested | ConsolidationAsked
+Request = Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked
 """What a line on the control socket can ask for."""
 
 FLOWS = "flows"
 CONSOLIDATE = "consolidate"
+CLOSE = "close"
 KEY_CHARACTERS_MAX = 200
 _NAMED_BY = {Scope.FUND: "fund"}
 
@@ -34,6 +41,8 @@ def read_request(line: bytes, now_ms: int) -> Request:
             return _flows(fields, now_ms)
         if fields["command"] == CONSOLIDATE:
             return _consolidation(fields, now_ms)
+        if fields["command"] == CLOSE:
+            return WindDownAsked(now_ms, str(fields["fund"]), str(fields["reason"])[:500])
         kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
         if kind in (CommandKind.ADOPT, CommandKind.EXPLAIN):
             fields |= {"fund": fields["break"]}
@@ -42,7 +51,7 @@ def read_request(line: bytes, now_ms: int) -> Request:
     except InputRefused as refused:
         raise CommandRefused(str(refused)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE))
+        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE, CLOSE))
         raise CommandRefused(
             f"a command is one line of JSON with command ({known}), fund and reason"
         ) from None

@@ -14,6 +14,7 @@ from rebalancer.core.rules import (
     manual,
     price_move,
     reconstitution,
+    wind_down,
 )
 from rebalancer.core.rules.view import FundView, Rule, Signal
 
@@ -36,6 +37,9 @@ def signals(view: FundView) -> tuple[Signal, ...]:
     flow_signal = flow.check(view)
     if view.empty:
         return () if flow_signal is None else (flow_signal,)
+    if view.winding:
+        ending = (gap.check(view), wind_down.check(view), flow_signal)
+        return tuple(signal for signal in ending if signal is not None)
     if view.forced is not None:
         gap_signal = gap.check(view)
         if gap_signal is not None:

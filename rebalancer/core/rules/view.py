@@ -30,6 +30,10 @@ class FundView:
     manual: str | None = None
     #: flows that wait to be dealt
     flows: tuple[Flow, ...] = ()
+    #: why the fund is ended by an operator; empty while it lives
+    winding: str = ""
+    #: whether it holds any units
+    holds: bool = True
     #: nobody owns the fund: nothing but a flow can be due
     empty: bool = False
     #: the breach that must be mended by a deadline
