@@ -64,7 +64,7 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
         return
     cause = f"the venue holds {text(told)} of {contract}, the records say {text(held)}"
     number = work.state.break_count + 1
-    repair = f"rebalancer adopt {number}, or trade the difference away at the venue"
+    repair = f"rebalancer adopt {number} --reason WHY, or trade the difference away at the venue"
     units = told - held
     find(
         work,

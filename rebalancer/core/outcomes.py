@@ -126,7 +126,7 @@ def _foreign(work: Work, fill: Fill, order: Order | None) -> None:
         contract=intent.contract if intent else "",
         units=ZERO,
         cause=cause,
-        repair=f"rebalancer explain {number}",
+        repair=f"rebalancer explain {number} --reason WHY",
     )
     if all(each.cause != cause for each in work.state.breaks.values()):
         find(work, found, halts=intent is not None)
@@ -173,7 +173,7 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
         cause=f"the venue closed {text(event.units)} of {event.contract} by itself",
     )
     if not weights:
-        repair = f"rebalancer explain {work.state.break_count + 1}"
+        repair = f"rebalancer explain {work.state.break_count + 1} --reason WHY"
         if all(each.cause != found.cause for each in work.state.breaks.values()):
             find(work, replace(found, repair=repair), halts=True)
         return
@@ -235,7 +235,7 @@ def _halt_contradicted(work: Work, intent: OrderIntent, reason: str) -> None:
         contract=intent.contract,
         units=ZERO,
         cause=cause,
-        repair=f"rebalancer explain {work.state.break_count + 1}",
+        repair=f"rebalancer explain {work.state.break_count + 1} --reason WHY",
     )
     find(work, found, halts=False)
     for fund in funds:
