@@ -8,6 +8,7 @@ the process lives.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from rebalancer.api.tokens import Token, TokenScope
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.scope import Scope
+from rebalancer.desk.requests import FLOWS, read_request
 from rebalancer.errors import CommandRefused
 
 _log = structlog.get_logger(__name__)
@@ -136,6 +138,36 @@ class Commands:
         )
 
 
+async def deal(
+    desk: DeskDoor, holder: Token, name: str, key: str, body: documents.FlowBody
+) -> documents.FlowAnswer:
+    """Hand a flow to the desk; its key is kept in the records, so that it is dealt once for good.
+
+    Raises ApiProblem with the desk's own sentence.
+    """
+    asked = {"fund": name, "key": key, **body.model_dump()}
+    line = json.dumps({"command": FLOWS, "flows": [asked]}).encode()
+    door = desk.commands
+    try:
+        request = read_request(line, door.now_ms())
+        (told,) = (await door.give(request))["flows"]
+    except CommandRefused as refused:
+        raise ApiProblem(HTTPStatus.CONFLICT, str(refused)) from None
+    _log.info("flow_asked", token=name, key=key, by=holder.name, status=told["status"])
+    return documents.FlowAnswer(
+        token_name=name,
+        key=key,
+        kind=body.kind,
+        time=request.at_ms,
+        status=told["status"],
+        reason=told.get("reason", ""),
+        nav=told.get("nav"),
+        tokens=told.get("shares"),
+        cash=told.get("cash"),
+        fee=told.get("fee"),
+    )
+
+
 def needed(kind: CommandKind, scope: Scope) -> TokenScope:
     """Return what a token must allow: to stop is everybody's who may operate at all."""
     if kind is CommandKind.HALT or (scope is Scope.FUND and kind in ON_A_TOKEN):
@@ -154,6 +186,20 @@ def command_router(desk: DeskDoor) -> APIRouter:
     commands = Commands(desk)
     router = APIRouter(prefix="/api/v1", tags=["commands"])
     secured: dict[str, Any] = {"security": [{"bearer": []}]}
+
+    @router.post(
+        "/tokens/{tokenName}/flows",  # noqa: FAST003 - its name comes from the alias
+        response_model=documents.FlowAnswer,
+        openapi_extra=secured,
+    )
+    async def flow(
+        request: Request, name: TokenName, body: documents.FlowBody, key: IdempotencyKey
+    ) -> Response:
+        """Subscribe to a token or redeem it, at the account NAV; the key is the holder's."""
+        holder = require(request.scope, TokenScope.OPERATE)
+        if name not in desk.names:
+            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
+        return answer(request, await deal(desk, holder, name, key, body))
 
     @router.post(
         "/tokens/{tokenName}/{command}",  # noqa: FAST003 - its name comes from the alias

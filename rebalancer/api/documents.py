@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from rebalancer.core.events import CommandKind
+from rebalancer.core.flow import FlowKind
 from rebalancer.core.scope import Scope
 
 DecimalText = Annotated[
@@ -235,3 +236,30 @@ class CommandAnswer(Document):
     rebalance_id: str | None = Field(description="the run it opened; null: none yet")
     trigger: str | None
     deltas: dict[str, DecimalText]
+
+
+class FlowBody(Document):
+    """A subscription or a redemption."""
+
+    kind: FlowKind
+    amount: DecimalText = Field(
+        max_length=64, description="quote currency paid in, or tokens given back; above zero"
+    )
+    min_out: DecimalText = Field(
+        default="0", max_length=64, description="the fewest tokens, or the least cash, to accept"
+    )
+
+
+class FlowAnswer(Document):
+    """What became of a flow; the numbers are those of a dealt one."""
+
+    token_name: str
+    key: str
+    kind: FlowKind
+    time: Milliseconds
+    status: str = Field(description="dealt, waiting, refused, repeated (the key was used before)")
+    reason: str = ""
+    nav: DecimalText | None = None
+    tokens: DecimalText | None = Field(default=None, description="issued; negative: taken back")
+    cash: DecimalText | None = Field(default=None, description="quote currency, as booked")
+    fee: DecimalText | None = None

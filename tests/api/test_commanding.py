@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from rebalancer.api import access, commanding
 from rebalancer.api.commanding import needed
 from rebalancer.api.tokens import TokenScope
 from rebalancer.core.events import CommandKind
+from rebalancer.core.flow import FlowRule
 from rebalancer.core.records import CommandTaken
 from rebalancer.core.scope import Scope
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.store.reader import open_reader
 from tests.api.rig import Published, published
+from tests.factories import desk, fund, only
 
 HALT = "/api/v1/tokens/BTC3L/halt"
 
@@ -214,3 +217,27 @@ async def test_while_the_kill_switch_is_set_nothing_but_a_halt_is_taken(tmp_path
         halted = await post(desk_at_work, HALT, key="key-0002")
     assert [refused.status_code, halted.status_code] == [409, 200]
     assert "the kill switch is set" in refused.json()["detail"]
+
+
+async def test_a_subscription_is_dealt_once_for_its_key(tmp_path: Path) -> None:
+    """Spec section 6: 115 into a 3L at NAV 115 is one share more and leaves its leverage."""
+    rules = only(flow=FlowRule())
+    known = desk(fund("BTC3L", 3, methodology=rules, initial_shares=Decimal(1)), free_launch=True)
+    path = "/api/v1/tokens/BTC3L/flows"
+    async with published(tmp_path, known) as desk_at_work:
+        await desk_at_work.price(105)
+        body = {"kind": "subscribe", "amount": "115"}
+        headers = desk_at_work.bearer(TokenScope.OPERATE) | {"idempotency-key": "flow-0001"}
+        refused = await desk_at_work.private.post(
+            path, json=body | {"amount": "0"}, headers=headers
+        )
+        dealt = await desk_at_work.private.post(path, json=body, headers=headers)
+        again = await desk_at_work.private.post(path, json=body, headers=headers)
+        reader = desk_at_work.bearer(TokenScope.READ) | {"idempotency-key": "flow-0002"}
+        unfit = await desk_at_work.private.post(path, json=body, headers=reader)
+        await desk_at_work.quiet()
+        token = (await desk_at_work.private.get("/api/v1/tokens/BTC3L")).json()
+    assert [refused.status_code, dealt.status_code, unfit.status_code] == [409, 200, 403]
+    assert [dealt.json()["status"], again.json()["status"]] == ["dealt", "repeated"]
+    assert [dealt.json()["nav"], dealt.json()["tokens"]] == ["115", "1"]
+    assert [token["tokenIssued"], token["nav"]] == ["2", "115"]

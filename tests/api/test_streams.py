@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rebalancer.api import streams
-from rebalancer.api.messages import Hello, KlineBody, NavKline, TokenNav
+from rebalancer.api.messages import DeskEvent, Hello, KlineBody, Message, NavKline, TokenNav
 from rebalancer.api.tokens import TokenScope
 from tests.api.rig import Published, published
 from tests.desk.rig import until
@@ -196,6 +196,30 @@ async def test_a_reader_who_stops_reading_is_cut_and_the_others_go_on(
         text = (await desk_at_work.private.get("/metrics")).text
         reader.close()
     assert 'rebalancer_stream_readers_dropped_total{reason="too slow"} 1.0' in text
+
+
+async def test_so_is_one_on_a_websocket_whose_frames_are_written_directly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FAREWELL_SECONDS", 0.05)
+    async with published(tmp_path) as desk_at_work:
+        hub = next(iter(desk_at_work.service._hubs))
+        hub.patience_seconds = 0.1
+        reader = socket.create_connection(("127.0.0.1", desk_at_work.port))
+        reader.sendall(
+            b"GET /ws/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await until(lambda: reading(desk_at_work) == 1, "it listens")
+        async with ws(desk_at_work, "/ws/events", max_size=None) as quick:
+            for _ in range(3):
+                seq = hub.next_seq()
+                long = DeskEvent(e="state", E=0, u=seq, s="A", a="halted", r="x" * 8_000_000)
+                hub.publish([Message("events", seq, long)])
+                assert len(json.loads(await quick.recv())["r"]) == 8_000_000
+            await until(lambda: reading(desk_at_work) == 1, "it was cut", seconds=10)
+        reader.close()
 
 
 async def test_the_end_of_the_desk_is_said(tmp_path: Path) -> None:
