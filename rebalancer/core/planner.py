@@ -14,13 +14,19 @@ from rebalancer.core.money import ZERO, split_pro_rata, total, trunc_to_places
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.core.position import Prices
 
+_TARGET_PLACES = Decimal("1e-24")
+
 
 def target_units(
     target_leverage: Decimal, equity: Decimal, basket: Mapping[str, Decimal], marks: Prices
 ) -> dict[str, Decimal]:
-    """Return L' E w_i / P_i by contract, in signed base coins, unrounded; equity > 0."""
+    """Return L' E w_i / P_i by contract, in signed base coins, to 24 decimals; equity > 0.
+
+    A weight of a third or a leverage of 17/7 is cut after many digits: rounded far behind the last
+    one that can be held, a target that is whole lots does not fall short of its last lot.
+    """
     return {
-        symbol: target_leverage * equity * weight / marks[symbol]
+        symbol: (target_leverage * equity * weight / marks[symbol]).quantize(_TARGET_PLACES)
         for symbol, weight in basket.items()
     }
 

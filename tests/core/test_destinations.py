@@ -27,6 +27,7 @@ from rebalancer.core.methodology import (
 )
 from rebalancer.core.money import split_pro_rata
 from rebalancer.core.nav import ValueInputs, value
+from rebalancer.core.planner import target_units
 from rebalancer.core.position import Holding
 from rebalancer.core.records import (
     BreachLapsed,
@@ -257,6 +258,15 @@ def test_no_order_of_funds_changes_a_plan_and_every_plan_converges(seed: int) ->
             traded[name] += D(part)
     for name, whole in units.items():
         assert abs(whole - traded[name]) <= D("1e-9"), "what is left is less than a lot"
+
+
+def test_a_target_of_whole_lots_is_met_to_the_last_one() -> None:
+    equal = split_pro_rata(D(1), {BTC: D(1), ETH: D(1), "SOL/USDT:USDT": D(1)}, step=D("1e-30"))
+    marks = {BTC: D(10), ETH: D(20), "SOL/USDT:USDT": D(7)}
+    found = target_units(D(2), D(120), equal, marks)
+    assert [found[BTC], found[ETH]] == [D(8), D(4)]
+    seventeenths = D(17) / D(7)
+    assert target_units(seventeenths, D(7), {BTC: D(1)}, {BTC: D(17)}) == {BTC: 1}
 
 
 @pytest.mark.parametrize("seed", range(1_000))
