@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.errors import InputRefused
-from rebalancer.ports import Clock
+
+if TYPE_CHECKING:
+    from rebalancer.ports import Clock  # only named here: its imports cost each command 0.1 s
 
 _NS_PER_MS = 1_000_000
 
