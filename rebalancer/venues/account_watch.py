@@ -8,7 +8,7 @@ what the account held at that instant.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from types import MappingProxyType
@@ -42,6 +42,7 @@ class AccountWatch:
     def __init__(
         self, name: str, book: ExchangeAccount, contracts: Mapping[str, Contract], clock: Clock
     ) -> None:
+        """Watch an account; its clock is read anew by `mind_clock` before each round."""
         self._name = name
         self._book = book
         self._clock = clock
@@ -50,6 +51,7 @@ class AccountWatch:
         self._seen: dict[str, set[FundingPayment]] = {}
         self._missed = 0
         self.offset_ms = 0
+        self.mind_clock: Callable[[int], Awaitable[int]] = _as_it_was
 
     async def run(
         self, emit: Emit, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
@@ -82,6 +84,10 @@ class AccountWatch:
 
         Returns whether the venue told what is held.
         """
+        try:
+            self.offset_ms = await self.mind_clock(self.offset_ms)
+        except VenueUnavailable as outage:
+            _log.warning("clock_unavailable", account=self._name, reason=str(outage))
         held = await self.report_positions(emit)
         if held is None:
             return False
@@ -147,3 +153,7 @@ class AccountWatch:
 
     def _venue_ms(self) -> int:
         return self._clock.now_ms() + self.offset_ms
+
+
+async def _as_it_was(offset_ms: int) -> int:
+    return offset_ms

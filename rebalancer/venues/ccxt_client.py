@@ -93,6 +93,8 @@ class CcxtClient:
         self._counters = counters
         self._credentials = Credentials.of(exchange)
         self.venue_id: str = exchange.id
+        #: how far the venue's clock was ahead of ours when it was last measured
+        self.offset_ms = 0
         #: asked right before a write leaves, after every wait: why it must not
         self.barred: Callable[[], str | None] = lambda: None
         exchange.enableRateLimit = False
@@ -141,6 +143,7 @@ class CcxtClient:
     def correct_clock(self, offset_ms: int) -> None:
         """Stamp requests with the venue's time, which is `offset_ms` ahead of ours."""
         self._exchange.options["timeDifference"] = -offset_ms
+        self.offset_ms = offset_ms
 
     async def load_markets(self, cost: Cost) -> None:
         """Load the venue's markets anew."""

@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 #: the venue's clock is asked this often, and the median counts
 CLOCK_SAMPLES = 5
+#: a clock that has moved by less is left as it was measured
+CLOCK_DRIFT_MS = 250
 #: a clock further off than this must be mended, not corrected for
 CLOCK_OFFSET_MS_MAX = 60_000
 CLOCK_REMEDY = "synchronise it (timedatectl set-ntp true) and start again"
@@ -76,10 +78,12 @@ class ClockReading(NamedTuple):
     uncertain_ms: int
 
 
-async def read_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> ClockReading:
+async def read_clock(
+    client: CcxtClient, facts: VenueFacts, clock: Clock, count: int = CLOCK_SAMPLES
+) -> ClockReading:
     """Return how far the venue's clock is ahead: the median of five, half a round trip off."""
     samples = []
-    for _ in range(CLOCK_SAMPLES):
+    for _ in range(count):
         asked_ms = clock.now_ms()
         told = await client.ask(
             lambda exchange: exchange.fetch_time(), facts.limits.costs[Ask.PRICES]
@@ -100,6 +104,26 @@ async def measure_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> 
         raise ConfigRefused(f"the clock is {offset_ms} ms off {facts.venue_id}'s: {CLOCK_REMEDY}")
     client.correct_clock(offset_ms)
     return offset_ms
+
+
+async def correct_clock(client: CcxtClient, facts: VenueFacts, clock: Clock, offset_ms: int) -> int:
+    """Return the clock's offset, measured anew where it has moved away from `offset_ms`.
+
+    A clock that was set while the desk runs would have every signed request refused. One that is
+    too far off is not corrected for: the venue's refusals and the log say so until it is mended.
+    Raises VenueUnavailable.
+    """
+    glance = await read_clock(client, facts, clock, count=1)
+    if abs(glance.ahead_ms - offset_ms) <= glance.uncertain_ms + CLOCK_DRIFT_MS:
+        return offset_ms
+    reading = await read_clock(client, facts, clock)
+    far_off = abs(reading.ahead_ms) > CLOCK_OFFSET_MS_MAX
+    log = _log.error if far_off else _log.warning
+    log("clock_was_set", venue=facts.venue_id, ahead_ms=reading.ahead_ms, was_ms=offset_ms)
+    if far_off:
+        return offset_ms
+    client.correct_clock(reading.ahead_ms)
+    return reading.ahead_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,14 @@ import structlog
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event, FillReported, OrderReported
-from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import Fill, OrderIntent, Outcome
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.departures import Departures
 from rebalancer.venues.evidence import Finding
-from rebalancer.venues.exchange_search import TRADES_BEFORE_MS, OrderSearch
+from rebalancer.venues.exchange_search import OrderSearch
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 from rebalancer.venues.questions import Questions
@@ -29,12 +29,6 @@ _log = structlog.get_logger(__name__)
 #: an IOC order is over at once; its end and its trades may take this long to be seen
 SETTLE_TRIES = 6
 SETTLE_PAUSE_SECONDS = 0.25
-#: an order is absent only this long after its request can no longer be taken
-VISIBILITY_MARGIN_MS = 10 * SECOND_MS
-#: how wrong our measure of the venue's clock may have become since the start
-CLOCK_ERROR_MS = 2 * SECOND_MS
-#: what a venue lets a request live for, where it does not say
-LONGEST_VALIDITY_MS = 60 * SECOND_MS
 #: statuses of ccxt's unified orders that end an order
 ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
 
@@ -64,15 +58,10 @@ class ExchangeOrders:
         self._contracts = contracts
         self._clock = clock
         self._questions = Questions(client, facts)
-        self._search = OrderSearch(client, facts, self._questions)
+        self.departures = Departures(client, clock, facts.valid_ms)
+        self._search = OrderSearch(client, facts, self._questions, self.departures)
         self._sends = OrderSends(client, facts, contracts, leverage=leverage)
         self._absent_once: set[str] = set()
-        #: orders whose send has not returned
-        self._under_way: set[str] = set()
-        #: when a request of ours had left at the latest, by order, as long as its fate is open
-        self._left_ms: dict[str, int] = {}
-        #: a process before this one may have sent orders until this one began
-        self.began_ms = clock.now_ms()
 
     async def submit(self, intent: OrderIntent, emit: Emit) -> None:
         """Send the order once; emit what is proved of it, then its fills and its end."""
@@ -88,15 +77,13 @@ class ExchangeOrders:
     async def _submit(
         self, intent: OrderIntent, send: Coroutine[Any, Any, Finding], emit: Emit
     ) -> None:
-        ours = intent.client_order_id
-        self._under_way.add(ours)
+        self.departures.leaving(intent)
         try:
             finding = await send
         finally:
-            self._under_way.discard(ours)
-            self._left_ms[ours] = self._clock.now_ms()
+            self.departures.left(intent)
         if finding.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT):
-            del self._left_ms[ours]
+            self.departures.forget(intent)
         emit(self._report(intent, finding.outcome, order_id=finding.order_id, why=finding.reason))
         if finding.outcome is not Outcome.ACCEPTED:
             return
@@ -138,7 +125,7 @@ class ExchangeOrders:
             fills = await self._fills(intent, order_id) if seen.filled_contracts else ()
             traded = total(fill.contracts for fill in fills)
             if traded == seen.filled_contracts:
-                self._left_ms.pop(intent.client_order_id, None)
+                self.departures.forget(intent)
                 end = self._report(
                     intent, Outcome.CLOSED, order_id=order_id, filled=seen.filled_contracts
                 )
@@ -167,7 +154,7 @@ class ExchangeOrders:
         )
 
     async def _fills(self, intent: OrderIntent, order_id: str) -> tuple[Fill, ...]:
-        since_ms = intent.created_ms - TRADES_BEFORE_MS
+        since_ms = self.departures.since_ms(intent)
         call = Call("fetch_my_trades", (intent.contract, since_ms, 100, {"orderId": order_id}))
         trades = await self._questions.ask(call, Ask.TRADES)
         mine = [trade for trade in trades if str(trade.get("order")) == order_id]
@@ -204,24 +191,14 @@ class ExchangeOrders:
     def _absent_or_unknown(self, intent: OrderIntent) -> OrderReported:
         """Say absent only when the request can no longer be taken and two looks found nothing."""
         ours = intent.client_order_id
-        if self._may_still_arrive(intent):
+        if self.departures.may_still_arrive(intent):
             return self._report(intent, Outcome.UNKNOWN, why="not found, which proves nothing yet")
         if ours not in self._absent_once:
             self._absent_once.add(ours)
             return self._report(intent, Outcome.UNKNOWN, why="found nowhere, once")
         self._absent_once.discard(ours)
-        self._left_ms.pop(ours, None)
+        self.departures.forget(intent)
         return self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
-
-    def _may_still_arrive(self, intent: OrderIntent) -> bool:
-        """Whether the venue may yet take a request of this order, or not show it yet."""
-        ours = intent.client_order_id
-        if ours in self._under_way:
-            return True
-        left_ms = self._left_ms.get(ours, max(self.began_ms, intent.created_ms))
-        valid_ms = self._facts.valid_ms or LONGEST_VALIDITY_MS
-        certain_ms = left_ms + valid_ms + CLOCK_ERROR_MS + VISIBILITY_MARGIN_MS
-        return self._clock.now_ms() < certain_ms
 
     def _report(
         self,

@@ -14,15 +14,14 @@ from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.order import OrderIntent
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
+from rebalancer.venues.departures import Departures
 from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.requests import lookup_steps, named
 
-#: own trades are looked for from this long before the order was made: clocks differ
-TRADES_BEFORE_MS = 5 * SECOND_MS
-#: orders from longer before, so that every trade that is found has its order among them
-ORDERS_BEFORE_MS = 60 * SECOND_MS
+#: orders are listed from longer before than trades, so that each trade has its order among them
+ORDERS_BEFORE_MS = 55 * SECOND_MS
 #: a list this long may be only a page of it; the shortest page that a venue gives
 FULL_PAGE = 50
 
@@ -40,8 +39,11 @@ class _Look:
 class OrderSearch:
     """Looks for orders of one account."""
 
-    def __init__(self, client: CcxtClient, facts: VenueFacts, questions: Questions) -> None:
+    def __init__(
+        self, client: CcxtClient, facts: VenueFacts, questions: Questions, departures: Departures
+    ) -> None:
         self._client = client
+        self._departures = departures
         self._facts = facts
         self._questions = questions
 
@@ -79,7 +81,7 @@ class OrderSearch:
         return None
 
     async def _in_lists(self, look: _Look) -> str | None:
-        since_ms = look.intent.created_ms - ORDERS_BEFORE_MS
+        since_ms = self._departures.since_ms(look.intent) - ORDERS_BEFORE_MS
         for step in self._facts.lookup.lists(look.order, since_ms):
             listed = await self._questions.ask(step, Ask.ORDERS)
             order_id = self._mine_among(listed, look)
@@ -94,7 +96,7 @@ class OrderSearch:
 
         A trade that names none has to belong to an order that the lists showed as another's.
         """
-        step = trades(look.order, look.intent.created_ms - TRADES_BEFORE_MS)
+        step = trades(look.order, self._departures.since_ms(look.intent))
         listed = await self._questions.ask(step, Ask.TRADES)
         unexplained = ""
         for trade in listed:

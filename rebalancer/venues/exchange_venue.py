@@ -19,6 +19,7 @@ from rebalancer.venues.exchange_checks import (
     Expected,
     StartChecks,
     ask_before_trading,
+    correct_clock,
 )
 from rebalancer.venues.exchange_orders import ExchangeOrders
 from rebalancer.venues.facts import FACTS, VenueFacts
@@ -105,6 +106,7 @@ class ExchangeVenue:
         self.account = ExchangeAccount(account, client, self._facts, contracts, clock)
         self._checks = StartChecks(account, self._facts, self.account, expected)
         self._watch = AccountWatch(account.name, self.account, contracts, clock)
+        self._watch.mind_clock = self._mind_clock
         #: ids that were sent, oldest first; the values mean nothing
         self._sent: dict[str, None] = {}
         self._emit: Emit | None = None
@@ -116,7 +118,7 @@ class ExchangeVenue:
         Raises ConfigRefused with the remedy where the account is not as configured,
         VenueUnavailable where the venue does not answer.
         """
-        self._orders.began_ms = self._clock.now_ms()
+        self._orders.departures.begin()
         self.clock_offset_ms = await ask_before_trading(
             self._client, self._facts, self._contracts, self._clock, self._checks
         )
@@ -168,6 +170,13 @@ class ExchangeVenue:
     async def close(self) -> None:
         """Give up every connection; may be called twice."""
         await self._client.close()
+
+    async def _mind_clock(self, offset_ms: int) -> int:
+        """Stamp requests anew where a clock was set; return the offset in force."""
+        self.clock_offset_ms = await correct_clock(
+            self._client, self._facts, self._clock, offset_ms
+        )
+        return self.clock_offset_ms
 
     def _is_first_send(self, intent: OrderIntent) -> bool:
         """Say whether the id was never sent, and remember that it is now.

@@ -244,7 +244,7 @@ async def test_an_order_that_never_arrived_is_over(
     lost = order("r1", 3, age_ms=LONG_AGO_MS)
     if isinstance(venue, ExchangeVenue):
         # It may have left until this process began, so that has to be long ago as well.
-        venue._orders.began_ms -= LONG_AGO_MS
+        venue._orders.departures.began_s -= LONG_AGO_MS / 1_000
     await venue.query(lost)
     if reports(told, "r1")[-1].outcome is Outcome.UNKNOWN:
         # One look that finds nothing proves nothing.

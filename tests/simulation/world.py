@@ -49,7 +49,7 @@ from tests.simulation.timeline import Killed, SimClock, VirtualLoop
 #: a desk that died is started again this often at most
 LIVES_MAX = 60
 PULSE_SECONDS = 10.0
-POSITIONS_SECONDS = 60.0
+ACCOUNT_SECONDS = 180.0
 #: so long the feed goes by its old reading of the venue's clock after one of them was set
 CLOCK_READ_TICKS = 2
 FACTS = facts_of("binanceusdm")
@@ -219,7 +219,7 @@ class World:
         )
         _on_virtual_time(daemon, self.clock)
         self.state = daemon.state
-        looking = asyncio.create_task(_look_now_and_then(venue))
+        looking = asyncio.create_task(venue.watch_account(ACCOUNT_SECONDS))
         try:
             await daemon.run(asyncio.Event())
         finally:
@@ -324,9 +324,3 @@ def _on_virtual_time(daemon: Daemon, clock: SimClock) -> None:
     wakes: Any = Wakes(lambda: daemon.inbox.put(Woke(clock.now_ms())), clock)
     daemon.scheduler = wakes
     daemon.loop._wake_at = wakes.wake_at
-
-
-async def _look_now_and_then(venue: ExchangeVenue) -> None:
-    while True:
-        await asyncio.sleep(POSITIONS_SECONDS)
-        await venue.report_positions()

@@ -144,3 +144,24 @@ async def test_contracts_take_turns_when_there_are_many(monkeypatch: pytest.Monk
             await desk.venue._watch.round(desk.venue._tell)
         asked = [call.params["symbol"] for call in desk.market.calls if "income" in call.path]
         assert asked == ["BTCUSDT", "ETHUSDT"]
+
+
+async def test_a_clock_that_was_set_while_the_desk_runs_is_read_anew_before_the_next_round():
+    """Every signed request would be refused for its stamp until the next start."""
+    async with account() as desk:
+        desk.market.skew_ms = -30_000
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, WallClock().now_ms())
+        await desk.venue._watch.round(desk.venue._tell)
+        assert abs(desk.venue.clock_offset_ms + 30_000) < 1_000
+        assert desk.told(PositionsReported), "the stamp of the question was right again"
+        await desk.buy(BTC, "0.2")
+
+
+async def test_a_clock_that_is_too_far_off_is_not_corrected_for():
+    async with account() as desk:
+        before_ms = desk.venue.clock_offset_ms
+        desk.market.skew_ms = 3_600_000
+        with capture_logs() as logs:
+            await desk.venue._watch.mind_clock(before_ms)
+        assert desk.venue.clock_offset_ms == before_ms
+        assert [log["log_level"] for log in logs if log["event"] == "clock_was_set"] == ["error"]

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import pytest
 
+from rebalancer.clock import VirtualClock
 from rebalancer.core.order import OrderIntent, OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.departures import Departures
 from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_search import FULL_PAGE, OrderSearch
 from rebalancer.venues.facts import FACTS
@@ -89,7 +91,8 @@ async def find(shown: Shown) -> str | None:
     facts, transport = FACTS[shown.venue_id], cast("Transport", shown)
     limiter = Limiter(Budget(()), lambda: NOW_MS)
     client = CcxtClient(exchange_of(shown.venue_id), transport, limiter)
-    search = OrderSearch(client, facts, Questions(client, facts))
+    departures = Departures(client, VirtualClock(NOW_MS), facts.valid_ms)
+    search = OrderSearch(client, facts, Questions(client, facts), departures)
     return await search.find(order_of(shown.venue_id))
 
 

@@ -190,7 +190,7 @@ async def test_an_order_that_never_arrived_stays_unknown_until_its_window_is_ove
 
 def an_old_order(desk: Desk) -> OrderIntent:
     """Return an order of a process that ended long before this one began, as it now seems."""
-    desk.venue._orders.began_ms -= 120_000
+    desk.venue._orders.departures.began_s -= 120
     old: OrderIntent = intent("0.5")
     object.__setattr__(old, "created_ms", old.created_ms - 120_000)
     return old
@@ -224,7 +224,7 @@ async def test_an_order_that_is_there_but_cannot_be_read_is_never_absent(shown, 
 async def test_an_order_of_an_earlier_process_may_have_left_until_this_one_began():
     async with trading() as desk:
         old = an_old_order(desk)
-        desk.venue._orders.began_ms = WallClock().now_ms()
+        desk.venue._orders.departures.begin()
         for _ in range(3):
             await desk.venue.query(old)
         assert desk.outcomes() == [Outcome.UNKNOWN] * 3
