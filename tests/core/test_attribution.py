@@ -86,6 +86,10 @@ def test_a_price_that_is_not_the_mark_is_basis() -> None:
     parts = parts_of(made)
     assert parts["basis"] == 6  # 3 x 3 % at the marks, 3 x 1 % in the formula
     assert others(parts, "basis") == {D(0)}
+    rebalance(made)
+    parts = parts_of(made)
+    assert parts["basis"] == 6  # what was lies behind the new point, and is not forgotten
+    assert abs(parts["timing"]) < D("1e-9")
 
 
 def test_what_a_lot_leaves_over_is_rounding() -> None:
