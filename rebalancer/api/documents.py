@@ -165,6 +165,19 @@ class Strike(Document):
     token_issued: DecimalText
 
 
+class Consolidation(Document):
+    """A merge or split of all tokens at once; NAV x tokens is the same before and after."""
+
+    token_name: str
+    time: Milliseconds
+    kind: str = Field(description="merge, split")
+    ratio: int
+    nav_before: DecimalText
+    nav_after: DecimalText
+    issued_before: DecimalText
+    issued_after: DecimalText
+
+
 class Due(Document):
     """The next fixed time of a token."""
 

@@ -22,6 +22,7 @@ from rebalancer.api.desk import DeskDoor
 from rebalancer.api.klines import INTERVALS_MS, Kline
 from rebalancer.api.pictures import Picture
 from rebalancer.api.problems import ApiProblem
+from rebalancer.core.capital import Consolidated
 from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
 from rebalancer.store.rows import RunRow
 
@@ -143,6 +144,22 @@ class Reads:
         )
         return _page(request, page)
 
+    async def consolidations(
+        self, request: Request, name: str, limit: int, cursor: str | None
+    ) -> Response:
+        """Return a page of merges and splits, the newest first."""
+        self.refuse_unknown(name)
+        position = read_cursor(cursor, int)
+        before = position[0] if position else None
+        rows, following = await self._desk.store.read(
+            lambda reader: reader.newest((Consolidated,), name, before, limit)
+        )
+        page = documents.Page[documents.Consolidation](
+            items=[writing.consolidation_document(row) for row in rows],
+            next_cursor=None if following is None else write_cursor(following),
+        )
+        return _page(request, page)
+
     async def strikes(
         self, request: Request, name: str, limit: int, cursor: str | None
     ) -> Response:
@@ -189,6 +206,8 @@ def read_router(desk: DeskDoor, *, public: bool) -> APIRouter:
     router = APIRouter(prefix="/api/v1")
     _about_the_desk(router, reads, public=public)
     _about_a_token(router, reads, public=public)
+    if not public:
+        _about_what_it_holds(router, reads)
     return router
 
 
@@ -272,8 +291,20 @@ def _about_a_token(router: APIRouter, reads: Reads, *, public: bool) -> None:
         """List the runs of a token, the newest first."""
         return await reads.rebalances(request, name, limit, cursor)
 
-    if public:
-        return
+    @router.get(
+        f"{one}/consolidations",
+        response_model=documents.Page[documents.Consolidation],
+        tags=["history"],
+    )
+    async def consolidations(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the merges and splits of a token, the newest first; a page may have no items."""
+        return await reads.consolidations(request, name, limit, cursor)
+
+
+def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
+    one = "/tokens/{tokenName}"
 
     @router.get(f"{one}/basket", response_model=documents.Basket, tags=["tokens"])
     async def basket(request: Request, name: TokenName) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from rebalancer.api import documents
 from rebalancer.api.klines import Kline
 from rebalancer.api.pictures import Picture
+from rebalancer.core.capital import Consolidated
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.money import text
 from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
@@ -177,6 +178,23 @@ def decision_document(row: JournalRow) -> documents.Decision:
     name, trigger, reason = said
     return documents.Decision(
         sequence=row.seq, token_name=name, time=record.at_ms, trigger=trigger, reason=reason
+    )
+
+
+def consolidation_document(row: JournalRow) -> documents.Consolidation:
+    """Return a merge or a split that was carried out."""
+    record = row.record
+    if not isinstance(record, Consolidated):
+        raise TypeError(f"{type(record).__name__} is no consolidation")
+    return documents.Consolidation(
+        token_name=record.fund,
+        time=record.at_ms,
+        kind=str(record.kind),
+        ratio=record.ratio,
+        nav_before=text(record.nav_before),
+        nav_after=text(record.nav_after),
+        issued_before=text(record.shares_before),
+        issued_after=text(record.shares_after),
     )
 
 

@@ -12,6 +12,8 @@ from rebalancer.api.answers import read_cursor, write_cursor
 from rebalancer.api.klines import MinuteKlines, merged
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.writing import day_klines, market_name
+from rebalancer.core.capital import Consolidated
+from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import PriceSource
@@ -140,6 +142,31 @@ async def test_decisions_say_why_and_why_not(tmp_path: Path) -> None:
     assert {decision["tokenName"] for decision in everybody["items"]} == {"BTC3L", "BTC3S"}
     numbers = [decision["sequence"] for decision in everybody["items"]]
     assert numbers == sorted(numbers, reverse=True)
+
+
+async def test_a_merge_is_shown_as_the_worked_number_says(tmp_path: Path) -> None:
+    """Spec section 6: merge NAV 0.03, 1 000 shares: 10:1, NAV 0.3, 100 shares, 30 = 30."""
+    merge = Consolidated(
+        at_ms=NOON,
+        fund="BTC3L",
+        kind=ConversionKind.MERGE,
+        ratio=10,
+        shares_before=Decimal(1_000),
+        shares_after=Decimal(100),
+        nav_before=Decimal("0.03"),
+        nav_after=Decimal("0.3"),
+        equity=Decimal(30),
+        number=1,
+    )
+    async with published(tmp_path) as desk_at_work:
+        await desk_at_work.daemon.store.commit([merge])
+        page = await got(desk_at_work.public, "tokens/BTC3L/consolidations")
+        other = await got(desk_at_work.public, "tokens/BTC3S/consolidations")
+    (shown,) = page["items"]
+    assert [shown["kind"], shown["ratio"]] == ["merge", 10]
+    assert [shown["navBefore"], shown["navAfter"]] == ["0.03", "0.3"]
+    assert [shown["issuedBefore"], shown["issuedAfter"]] == ["1000", "100"]
+    assert other["items"] == []
 
 
 async def test_the_schedule_names_the_next_fixed_time(tmp_path: Path) -> None:
