@@ -21,8 +21,9 @@ class Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = VirtualClock(NOW_MS)
-        self.client: Any = SimpleNamespace(offset_ms=0)
-        self.departures = Departures(self.client, self.clock, 10_000)
+        client: Any = SimpleNamespace(offset_ms=0)
+        self.client = client
+        self.departures = Departures(client, self.clock, 10_000)
         self.order = replace(intent("0.5"), created_ms=NOW_MS)
         self.loop_s = 1_000.0
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.loop_s)
