@@ -12,6 +12,7 @@ from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.position import Holding
 from rebalancer.core.records import TradingState
+from rebalancer.core.rules.fixed import FIXED_LATE_MS
 from rebalancer.core.run import RunStatus
 from rebalancer.core.slicing import time_limit_ms
 from rebalancer.core.state import DeskState, FundState
@@ -94,7 +95,7 @@ def next_alarm_ms(fund: FundState, now_ms: int) -> int | None:
         times.append(rules.fixed.next_due_ms(now_ms))
         oldest_ms = rules.fixed.next_due_ms(after_ms)
         if oldest_ms <= now_ms:
-            times.append(oldest_ms + rules.fixed.catch_up_ms + 1)
+            times += [oldest_ms + FIXED_LATE_MS, oldest_ms + rules.fixed.catch_up_ms + 1]
     if fund.last_run_ms is not None:
         cooled = (rules.price_move, rules.leverage_cap, rules.leverage_band)
         times += [fund.last_run_ms + rule.cooldown_ms for rule in cooled if rule]

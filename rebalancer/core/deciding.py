@@ -35,7 +35,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.rules import flow, leverage_band
 from rebalancer.core.rules.destination import strictest
-from rebalancer.core.rules.fixed import missed_instants
+from rebalancer.core.rules.fixed import FIXED_LATE_MS, missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import Run, RunStatus
@@ -57,6 +57,7 @@ def decide(work: Work, fund: FundState) -> None:
     if worth is None:
         fund.restless = True
         say_none(work, fund, "no price is known yet for every contract")
+        _warn_of_lateness(work, fund)
         return
     strike(work, fund, worth)
     if fund.trading is not TradingState.WIPED:
@@ -72,6 +73,7 @@ def decide(work: Work, fund: FundState) -> None:
     else:
         settle_missed(work, fund)
         _follow_rules(work, fund, worth)
+        _warn_of_lateness(work, fund)
 
 
 def _warn_of_gap(work: Work, fund: FundState, worth: Valuation) -> None:
@@ -123,6 +125,20 @@ def _warn_of_drift(work: Work, fund: FundState, view: FundView) -> None:
     if text is not None:
         fund.drift_told = True
         work.alert(Severity.WARNING, "winner_drifts", fund.name, text)
+
+
+def _warn_of_lateness(work: Work, fund: FundState) -> None:
+    """Tell the operator once per instant that a fixed run which is due does not begin."""
+    rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
+    if rule is None or after_ms is None or work.forced is not None:
+        return
+    due_ms = rule.next_due_ms(after_ms)
+    late_ms = work.now_ms - due_ms
+    if FIXED_LATE_MS <= late_ms <= rule.catch_up_ms and fund.late_told_ms != due_ms:
+        fund.late_told_ms = due_ms
+        why = fund.verdict[1] if fund.verdict is not None else "nothing was decided yet"
+        text = f"the fixed run of {iso(due_ms)} has not begun: {why}"
+        work.alert(Severity.CRITICAL, "fixed_late", fund.name, text)
 
 
 def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:

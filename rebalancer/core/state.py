@@ -118,6 +118,8 @@ class FundState:
     suspicions: dict[Trigger, Suspicion] = field(default_factory=dict)
     #: volatile: the operator was told that a winner drifts under its target
     drift_told: bool = False
+    #: volatile: the fixed instant of which the operator was told that its run is late
+    late_told_ms: int | None = None
     #: volatile: the next tick of any member must be looked at
     restless: bool = True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rebalancer.core import engine
+from rebalancer.core.actions import Alert
 from rebalancer.core.events import CommandKind
 from rebalancer.core.fund import Execution
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, iso, parse
@@ -94,6 +96,24 @@ def test_an_instant_without_prices_is_missed_when_its_window_closes_and_not_befo
         made.wake()
     assert settled(made) == [("01-02T02:30", Settlement.MISSED)]
     assert made.of(FixedSettled)[0].at_ms == DUE + 6 * HOUR_MS + 1
+
+
+def test_a_fixed_run_that_does_not_begin_within_a_minute_is_told_once() -> None:
+    """Prices are old: the run waits up to six hours for a fresh one, and nobody looks."""
+    made = bench(fund())
+    for later_ms in (0, MINUTE_MS - 1, MINUTE_MS, 2 * MINUTE_MS):
+        made.now_ms = DUE + later_ms
+        made.wake()
+        assert made.alerts == ([] if later_ms < MINUTE_MS else ["fixed_late"])
+    (told,) = [action for action in made.actions if isinstance(action, Alert)]
+    assert told.text.endswith("has not begun: fixed waits for a fresh price")
+
+
+def test_the_desk_wakes_by_itself_to_say_so() -> None:
+    made = bench(fund())
+    made.now_ms = DUE
+    made.wake()
+    assert engine.next_wake_ms(made.state) == DUE + MINUTE_MS
 
 
 def test_after_a_week_away_six_are_missed_and_the_last_is_caught_up() -> None:

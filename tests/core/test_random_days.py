@@ -45,7 +45,7 @@ from tests.factories import BTC, ETH, NOON, Bench, D, desk, dice_of, fund, move_
 from tests.factories import rules as default_rules
 
 #: what a crash may forget: it is found again with the next prices
-VOLATILE = {"suspicions", "restless", "drift_told"}
+VOLATILE = {"suspicions", "restless", "drift_told", "late_told_ms"}
 
 
 def durable(state: DeskState) -> dict[str, Any]:

@@ -313,10 +313,10 @@ def _exchange_object() -> Any:
     """Return ccxt's object as if it were new; opening one takes longer than a day with it."""
     if not _OPENED:
         opened = open_with_keys(FACTS, {"apiKey": KEY, "secret": SECRET})
-        _OPENED.append((opened, dict(opened.options)))
-    exchange, options = _OPENED[0]
-    exchange.options = dict(options)
-    exchange.markets, exchange.markets_loading, exchange.reloading_markets = None, None, False
+        _OPENED.append((opened, dict(vars(opened))))
+    exchange, as_opened = _OPENED[0]
+    vars(exchange).clear()
+    vars(exchange).update(as_opened, options=dict(as_opened["options"]))
     return exchange
 
 

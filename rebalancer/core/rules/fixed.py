@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from rebalancer.core.instant import iso
+from rebalancer.core.instant import MINUTE_MS, iso
 from rebalancer.core.methodology import Fixed, Trigger
 from rebalancer.core.rules.view import FundView, Signal, percent
+
+#: a fixed run that has not begun this long after its instant is told to a person
+FIXED_LATE_MS = MINUTE_MS
 
 
 def check(view: FundView) -> Signal | None:
@@ -17,8 +20,8 @@ def check(view: FundView) -> Signal | None:
         return None
     late = view.now_ms - due_ms[-1]
     reason = f"fixed time {iso(due_ms[-1])}"
-    if late >= 60_000:
-        reason += f", caught up {late // 60_000} min late"
+    if late >= FIXED_LATE_MS:
+        reason += f", caught up {late // MINUTE_MS} min late"
     return Signal(
         trigger=Trigger.FIXED,
         reason=reason,
