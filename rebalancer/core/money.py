@@ -21,6 +21,10 @@ BPS = Decimal(10_000)
 PLACES = Decimal("1e-18")
 #: Units that are held on paper only; times a price of 8 decimals they still are exact.
 PAPER_PLACES = Decimal("1e-30")
+#: far behind the last place shown, far before the noise of a division
+_SETTLED_PLACES = Decimal("1e-26")
+#: digits before the point beyond which those do not fit
+_LARGEST_SETTLED = PRECISION_DIGITS - 28
 
 
 def _make_decimals_exact() -> None:
@@ -86,9 +90,18 @@ def trunc_to_paper(value: Decimal) -> Decimal:
     return value.quantize(PAPER_PLACES, rounding=ROUND_DOWN)
 
 
+def settled(ratio: Decimal) -> Decimal:
+    """Return what a computed number is without the noise of its divisions, at 26 decimals.
+
+    A division keeps 60 digits, so 3 x (1/3) is short of 1 by the last of them: an edge that is
+    reached exactly, or half a unit of the last place shown, must not be missed by that.
+    """
+    return ratio if ratio.adjusted() > _LARGEST_SETTLED else ratio.quantize(_SETTLED_PLACES)
+
+
 def text(value: Decimal) -> str:
     """Write `value` with 18 decimals at most, half-even, in plain notation: 115, 0.285, -3.5."""
-    rounded = round_to_places(value)
+    rounded = round_to_places(settled(value))
     if rounded == 0:
         return "0"
     written = format(rounded, "f")

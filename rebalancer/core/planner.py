@@ -14,21 +14,28 @@ from rebalancer.core.money import ZERO, split_pro_rata, total, trunc_to_places
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.core.position import Prices
 
-_TARGET_PLACES = Decimal("1e-24")
+_WHOLE_PLACES = Decimal("1e-24")
+_TARGET_PLACES = Decimal("1e-36")
 
 
 def target_units(
     target_leverage: Decimal, equity: Decimal, basket: Mapping[str, Decimal], marks: Prices
 ) -> dict[str, Decimal]:
-    """Return L' E w_i / P_i by contract, in signed base coins, to 24 decimals; equity > 0.
+    """Return L' E w_i / P_i by contract, in signed base coins, to 36 decimals; equity > 0.
 
-    A weight of a third or a leverage of 17/7 is cut after many digits: rounded far behind the last
-    one that can be held, a target that is whole lots does not fall short of its last lot.
+    A weight of a third or a leverage of 17/7 is cut after many digits: what is within 24 decimals
+    of an amount that can be held is that amount, so that a target of whole lots does not fall short
+    of its last lot. Every other keeps its digits, of which its notional is computed.
     """
     return {
-        symbol: (target_leverage * equity * weight / marks[symbol]).quantize(_TARGET_PLACES)
+        symbol: _unless_whole(target_leverage * equity * weight / marks[symbol])
         for symbol, weight in basket.items()
     }
+
+
+def _unless_whole(units: Decimal) -> Decimal:
+    near = units.quantize(_WHOLE_PLACES)
+    return near if near == trunc_to_places(near) else units.quantize(_TARGET_PLACES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

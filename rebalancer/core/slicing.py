@@ -11,6 +11,7 @@ from rebalancer.core.methodology import COOLED, Trigger
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.order import OrderIntent
+from rebalancer.core.position import Holding
 from rebalancer.core.run import Run
 from rebalancer.core.state import FundState
 
@@ -37,8 +38,11 @@ def time_limit_ms(fund: FundState) -> int:
     return LONGEST_RUN_MS + 2 * pace_ms
 
 
-def market_did_the_rest(run: Run, worth: Valuation | None) -> bool:
+def market_did_the_rest(run: Run, holding: Holding, worth: Valuation | None) -> bool:
     """Whether leverage is back at what a reducing threshold run aims at, without its other slices.
+
+    Only where all that is left of it would lower leverage: a run that still has a member to buy
+    got there by its own trades in the others.
 
     Fixed and manual runs go to their frozen units whatever the market does: they are about the
     point that they set.
@@ -47,6 +51,11 @@ def market_did_the_rest(run: Run, worth: Valuation | None) -> bool:
     if plan.trigger not in COOLED and plan.trigger is not Trigger.EMERGENCY:
         return False
     if not run.orders or worth is None or worth.leverage is None or plan.leverage is None:
+        return False
+    missing = (
+        units - holding.units.get(symbol, ZERO) for symbol, units in plan.target_units.items()
+    )
+    if any(units * plan.leverage > 0 for units in missing):
         return False
     aim = abs(plan.target_leverage)
     return ZERO < aim < abs(plan.leverage) and abs(worth.leverage) <= aim

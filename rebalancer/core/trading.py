@@ -73,7 +73,7 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     if symbol not in run.plan.target_units or run.next_slice_ms > work.now_ms:
         return False
-    over = market_did_the_rest(run, work.worth(fund))
+    over = market_did_the_rest(run, fund.holding, work.worth(fund))
     if over:
         work.touch(fund)  # the run ends now, though another fund's order may have brought us here
     if over or work.state.permission(fund, symbol).halted:
@@ -261,7 +261,7 @@ def end_run_if_settled(work: Work, fund: FundState) -> bool:
     if any(work.state.working_on(fund.fund.account, symbol) for symbol in run.plan.target_units):
         return False
     reason = "the market brought leverage to where the run aimed"
-    if not market_did_the_rest(run, work.worth(fund)):
+    if not market_did_the_rest(run, fund.holding, work.worth(fund)):
         reason, barred = "at its target within one lot", _barred(work, fund, run)
         if barred is None:
             return False

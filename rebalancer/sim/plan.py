@@ -73,7 +73,7 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
             wiped.add(record.fund)
         elif isinstance(record, FlowDealt | FlowRefused):
             dealt[record.fund, record.flow] = record
-        elif isinstance(record, BreachSeen):
+        elif isinstance(record, BreachSeen) and record.fund not in opened:
             before[record.fund].duty = Duty(record.since_ms, record.due_ms)
         elif isinstance(record, BreachLapsed):
             before[record.fund].duty = None

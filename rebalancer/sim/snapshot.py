@@ -43,6 +43,8 @@ _FUND = (
     "breach_since",
 )
 _POINT = ("at", "nav", "prices", "leverage")
+#: how the specification's order of precedence calls two of the rules
+_SHORT_NAMES = {"cap": Trigger.LEVERAGE_CAP, "band": Trigger.LEVERAGE_BAND}
 _RUN = ("trigger", "target_units", "target_leverage", "started_at", "last_slice_at")
 
 
@@ -186,6 +188,8 @@ def _read_fund(fund: FundState, fields: dict[str, Any], as_of_ms: int, where: st
     _read_holding(fund, fields, where)
     fund.fixed_settled_ms = reading.time(fields, "last_fixed", where, as_of_ms)
     fund.last_run_ms = reading.time(fields, "last_run_at", where, as_of_ms)
+    if fund.point is not None:  # a rebalancing point is a run that was done
+        fund.last_run_ms = max(fund.point.at_ms, fund.last_run_ms or fund.point.at_ms)
     fund.last_emergency_ms = reading.time(fields, "last_emergency_at", where, as_of_ms)
     if fund.fund.methodology.fixed:
         # What is too old to be caught up is nobody's business here. Never rebalanced: all is open.
@@ -255,6 +259,7 @@ def _read_point(fund: FundState, table: dict[str, Any], as_of_ms: int, where: st
 def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str) -> Run:
     reading.only(table, _RUN, where)
     trigger = reading.need(table, "trigger", where)
+    trigger = _SHORT_NAMES.get(trigger, trigger) if isinstance(trigger, str) else trigger
     if trigger not in tuple(Trigger) or trigger == Trigger.NONE:
         raise InputRefused(f"{where}.trigger: {trigger!r} is not the name of a rule")
     targets = {

@@ -42,6 +42,8 @@ def read_capital(fund: FundState, fields: Mapping[str, Any], as_of_ms: int, wher
     if fields.get("cash_account") is not None:
         table = reading.table(fields["cash_account"], f"{where}.cash_account")
         fund.cash_period = _read_period(fund, table, as_of_ms, f"{where}.cash_account")
+    elif fund.fund.cash_account is not None and _is_whole(fund):
+        fund.cash_period = _read_period(fund, {}, as_of_ms, f"{where}.cash_account")
 
 
 def _read_flow(fund: FundState, table: Mapping[str, Any], number: int, as_of_ms: int) -> Flow:
@@ -93,7 +95,25 @@ def _read_period(
     )
 
 
+def _is_whole(fund: FundState) -> bool:
+    """Whether the last point and the configuration alone say what a cash account costs."""
+    terms, point = fund.fund.cash_account, fund.point
+    return (
+        terms is not None
+        and not isinstance(terms.reference, str)
+        and point is not None
+        and fund.holding.units.keys() <= point.prices.keys()
+        and fund.holding.equity(point.prices) > 0
+    )
+
+
 def _equity_then(fund: FundState, point: Point, where: str) -> Decimal:
+    for symbol in fund.holding.units:
+        if symbol not in point.prices:
+            raise InputRefused(
+                f"{where}: the fund holds {symbol}, which was not in its basket at "
+                "last_rebalance.at: there is no price of it to count from"
+            )
     equity = fund.holding.equity(point.prices)
     if equity <= 0:
         raise InputRefused(f"{where}: cash and units are worth {equity:f} at the last rebalance")

@@ -267,7 +267,7 @@ def test_sizing_from_the_formula_ignores_what_the_account_lost() -> None:
     made.state.funds["L"].holding.cash -= 10
     made.state.accounts["main"].cash -= 10
     made.later(60).known(85)
-    assert made.of(RunOpened)[0].plan.target_units[BTC] == (D(165) / 85).quantize(D("1e-24"))
+    assert made.of(RunOpened)[0].plan.target_units[BTC] == (D(165) / 85).quantize(D("1e-36"))
 
 
 def test_opposite_deltas_of_runs_that_meet_cross_at_the_mark_without_an_order() -> None:

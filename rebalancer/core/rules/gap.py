@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rebalancer.core.methodology import GAP_CONFIRM_TICKS, Trigger
-from rebalancer.core.money import ONE
+from rebalancer.core.money import ONE, settled
 from rebalancer.core.rules.view import FundView, Signal, percent
 
 
 def check(view: FundView) -> Signal | None:
     """Fire when 1 + L_k r <= 0 or E <= 0; cannot be switched off."""
     worth, point, by_mark = view.worth, view.point, False
-    if point is not None and ONE + point.leverage * worth.move <= 0:
+    if point is not None and settled(ONE + point.leverage * worth.move) <= 0:
         reason = (
             f"the price moved {percent(worth.move)} since the last point: at leverage "
             f"{point.leverage:f} nothing is left"

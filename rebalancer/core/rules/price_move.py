@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rebalancer.core.methodology import PriceMove, Side, Trigger
+from rebalancer.core.money import settled
 from rebalancer.core.rules.view import FundView, Signal, percent
 
 
@@ -14,7 +15,7 @@ def check(view: FundView) -> Signal | None:
     if rule is None or point is None:
         return None
     move = view.worth.move
-    if abs(move) < rule.threshold:
+    if abs(settled(move)) < rule.threshold:
         return None
     if rule.side is Side.LOSING and not _may_lower(view, point.leverage * move):
         return None
