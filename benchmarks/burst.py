@@ -151,7 +151,7 @@ class OrdersVenue:
 async def ours(address: str) -> int:
     """Send the orders as the desk does, until all are accepted; return when it began, in ns."""
     clock = WallClock()
-    client = open_client(FACTS_ROW, KEYS, clock)
+    client = open_client(FACTS_ROW, KEYS)
     point(client._exchange, address)  # noqa: SLF001 - there is no other way to another address
     venue = OrdersVenue(client, clock)
     accepted: set[str] = set()

@@ -123,11 +123,11 @@ def venue_of(
     keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
     if config.mode is Mode.LIVE:
-        limiter = limiters.setdefault(known.venue, limiter_of(facts, clock))
-        client = open_client(facts, keys, clock, endpoint, limiter)
+        limiter = limiters.setdefault(known.venue, limiter_of(facts))
+        client = open_client(facts, keys, endpoint, limiter)
         client.barred = KillSwitch(config.kill_switch).reason
         return ExchangeVenue(known, client, held, clock, expected)
-    reader = open_read_only(facts, keys, clock, endpoint)
+    reader = open_read_only(facts, keys, endpoint)
     return LiveDryRunVenue(known, reader, held, clock, expected)
 
 

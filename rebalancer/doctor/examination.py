@@ -84,7 +84,7 @@ class Examination:
         funds = [each for each in self.config.funds.values() if each.account == account.name]
         endpoint = live.at_venue(self.config, account.name).endpoint
         keys = live.keys_of(self.config, account.name)
-        client = open_read_only(FACTS[account.venue], keys, self.clock, endpoint)
+        client = open_read_only(FACTS[account.venue], keys, endpoint)
         patient = self._patient(_where(account), FACTS[account.venue], client, funds)
         try:
             async for finding in examine_venue(patient):
@@ -110,7 +110,7 @@ class Examination:
             if account.venue == venue_id
         ]
         endpoint = endpoints[0] if endpoints else ""
-        client = open_read_only(FACTS[venue_id], {}, self.clock, endpoint)
+        client = open_read_only(FACTS[venue_id], {}, endpoint)
         funds = list(self.config.funds.values())
         patient = self._patient(venue_id, FACTS[venue_id], client, funds)
         try:

@@ -7,16 +7,20 @@ takes for the same.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from rebalancer.exchanges import UNREADABLE
 from rebalancer.venues.evidence import Answer, Judge, Read
 from rebalancer.venues.facts_ids import from_cloid, from_gate
 from rebalancer.venues.facts_shape import VenueFacts
 
+#: no refusal is longer
+REFUSAL_CHARACTERS_MAX = 1_000
 Answers = tuple[Answer | None, ...]
 
 
@@ -35,6 +39,17 @@ def judge_in_batch(facts: VenueFacts, client_order_ids: Sequence[str], position:
     read = partial(_read_position, facts, tuple(client_order_ids), position)
     # Whose answer it is was settled by the batch reader, by id or by place.
     return replace(facts.judge, read=read, echoes_client_id=False)
+
+
+def says_too_many(facts: VenueFacts, body: str) -> bool:
+    """Whether an answer to anything says, by its code, that there were too many requests."""
+    if len(body) > REFUSAL_CHARACTERS_MAX:
+        return False
+    try:
+        answer = facts.judge.read(json.loads(body))
+    except UNREADABLE:
+        return False
+    return answer is not None and answer.code in facts.limits.too_many
 
 
 def read_batch(facts: VenueFacts, body: Any, client_order_ids: Sequence[str]) -> Answers:

@@ -5,6 +5,7 @@ No ccxt object or exception gets out of here: their texts hold whole signed requ
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import urllib.parse
@@ -12,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+import structlog
 
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
 from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
@@ -21,10 +24,14 @@ from rebalancer.venues.rates import Cost, Limiter, Window
 from rebalancer.venues.requests import OrderRequest
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
 
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 #: a question is asked again after network failures for this long, and no longer
 QUESTION_SECONDS = 15.0
+#: a write that the limits hold back for longer does not leave any more: its price is old, and who
+#: sent it may want something else by now
+WRITE_WAIT_SECONDS = 60.0
 
 #: statuses that mean "too many requests", and how long to stay away where no time is named
 SHUT_OUT = frozenset({418, 429})
@@ -69,6 +76,10 @@ class _Captured(Exception):
     """Raised through ccxt once it has signed a request that it must not send."""
 
 
+class HeldBack(VenueUnavailable):
+    """A write waited too long for the venue's limits and was not sent."""
+
+
 class NoSuchOrder(VenueUnavailable):
     """The venue answered, and what it answered is that it knows no such order."""
 
@@ -97,6 +108,8 @@ class CcxtClient:
         self.offset_ms = 0
         #: asked right before a write leaves, after every wait: why it must not
         self.barred: Callable[[], str | None] = lambda: None
+        #: whether a body says, in the venue's own code, that there were too many requests
+        self.too_many: Callable[[str], bool] = lambda _body: False
         exchange.enableRateLimit = False
         exchange.fetch = self._fetch
         # A pause for its own sockets when it is closed; it has none.
@@ -155,7 +168,7 @@ class CcxtClient:
 
         It is signed after the wait: a stamp that waited its turn may be too old for the venue.
         Raises VenueUnavailable where ccxt refuses to build it or `barred` says why it must not
-        leave: then nothing was sent.
+        leave, HeldBack where the limits did not let it leave in time: then nothing was sent.
         """
         return await self._write(lambda: self.sign(build), cost)
 
@@ -175,7 +188,13 @@ class CcxtClient:
         return await self.sign(lambda exchange: exchange.create_order(*order.call.arguments))
 
     async def _write(self, signed: Callable[[], Awaitable[SignedRequest]], cost: Cost) -> Reply:
-        ticket = await self._limiter.enter(cost, urgent=True)
+        try:
+            async with asyncio.timeout(WRITE_WAIT_SECONDS):
+                ticket = await self._limiter.enter(cost, urgent=True)
+        except TimeoutError:
+            raise HeldBack(
+                f"{self.venue_id}: its limits let nothing leave for {WRITE_WAIT_SECONDS:.0f} s"
+            ) from None
         try:
             request = await signed()
             if (barred := self.barred()) is not None:
@@ -241,9 +260,11 @@ class CcxtClient:
             used = reply.headers.get(header, "")
             if used.isdecimal():
                 self._limiter.told(window, int(used))
-        if reply.evidence.status in SHUT_OUT:
+        body = reply.evidence.body
+        if reply.evidence.status in SHUT_OUT or (body and self.too_many(body)):
             wait = reply.headers.get("retry-after", "")
             seconds = int(wait) if wait.isdecimal() else SHUT_OUT_SECONDS
+            _log.warning("shut_out", venue=self.venue_id, seconds=seconds)
             self._limiter.shut(min(seconds, SHUT_OUT_SECONDS_MAX) * 1_000)
 
     def _read(self, request: SignedRequest, reply: Reply) -> Any:

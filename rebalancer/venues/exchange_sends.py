@@ -12,7 +12,7 @@ from rebalancer.core.order import OrderIntent, Outcome
 from rebalancer.errors import BrokenInvariant, VenueUnavailable
 from rebalancer.venues.answers import judge_for, judge_in_batch
 from rebalancer.venues.batching import cost_of, cut
-from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.ccxt_client import CcxtClient, HeldBack
 from rebalancer.venues.evidence import Finding, decide
 from rebalancer.venues.facts_shape import Call, VenueFacts
 from rebalancer.venues.questions import carry_out
@@ -107,6 +107,8 @@ class OrderSends:
             reply = await self._client.write(
                 lambda exchange: carry_out(exchange, call), cost_of(self._facts.limits, len(orders))
             )
+        except HeldBack as late:
+            return [Finding(Outcome.NEVER_SENT, str(late))] * len(intents)
         except VenueUnavailable:
             return None  # ccxt built no request, perhaps because of one of them
         await self._turns.all_taken()

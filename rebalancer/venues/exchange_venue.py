@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rebalancer.core.contract import Contract
@@ -13,6 +14,7 @@ from rebalancer.errors import ConfigRefused, ensure
 from rebalancer.exchanges import nearest, open_exchange
 from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.account_watch import NO_PAYMENTS, AccountWatch
+from rebalancer.venues.answers import says_too_many
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import (
@@ -62,7 +64,6 @@ def open_with_keys(facts: VenueFacts, keys: Mapping[str, str], endpoint: str = "
 def open_client(
     facts: VenueFacts,
     keys: Mapping[str, str],
-    clock: Clock,
     endpoint: str = "",
     limiter: Limiter | None = None,
 ) -> CcxtClient:
@@ -70,15 +71,17 @@ def open_client(
 
     Clients that share an address share a `limiter`; without one it has its own.
     """
-    own = limiter or limiter_of(facts, clock)
+    own = limiter or limiter_of(facts)
     transport = Transport(REQUEST_SECONDS)
     exchange = open_with_keys(facts, keys, endpoint)
-    return CcxtClient(exchange, transport, own, facts.limits.counters)
+    client = CcxtClient(exchange, transport, own, facts.limits.counters)
+    client.too_many = partial(says_too_many, facts)
+    return client
 
 
-def limiter_of(facts: VenueFacts, clock: Clock) -> Limiter:
+def limiter_of(facts: VenueFacts) -> Limiter:
     """Return a limiter that keeps to every window of the venue."""
-    return Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
+    return Limiter(Budget(facts.limits.rate_windows))
 
 
 async def _nothing(*_arguments: object, **_named: object) -> bool:

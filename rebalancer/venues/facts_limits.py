@@ -70,6 +70,7 @@ BINANCE = Limits(
         "x-mbx-order-count-10s": "orders-10s",
         "x-mbx-order-count-1m": "orders-1m",
     },
+    too_many=frozenset({"-1003", "-1015"}),
     note="an order takes no weight; a batch counts once in the minute window",
 )
 
@@ -99,6 +100,7 @@ BYBIT = Limits(
         Ask.PRICES: {"address-5s": 1},
     },
     batch=lambda n: {"batch-1s": n, "address-5s": 1},
+    too_many=frozenset({"10006", "10018"}),
     note="told in X-Bapi-Limit-Status; VIP1 has 20, VIP2 40, VIP3 60 orders a second",
 )
 
@@ -135,6 +137,7 @@ OKX = Limits(
         Ask.PRICES: {"public-2s": 1},
     },
     batch=_each({"orders-2s": 1}),
+    too_many=frozenset({"50011", "50061"}),
     note="60 orders, 300 in batches, per 2 s and contract as well: out of the desk's reach",
 )
 
@@ -163,6 +166,7 @@ GATE = Limits(
         Ask.PRICES: {"public-10s": 1},
     },
     batch=_each({"orders-1s": 1}),
+    too_many=frozenset({"TOO_FAST", "TOO_MANY_REQUESTS"}),
     note=(
         "above 86,400 requests a day with under 1 % filled, orders are held to 10 or 20 per 10 s; "
         "whether a batch counts once is not known"
@@ -186,6 +190,7 @@ XT = Limits(
     ),
     costs={ask: {"requests-1s": 1, "requests-1m": 1} for ask in Ask},
     batch=_each({"requests-1s": 1, "requests-1m": 1}),
+    too_many=frozenset({"429"}),
     note="a tenth of the minute is left unused, so that the lock-out is never reached",
 )
 
@@ -211,6 +216,7 @@ BITGET = Limits(
         Ask.PRICES: {"address-1m": 1},
     },
     batch=_each({"orders-1s": 1, "address-1m": 1}),
+    too_many=frozenset({"429"}),
 )
 
 KUCOIN = Limits(
@@ -240,6 +246,7 @@ KUCOIN = Limits(
         Ask.PRICES: {"public-30s": 5},
     },
     batch=lambda _n: {"futures-30s": 20},
+    too_many=frozenset({"200002", "429000"}),
     note="weights are half of ccxt's costs; that of a batch is remembered (ccxt has it at 3)",
 )
 
@@ -265,6 +272,7 @@ MEXC = Limits(
         Ask.CANCEL: {"cancels-2s": 1},
     },
     batch=_each({"orders-2s": 1}),
+    too_many=frozenset({"510"}),
 )
 
 HYPERLIQUID = Limits(

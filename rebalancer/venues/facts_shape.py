@@ -203,6 +203,9 @@ class Limits:
     batch: Callable[[int], Cost]
     #: window by the response header, in lower case, in which the venue tells its own count
     counters: Mapping[str, str] = field(default_factory=dict)
+    #: codes by which an answer to anything says that there were too many requests; 429 and 418 as
+    #: HTTP statuses say it at every venue
+    too_many: frozenset[str] = frozenset()
     note: str = ""
 
     @property

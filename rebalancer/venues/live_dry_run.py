@@ -7,12 +7,14 @@ the venue's list of reads, so nothing in here or in ccxt can reach a write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent
 from rebalancer.ports import Clock, Emit, Submission
+from rebalancer.venues.answers import says_too_many
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.exchange_account import ExchangeAccount, held_units
@@ -25,28 +27,29 @@ from rebalancer.venues.exchange_venue import (
     AS_CONFIGURED,
     REQUEST_SECONDS,
     facts_of,
+    limiter_of,
     open_with_keys,
 )
 from rebalancer.venues.facts import VenueFacts
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.read_only import ReadOnlyTransport
 
 
 class ReadOnlyClient(CcxtClient):
     """A client that cannot send a write."""
 
-    def __init__(self, exchange: Any, facts: VenueFacts, clock: Clock) -> None:
-        limiter = Limiter(Budget(facts.limits.rate_windows), clock.now_ms)
+    def __init__(self, exchange: Any, facts: VenueFacts) -> None:
+        limiter = limiter_of(facts)
         transport = ReadOnlyTransport(REQUEST_SECONDS, facts.venue_id)
         super().__init__(exchange, transport, limiter, facts.limits.counters)
+        self.too_many = partial(says_too_many, facts)
 
 
 def open_read_only(
-    facts: VenueFacts, keys: Mapping[str, str], clock: Clock, endpoint: str = ""
+    facts: VenueFacts, keys: Mapping[str, str], endpoint: str = ""
 ) -> ReadOnlyClient:
     """Return a client of the venue that can only ask."""
-    return ReadOnlyClient(open_with_keys(facts, keys, endpoint), facts, clock)
+    return ReadOnlyClient(open_with_keys(facts, keys, endpoint), facts)
 
 
 class LiveDryRunVenue:

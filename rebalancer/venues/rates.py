@@ -120,10 +120,18 @@ class Budget:
         self._shut_until_ms = max(self._shut_until_ms, until_ms)
 
 
+def loop_ms() -> int:
+    """Return the running loop's time, which nobody sets, in ms.
+
+    By the wall's, a clock set back would hold every order up and one set forward break the limits.
+    """
+    return int(asyncio.get_running_loop().time() * 1_000)
+
+
 class Limiter:
     """Makes requests wait for a budget: urgent ones first, each kind in its order of arrival."""
 
-    def __init__(self, budget: Budget, now_ms: Callable[[], int]) -> None:
+    def __init__(self, budget: Budget, now_ms: Callable[[], int] = loop_ms) -> None:
         self.budget = budget
         self._now_ms = now_ms
         self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}

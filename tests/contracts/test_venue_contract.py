@@ -112,7 +112,7 @@ def market_at_100(venue_id: str) -> LoopbackVenue:
 async def exchange(venue_id: str) -> AsyncIterator[Venue]:
     clock = WallClock()
     async with market_at_100(venue_id) as market:
-        client = open_client(facts_of(venue_id), KEYS, clock, market.rest)
+        client = open_client(facts_of(venue_id), KEYS, market.rest)
         contracts = {BTC: traded(venue_id)}
         venue = ExchangeVenue(ACCOUNTS[venue_id], client, contracts, clock, SAID)
         try:
@@ -125,7 +125,7 @@ async def exchange(venue_id: str) -> AsyncIterator[Venue]:
 async def live_dry_run(venue_id: str) -> AsyncIterator[Venue]:
     clock = WallClock()
     async with market_at_100(venue_id) as market:
-        client = open_read_only(facts_of(venue_id), KEYS, clock, market.rest)
+        client = open_read_only(facts_of(venue_id), KEYS, market.rest)
         contracts = {BTC: traded(venue_id)}
         venue = LiveDryRunVenue(ACCOUNTS[venue_id], client, contracts, clock, SAID)
         try:

@@ -78,7 +78,7 @@ async def desk_on(
     market: LoopbackVenue, store: MemoryStore, fixed_at_ms: int
 ) -> AsyncIterator[tuple[Daemon, MarketFeed]]:
     clock = WallClock()
-    client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+    client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
     market.point(client._exchange)
     account = Account(name="main", venue="binanceusdm")
     desk = Desk(funds(fixed_at_ms), {"main": account}, {BTC: CONTRACT})

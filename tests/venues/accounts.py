@@ -83,7 +83,7 @@ async def account(
     clock = WallClock()
     async with LoopbackVenue(binance()) as market:
         prepare(market.core.accounts[KEY])
-        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         config = Account(name="main", venue="binanceusdm", hedge=hedge)
         venue = ExchangeVenue(config, client, CONTRACTS, clock, expected or Expected())

@@ -67,7 +67,7 @@ class Desk:
 async def account() -> AsyncIterator[Desk]:
     clock, facts = WallClock(), facts_of("xt")
     async with LoopbackVenue(presets.xt()) as market:
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, clock, market.rest)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, market.rest)
         try:
             await client.load_markets(facts.limits.costs[Ask.MARKETS])
             contracts = {name: contract_of(client.markets[name], "xt") for name in SIZES}

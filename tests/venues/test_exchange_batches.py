@@ -73,7 +73,7 @@ class Desk:
 async def trading() -> AsyncIterator[Desk]:
     clock = WallClock()
     async with LoopbackVenue(binance(many_instruments(8))) as market:
-        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         contracts = {
             symbol: contract_of(symbol, each) for symbol, each in zip(SYMBOLS, LISTED, strict=True)

@@ -44,7 +44,7 @@ async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_n
     listed = many_instruments(COUNT, Depth())
     async with LoopbackVenue(binance(instruments=listed)) as market:
         facts = facts_of("binanceusdm")
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         try:
             await client.load_markets(facts.limits.costs[Ask.MARKETS])

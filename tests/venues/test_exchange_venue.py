@@ -19,6 +19,7 @@ from rebalancer.errors import ConfigRefused
 from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import loop_ms
 from tests.loopback.faults import Fault, Shape, Taken
 from tests.loopback.presets import KEY, SECRET, binance
 from tests.loopback.server import LoopbackVenue
@@ -55,7 +56,7 @@ async def trading(*, hedge: bool = False) -> AsyncIterator[Desk]:
     clock = WallClock()
     async with LoopbackVenue(binance()) as market:
         facts = facts_of("binanceusdm")
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         config = Account(name="main", venue="binanceusdm", hedge=hedge)
         desk = Desk(ExchangeVenue(config, client, {BTC: CONTRACT}, clock), market)
@@ -287,7 +288,7 @@ async def test_a_venue_that_asks_for_fewer_requests_is_left_alone_as_long_as_it_
         await desk.venue.submit(intent("0.5"))
         limiter = desk.venue._client._limiter
         cost = facts_of("binanceusdm").limits.costs[Ask.QUERY]
-        wait_ms = limiter.budget.wait_ms(cost, WallClock().now_ms(), urgent=True)
+        wait_ms = limiter.budget.wait_ms(cost, loop_ms(), urgent=True)
         assert wait_ms is not None
         assert wait_ms > 3_000
         assert desk.outcomes() == [Outcome.REJECTED]
@@ -319,7 +320,7 @@ async def test_the_venues_clock_is_measured_and_corrected_for():
     clock = WallClock()
     async with LoopbackVenue(binance()) as market:
         market.skew_ms = 20_000
-        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         account = Account(name="main", venue="binanceusdm")
         venue = ExchangeVenue(account, client, {BTC: CONTRACT}, clock)

@@ -78,7 +78,7 @@ async def trading() -> AsyncIterator[Desk]:
     clock = WallClock()
     async with LoopbackVenue(presets.xt()) as market:
         facts = facts_of("xt")
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         await client.load_markets(facts.limits.costs[Ask.MARKETS])
         contract = contract_of(client.markets[BTC], "xt")

@@ -77,7 +77,7 @@ async def dry_run(*, expected: Expected | None = None) -> AsyncIterator[Any]:
     """Yield a dry run over the loopback Binance, what it told, and the loopback."""
     clock, told = WallClock(), list[Event]()
     async with LoopbackVenue(binance()) as market:
-        client = open_read_only(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_read_only(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         config = Account(name="main", venue="binanceusdm")
         venue = LiveDryRunVenue(config, client, CONTRACTS, clock, expected or Expected())
@@ -148,7 +148,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 @asynccontextmanager
 async def client_of(facts: VenueFacts) -> AsyncIterator[ReadOnlyClient]:
-    client = open_read_only(facts, KEYS, WallClock())
+    client = open_read_only(facts, KEYS)
     client._exchange.set_markets(markets_of(facts.venue_id))
     try:
         yield client

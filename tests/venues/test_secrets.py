@@ -100,7 +100,7 @@ async def scene(*, secret: str = SECRET, key: str = KEY) -> AsyncIterator[Scene]
     for name in ASIDE:
         logging.getLogger(name).setLevel(logging.DEBUG)
     async with LoopbackVenue(binance(accounts=[demo_account("demo", KEY, SECRET)])) as market:
-        client = open_client(facts_of("binanceusdm"), {"apiKey": key, "secret": secret}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": key, "secret": secret})
         market.point(client._exchange)
         account = Account(name="main", venue="binanceusdm")
         venue = ExchangeVenue(account, client, CONTRACTS, clock)

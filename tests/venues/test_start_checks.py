@@ -107,7 +107,7 @@ async def watched(
     clock = WallClock()
     async with LoopbackVenue(binance()) as market:
         prepare(market.core.accounts[KEY])
-        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         venue = ExchangeVenue(
             Account(name="main", venue="binanceusdm"), client, CONTRACTS, clock, expected
@@ -165,7 +165,7 @@ async def test_an_account_that_was_refused_takes_no_order():
     clock = WallClock()
     async with LoopbackVenue(binance()) as market:
         market.core.accounts[KEY].may_withdraw = True
-        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET}, clock)
+        client = open_client(facts_of("binanceusdm"), {"apiKey": KEY, "secret": SECRET})
         market.point(client._exchange)
         venue = ExchangeVenue(Account(name="main", venue="binanceusdm"), client, CONTRACTS, clock)
         try:
