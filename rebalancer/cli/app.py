@@ -22,6 +22,7 @@ from rebalancer.cli import (
     states,
     tokens,
     verifying,
+    whatif,
 )
 from rebalancer.cli.exits import told
 from rebalancer.cli.output import print_json
@@ -64,6 +65,7 @@ app.command()(following.schedule)
 app.command()(following.orders)
 app.command()(following.events)
 app.command()(planning.backtest)
+app.command()(whatif.simulate)
 app.command()(examining.doctor)
 app.add_typer(token_app, name="token")
 token_app.command("create")(tokens.create)

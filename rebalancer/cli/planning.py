@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rebalancer.feeds.candles import History, Moment
     from rebalancer.settings import Config
     from rebalancer.sim.backtest import Result
+    from rebalancer.sim.snapshot import Snapshot
 
 SnapshotPath = Annotated[
     Path | None,
@@ -53,21 +54,23 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what the desk would do now, and why: targets, deltas, orders, skips."""
-    settings = load_config(config)
-    document = (
-        _plan_snapshot(settings, snapshot, funds or [])
-        if snapshot is not None
-        else _plan_store(settings, funds or [])
-    )
+    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - not needed to print --help
+
+    taken = taken_snapshot(load_config(config), snapshot)
+    document = _narrowed(plan_of(taken), funds or [])
     if as_json:
         print_json(document)
     else:
         _print_plan(document)
 
 
-def _plan_snapshot(settings: Config, path: Path, funds: Sequence[str]) -> dict[str, Any]:
+def taken_snapshot(settings: Config, path: Path | None) -> Snapshot:
+    """Return the desk of the document at `path`, else as the store of the running desk has it."""
+    return _from_store(settings) if path is None else _from_document(settings, path)
+
+
+def _from_document(settings: Config, path: Path) -> Snapshot:
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - as above
     from rebalancer.sim.snapshot import read_snapshot  # noqa: PLC0415 - as above
 
     try:
@@ -76,14 +79,13 @@ def _plan_snapshot(settings: Config, path: Path, funds: Sequence[str]) -> dict[s
         raise InputRefused(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputRefused(f"{path}: is not UTF-8 text") from None
-    return _narrowed(plan_of(read_snapshot(text, desk_of(settings), str(path))), funds)
+    return read_snapshot(text, desk_of(settings), str(path))
 
 
-def _plan_store(settings: Config, funds: Sequence[str]) -> dict[str, Any]:
+def _from_store(settings: Config) -> Snapshot:
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
-    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - as above
     from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
 
@@ -95,8 +97,7 @@ def _plan_store(settings: Config, funds: Sequence[str]) -> dict[str, Any]:
     note(f"prices are {age(WallClock().now_ms() - as_of_ms)} old: the desk saved them then")
     desk = desk_of(settings)
     refuse_lost_funds(desk, records)
-    taken = snapshot_of(desk, records, prices, as_of_ms)
-    return _narrowed(plan_of(taken), funds)
+    return snapshot_of(desk, records, prices, as_of_ms)
 
 
 def _narrowed(document: dict[str, Any], funds: Sequence[str]) -> dict[str, Any]:

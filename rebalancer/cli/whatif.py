@@ -1,0 +1,102 @@
+"""The what-if command: what the desk would do, and how it would stand, after a shock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.output import NONE, base_of, console, money, nav, print_json, table, times
+from rebalancer.cli.planning import SnapshotPath, taken_snapshot
+from rebalancer.core.instant import duration
+from rebalancer.errors import InputRefused
+
+Shocks = Annotated[
+    list[str], typer.Option("--shock", help='"BTC/USDT:USDT=-20%"; once per contract.')
+]
+
+
+@told
+def simulate(
+    shock: Shocks,
+    snapshot: SnapshotPath = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a shock would do to the live book: rules that fire, orders, margin, distances."""
+    from rebalancer.sim.shock import simulate as simulated  # noqa: PLC0415 - not for --help
+
+    shocks = shocks_of(shock)
+    document = simulated(taken_snapshot(load_config(config), snapshot), shocks)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def shocks_of(given: Sequence[str]) -> dict[str, Decimal]:
+    """Read "BTC/USDT:USDT=-20%" as -0.2; raises InputRefused with the remedy."""
+    from rebalancer.core.money import number  # noqa: PLC0415 - not needed to print --help
+
+    found: dict[str, Decimal] = {}
+    for each in given:
+        symbol, separator, size = each.rpartition("=")
+        percent = size.strip().removesuffix("%")
+        if not separator or percent == size.strip():
+            raise InputRefused(f'--shock {each!r}: write it as "BTC/USDT:USDT=-20%"')
+        if symbol in found:
+            raise InputRefused(f"--shock: {symbol} stands twice")
+        found[symbol] = number(percent, f"--shock {symbol}") / 100
+    return found
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    out = console()
+    shocks = ", ".join(
+        f"{symbol} {Decimal(move) * 100:+f} %" for symbol, move in document["shocks"].items()
+    )
+    rows = [
+        [
+            name,
+            f"{nav(Decimal(fund['nav_before']))} -> {nav(Decimal(fund['nav']))}",
+            f"{_times(fund['leverage_before'])} -> {_times(fund['leverage'])}",
+            fund["trigger"],
+            ", ".join(
+                f"{money(Decimal(notional))} {base_of(symbol)}"
+                for symbol, notional in fund["delta_notional"].items()
+                if Decimal(notional)
+            )
+            or NONE,
+            duration(fund["delever_ms"]) if fund["delever_ms"] else NONE,
+            fund["reason"],
+        ]
+        for name, fund in document["funds"].items()
+    ]
+    columns = ("fund", ">NAV", ">leverage", "trigger", ">to trade", ">takes", "why")
+    out.print(table(f"After {shocks or 'no shock'}, as of {document['as_of']}", columns, rows))
+    rows = []
+    for name, account in document["accounts"].items():
+        rows.append(_footing(name, "", account))
+        rows += [_footing("", fund, each) for fund, each in account["funds"].items()]
+    columns = ("account", "fund", ">equity", ">exposure", ">maintenance", ">liquidation at")
+    out.print(table("Footing right after it", columns, rows))
+
+
+def _footing(account: str, fund: str, each: Mapping[str, Any]) -> list[str]:
+    move = each["liquidation_move"]
+    return [
+        account,
+        fund,
+        money(Decimal(each["equity"])),
+        money(Decimal(each["exposure"])),
+        money(Decimal(each["maintenance_margin"])),
+        NONE if move is None else f"{Decimal(move) * 100:+.2f} %",
+    ]
+
+
+def _times(leverage: str | None) -> str:
+    return times(None if leverage is None else Decimal(leverage))

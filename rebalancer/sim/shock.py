@@ -1,0 +1,168 @@
+"""What if: the desk's own decisions at shocked prices, and how near each account is to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from rebalancer.core.fund import Fund
+from rebalancer.core.money import ONE, ZERO, text, total
+from rebalancer.core.nav import Valuation
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.errors import InputRefused
+from rebalancer.sim.plan import plan
+from rebalancer.sim.snapshot import Snapshot
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What stands between an account, or a fund, and its liquidation; in quote currency."""
+
+    equity: Decimal
+    #: signed, at the marks
+    exposure: Decimal
+    gross: Decimal
+    #: share of gross that the venue wants to see
+    maintenance: Decimal
+
+    @property
+    def margin(self) -> Decimal:
+        """What the venue asks to keep the positions."""
+        return self.gross * self.maintenance
+
+    @property
+    def distance(self) -> Decimal | None:
+        """The move of all prices alike at which equity is the maintenance margin; None: never.
+
+        E + m X = k G (1 + m), solved for m; a move under -1 does not exist.
+        """
+        slope = self.exposure - self.margin
+        if not slope:
+            return None
+        move = (self.margin - self.equity) / slope
+        return move if move > -ONE else None
+
+    def document(self) -> dict[str, Any]:
+        """Return the figures as text."""
+        return {
+            "equity": text(self.equity),
+            "exposure": text(self.exposure),
+            "maintenance_margin": text(self.margin),
+            "liquidation_move": None if self.distance is None else text(self.distance),
+        }
+
+
+def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any]:
+    """Return the plan at prices that moved by `shocks` (-0.2 = 20 % down), and what led there.
+
+    Funds and accounts are valued right after the shock, before anything was traded. Raises
+    InputRefused for a contract that the desk does not hold, and for a price that would be gone.
+    """
+    _refuse_strange(snapshot.state, shocks)
+    moved = tuple(
+        replace(tick, price=tick.price * (ONE + shocks.get(tick.contract, ZERO)))
+        for tick in snapshot.ticks
+    )
+    before = _valued(snapshot.state, snapshot)
+    shocked = replace(snapshot, ticks=moved)
+    after = _valued(snapshot.state, shocked)
+    accounts = _accounts(snapshot.state, after)
+    steps = {name: _delever_ms(snapshot.state.funds[name].fund, after[name]) for name in after}
+    told = plan(shocked)
+    return {
+        "version": VERSION,
+        "as_of": told["as_of"],
+        "shocks": {symbol: text(move) for symbol, move in shocks.items()},
+        "funds": {
+            name: {
+                "nav_before": text(before[name].nav),
+                "leverage_before": _leverage(before[name]),
+                **told["funds"][name],
+                "delever_ms": steps[name] if _trades(told["funds"][name]) else 0,
+            }
+            for name in snapshot.funds
+        },
+        "accounts": accounts,
+        **{key: told[key] for key in ("orders", "crosses", "skipped")},
+    }
+
+
+def _refuse_strange(state: DeskState, shocks: Mapping[str, Decimal]) -> None:
+    for symbol, move in shocks.items():
+        if symbol not in state.holders:
+            known = ", ".join(state.holders)
+            raise InputRefused(f"no fund holds {symbol}; the funds hold {known}")
+        if move <= -ONE:
+            raise InputRefused(f"{symbol}: a fall of {-move * 100:f} % leaves no price")
+
+
+def _valued(state: DeskState, snapshot: Snapshot) -> dict[str, Valuation]:
+    """Value every fund of the snapshot at its prices."""
+    # The market refuses nothing here: both sets of prices are of the same instant, and trusted.
+    for tick in snapshot.ticks:
+        state.market.observe(tick, snapshot.as_of_ms, trusted=True)
+    found = {}
+    for name in snapshot.funds:
+        worth = state.worth(state.funds[name])
+        if worth is None:
+            raise InputRefused(f"funds.{name}: a price of its basket is missing")
+        found[name] = worth
+    return found
+
+
+def _accounts(state: DeskState, worths: Mapping[str, Valuation]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, account in state.desk.accounts.items():
+        mine = [fund for fund in state.funds.values() if fund.fund.account == name]
+        valued = [(fund, worths[fund.name]) for fund in mine if fund.name in worths]
+        if not valued:
+            continue
+        whole = Footing(
+            equity=total(worth.equity for _, worth in valued),
+            exposure=total(worth.exposure for _, worth in valued),
+            gross=_net_gross(valued),
+            maintenance=account.maintenance_margin,
+        )
+        told[name] = whole.document() | {
+            "funds": {
+                fund.name: Footing(
+                    worth.equity,
+                    worth.exposure,
+                    fund.holding.gross(worth.marks),
+                    account.maintenance_margin,
+                ).document()
+                for fund, worth in valued
+            }
+        }
+    return told
+
+
+def _net_gross(valued: list[tuple[FundState, Valuation]]) -> Decimal:
+    """Return the magnitude of the account's positions: opposite funds share one at the venue."""
+    net: dict[str, Decimal] = {}
+    for fund, worth in valued:
+        for symbol, units in fund.holding.units.items():
+            net[symbol] = net.get(symbol, ZERO) + units * worth.marks[symbol]
+    return total(abs(value) for value in net.values())
+
+
+def _delever_ms(fund: Fund, worth: Valuation) -> int:
+    """Return how long the child orders of a run to target take at least, by their interval."""
+    wanted = abs(fund.target_leverage * worth.equity - worth.exposure)
+    child = fund.execution.max_child_notional
+    if child is None or not wanted:
+        return 0
+    children = (wanted / child).to_integral_value(ROUND_CEILING)
+    return int(max(ZERO, children - 1)) * fund.execution.interval_ms
+
+
+def _trades(fund: Mapping[str, Any]) -> bool:
+    return bool(fund["trigger"] != "none")
+
+
+def _leverage(worth: Valuation) -> str | None:
+    return None if worth.leverage is None else text(worth.leverage)

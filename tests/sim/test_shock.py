@@ -1,0 +1,69 @@
+"""What if: the plan at shocked prices, and how far each account is from its end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rebalancer.core.fund import Account, Execution
+from rebalancer.core.state import Desk
+from rebalancer.errors import InputRefused
+from rebalancer.sim.shock import simulate
+from rebalancer.sim.snapshot import read_snapshot
+from tests.factories import BTC, ETH, D, desk, fund, holding, snapshot
+
+
+def shocked(known: Desk, funds: dict[str, Any], **moves: str) -> dict[str, Any]:
+    document = json.dumps(snapshot(funds, "100", at="2026-01-01T12:00:00Z"))
+    shocks = {symbol: D(move) for symbol, move in moves.items()}
+    return simulate(read_snapshot(document, known), shocks)
+
+
+def test_a_fall_of_16_percent_fires_the_losing_side_rule_of_the_long_fund_alone() -> None:
+    known = desk(fund(), fund("BTC3S", -3))
+    told = shocked(known, {"BTC3L": holding(), "BTC3S": holding(leverage=-3)}, **{BTC: "-0.16"})
+    long, short = told["funds"]["BTC3L"], told["funds"]["BTC3S"]
+    assert (long["nav_before"], long["nav"]) == ("100", "52")
+    assert (long["leverage_before"], long["trigger"]) == ("3", "price_move")
+    assert D(long["delta_notional"][BTC]) == 3 * 52 - 252
+    assert (short["nav"], short["trigger"]) == ("148", "none")
+    assert told["orders"][0]["side"] == "sell"
+
+
+def test_the_liquidation_move_is_where_equity_is_the_maintenance_margin() -> None:
+    """3x, cash -200, 3 units at 100, maintenance 5 %: 0.95 x 300 (1 + m) = 200."""
+    account = Account(name="main", initial_margin=D("0.1"), maintenance_margin=D("0.05"))
+    told = shocked(desk(fund(), account=account), {"BTC3L": holding()})["accounts"]["main"]
+    move = D(told["funds"]["BTC3L"]["liquidation_move"])
+    assert move == pytest.approx(D(200) / (D("0.95") * 300) - 1, abs=D("1e-17"))
+    assert told["liquidation_move"] == told["funds"]["BTC3L"]["liquidation_move"]
+
+
+def test_opposite_funds_share_one_position_at_the_venue() -> None:
+    known = desk(fund(), fund("BTC3S", -3))
+    told = shocked(known, {"BTC3L": holding(), "BTC3S": holding(leverage=-3)})["accounts"]["main"]
+    assert (told["exposure"], told["maintenance_margin"]) == ("0", "0")
+    assert told["liquidation_move"] is None, "no price hurts both"
+    assert D(told["funds"]["BTC3S"]["liquidation_move"]) > 0
+
+
+def test_slices_take_their_time() -> None:
+    slow = Execution(max_child_notional=D(20), interval_ms=2_000)
+    told = shocked(desk(fund(execution=slow)), {"BTC3L": holding()}, **{BTC: "-0.16"})
+    assert told["funds"]["BTC3L"]["delever_ms"] == 4 * 2_000, "96 of notional in fives of 20"
+
+
+def test_a_fund_that_a_shock_ends_is_shown_as_ended() -> None:
+    told = shocked(desk(fund()), {"BTC3L": holding()}, **{BTC: "-0.4"})["funds"]["BTC3L"]
+    assert (told["trigger"], told["formula_nav"]) == ("gap", "0")
+
+
+@pytest.mark.parametrize(
+    ("moves", "words"),
+    [({ETH: "-0.1"}, "no fund holds ETH"), ({BTC: "-1"}, "leaves no price")],
+)
+def test_a_shock_that_cannot_be_is_refused(moves: dict[str, str], words: str) -> None:
+    with pytest.raises(InputRefused, match=words):
+        shocked(desk(fund()), {"BTC3L": holding()}, **moves)
