@@ -78,12 +78,12 @@ def _print(document: Mapping[str, Any]) -> None:
     ]
     columns = ("fund", ">NAV", ">leverage", "trigger", ">to trade", ">takes", "why")
     out.print(table(f"After {shocks or 'no shock'}, as of {document['as_of']}", columns, rows))
-    rows = []
+    footing = []
     for name, account in document["accounts"].items():
-        rows.append(_footing(name, "", account))
-        rows += [_footing("", fund, each) for fund, each in account["funds"].items()]
-    columns = ("account", "fund", ">equity", ">exposure", ">maintenance", ">liquidation at")
-    out.print(table("Footing right after it", columns, rows))
+        footing.append(_footing(name, "", account))
+        footing += [_footing("", fund, each) for fund, each in account["funds"].items()]
+    heads = ("account", "fund", ">equity", ">exposure", ">maintenance", ">liquidation at")
+    out.print(table("Footing right after it", heads, footing))
 
 
 def _footing(account: str, fund: str, each: Mapping[str, Any]) -> list[str]:
