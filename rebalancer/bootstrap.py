@@ -174,6 +174,7 @@ async def _wire(
         on_alert=on_alert,
         publishers=[*paper, RunLog(), *publishers],
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
+        | live.token_watches(config, clock, inbox.put)
         | _rates(config, clock, inbox.put),
     )
     return daemon

@@ -17,6 +17,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import ContractChanged
 from rebalancer.core.fund import Account, PriceSource
 from rebalancer.core.money import ZERO
+from rebalancer.core.premium import PremiumTerms
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk.companions import Companion
 from rebalancer.desk.kill_switch import KillSwitch
@@ -26,6 +27,7 @@ from rebalancer.feeds.live import CcxtFeed, contracts
 from rebalancer.feeds.markets import MarketChange, MarketsWatch
 from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
 from rebalancer.feeds.stream_socket import StreamPace
+from rebalancer.feeds.token_quotes import TokenWatch
 from rebalancer.ports import Clock, Emit, PriceFeed, Venue
 from rebalancer.settings import AccountSettings, Config, Credentials, FeedSource, Mode
 from rebalancer.settings.sources import environment_name
@@ -142,12 +144,17 @@ def capital_of(state: DeskState, account: str) -> dict[str, Decimal]:
     return capital
 
 
-def opener(config: Config, opened: Callable[..., Any]) -> Callable[[str], Any]:
-    """Return `opened` (of `exchanges`) for the venue of the prices, wherever it is reached."""
+def opener(
+    config: Config, opened: Callable[..., Any], venue_id: str | None = None
+) -> Callable[[str], Any]:
+    """Return `opened` (of `exchanges`) for a venue, that of the prices unless another is named.
+
+    It is reached wherever its account is.
+    """
     endpoints = (
         at_venue(config, account.name).endpoint
         for account in config.accounts.values()
-        if account.venue == config.feed.venue
+        if account.venue == (venue_id or config.feed.venue)
     )
     return partial(opened, endpoint=next(endpoints, ""))
 
@@ -188,6 +195,26 @@ def companions_of(
             watch = MarketsWatch(venue.read_markets, held, tell, clock)
             found[f"markets of {name}"] = watch.run
     return found
+
+
+def token_watches(config: Config, clock: Clock, emit: Emit) -> dict[str, Companion]:
+    """Return what reads the tokens' secondary markets, one for each venue.
+
+    A token's real price says nothing about a NAV that is simulated or played: nobody looks then.
+    """
+    by_venue: dict[str, dict[str, PremiumTerms]] = {}
+    for fund in config.funds.values():
+        if fund.premium is not None:
+            by_venue.setdefault(fund.premium.venue, {})[fund.name] = fund.premium
+    if by_venue and config.feed.source is not FeedSource.CCXT:
+        _log.warning("premium_not_watched", reason=f"prices are {config.feed.source}, not real")
+        return {}
+    return {
+        f"tokens at {venue_id}": TokenWatch(
+            venue_id, watched, clock, emit, opener(config, open_exchange, venue_id)
+        ).run
+        for venue_id, watched in by_venue.items()
+    }
 
 
 def funded_ms(state: DeskState, account: str) -> dict[str, int]:

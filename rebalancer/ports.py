@@ -87,6 +87,11 @@ class NavView:
     trading: str
     run: str
     next_fixed_ms: int | None
+    #: price of the token on its secondary market / account NAV - 1; None without a live quote, or
+    #: where the NAV is stale
+    premium: Decimal | None = None
+    #: none, warn or halt; empty where nobody watches the premium
+    premium_stage: str = ""
 
 
 class Store(Protocol):

@@ -24,6 +24,7 @@ from rebalancer.api.messages import (
 )
 from rebalancer.api.pictures import Picture, picture_of
 from rebalancer.core.money import text
+from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
     FundWiped,
     NavStruck,
@@ -190,6 +191,12 @@ _TOLD: Mapping[type[Record], Callable[[Any], Told]] = {
         f"{title(r.scope, r.name)}: {r.reason}",
     ),
     TradingChanged: lambda r: ("state", r.fund, str(r.state), r.reason),
+    PremiumStaged: lambda r: (
+        "premium",
+        r.fund,
+        str(r.stage),
+        f"{r.market} {text(r.price)}: {r.premium:+.2%}",
+    ),
     FundWiped: lambda r: ("state", r.fund, "wiped", r.reason),
     VerdictChanged: lambda r: ("decision", r.fund, str(r.trigger), r.reason),
     NavStruck: lambda r: ("strike", r.fund, text(r.nav), "daily NAV"),

@@ -66,6 +66,12 @@ class Nav(Document):
     real_leverage: DecimalText | None = Field(description="signed; null at or under zero equity")
     target_leverage: DecimalText
     token_issued: DecimalText
+    premium: DecimalText | None = Field(
+        description="price of the token on its secondary market / nav - 1; null when not known"
+    )
+    premium_stage: str | None = Field(
+        description="none, warn or halt (no flows); null where nobody watches the premium"
+    )
     timestamp: Milliseconds = Field(description="when this picture was taken")
 
 

@@ -85,7 +85,7 @@ class NavKline(StreamMessage):
 class DeskEvent(StreamMessage):
     """`events`: what happened to a token, as it was committed to the records."""
 
-    e: str = Field(description="rebalance, state, decision, strike")
+    e: str = Field(description="rebalance, state, premium, decision, strike")
     E: Milliseconds = Field(description="time of the message")
     u: int = Field(description="sequence number")
     s: str = Field(description="token")

@@ -172,6 +172,7 @@ _GAUGES: Sequence[tuple[str, str, Read]] = (
     ("rebalancer_fund_formula_nav_quote", "Formula NAV per share.", lambda p: p.view.formula_nav),
     ("rebalancer_fund_leverage_ratio", "Signed leverage.", lambda p: p.view.leverage),
     ("rebalancer_fund_target_leverage_ratio", "Signed target.", lambda p: p.view.target_leverage),
+    ("rebalancer_fund_premium_ratio", "Token price / account NAV - 1.", lambda p: p.view.premium),
     ("rebalancer_fund_equity_quote", "Equity.", lambda p: p.view.equity),
     ("rebalancer_fund_shares", "Shares outstanding.", lambda p: p.view.shares),
     (

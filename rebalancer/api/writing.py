@@ -85,6 +85,8 @@ def _nav_fields(picture: Picture) -> dict[str, Any]:
         "real_leverage": optional(view.leverage),
         "target_leverage": text(view.target_leverage),
         "token_issued": text(view.shares),
+        "premium": optional(view.premium),
+        "premium_stage": view.premium_stage or None,
         "timestamp": view.at_ms,
     }
 

@@ -75,6 +75,7 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
         )
         return
     _say_running(settings, views, running=running)
+    watched = any(view.premium_stage for view in views)
     rows = [
         [
             view.fund,
@@ -82,13 +83,16 @@ def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
             times(view.leverage),
             times(view.target_leverage),
             money(view.equity),
+            *([_premium(view)] if watched else []),
             view.run or view.trading,
             when(view.next_fixed_ms),
             verdicts[view.fund].reason if view.fund in verdicts else NONE,
         ]
         for view in views
     ]
-    columns = ("fund", ">NAV", ">leverage", ">target", ">equity", "state", "next fixed", "verdict")
+    columns = ["fund", ">NAV", ">leverage", ">target", ">equity"]
+    columns += [">premium"] if watched else []
+    columns += ["state", "next fixed", "verdict"]
     console().print(table("", columns, rows))
     for row in scopes:
         note(f"{title(row.scope, row.name)} is {row.state}: {row.reason}")
@@ -196,6 +200,14 @@ def _gap_bps(view: NavView) -> Any:
     return (view.nav / view.formula_nav - 1) * 10_000
 
 
+def _premium(view: NavView) -> str:
+    """Write the premium with its stage: +25.0% (warn)."""
+    if not view.premium_stage:
+        return NONE
+    shown = "unknown" if view.premium is None else f"{view.premium:+.1%}"
+    return shown if view.premium_stage == "none" else f"{shown} ({view.premium_stage})"
+
+
 def _view_document(view: NavView) -> dict[str, Any]:
     return {
         "at": when(view.at_ms),
@@ -207,6 +219,8 @@ def _view_document(view: NavView) -> dict[str, Any]:
         "shares": _text(view.shares),
         "price_at": None if view.price_at_ms is None else when(view.price_at_ms),
         "stale": view.stale,
+        "premium": _text(view.premium),
+        "premium_stage": view.premium_stage or None,
         "state": view.trading,
         "run": view.run or None,
         "next_fixed": None if view.next_fixed_ms is None else when(view.next_fixed_ms),

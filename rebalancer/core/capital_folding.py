@@ -14,6 +14,7 @@ from rebalancer.core.consolidation import Announced, Conversion, scale
 from rebalancer.core.fund import NavKind
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.position import Prices
+from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.record import Record
 from rebalancer.core.run import Run
 from rebalancer.core.state import DeskState, FundState
@@ -156,6 +157,10 @@ def _winding(state: DeskState, record: capital.WindDownBegun) -> None:
     _fund(state, record.fund).winding = record.reason
 
 
+def _premium_staged(state: DeskState, record: PremiumStaged) -> None:
+    _fund(state, record.fund).premium_stage = record.stage
+
+
 HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.ManagementFeeCharged: _fee_charged,
     capital.FlowTaken: _flow_taken,
@@ -169,4 +174,5 @@ HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     capital.ConsolidationCancelled: _cancelled,
     capital.Consolidated: _consolidated,
     capital.WindDownBegun: _winding,
+    PremiumStaged: _premium_staged,
 }

@@ -15,6 +15,7 @@ from rebalancer.core.events import ConsolidationAsked
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.nav import Valuation
+from rebalancer.core.quoting import warn_of_conversion
 from rebalancer.core.records import TradingState
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.run import RunStatus
@@ -71,6 +72,7 @@ def _announce(work: Work, fund: FundState, conversion: Conversion, reason: str) 
     )
     text = f"{conversion.words} of {fund.name}: flows are shut from {iso(freeze_ms)}"
     work.alert(Severity.WARNING, "consolidation_announced", fund.name, text)
+    warn_of_conversion(work, fund)
 
 
 def _convert(work: Work, fund: FundState, worth: Valuation, conversion: Conversion) -> None:

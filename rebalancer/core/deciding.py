@@ -164,7 +164,7 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
 
 def _dealable(work: Work, fund: FundState) -> tuple[Flow, ...]:
     """Return the flows that wait, where nothing keeps the fund from trading all that it holds."""
-    if not fund.flows:
+    if not fund.flows or fund.flows_shut:
         return ()
     held = {**fund.fund.basket, **fund.holding.units}
     permissions = (work.state.permission(fund, symbol).state for symbol in held)

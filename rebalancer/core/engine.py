@@ -32,6 +32,7 @@ from rebalancer.core.events import (
     PositionsReported,
     PricesObserved,
     RateObserved,
+    TokenQuoted,
     WindDownAsked,
 )
 from rebalancer.core.flowing import on_flows
@@ -40,6 +41,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
 from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
+from rebalancer.core.quoting import on_quote
 from rebalancer.core.records import (
     FundingPosted,
     Record,
@@ -213,4 +215,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     ConsolidationAsked: on_consolidation,
     WindDownAsked: on_wind_down,
     RateObserved: _on_rate,
+    TokenQuoted: on_quote,
 }

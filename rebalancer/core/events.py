@@ -182,6 +182,22 @@ class RateObserved:
     as_of_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class TokenQuoted:
+    """What the secondary market of a fund's token shows: its best bid and ask, in quote currency.
+
+    None where the book has no such side. With a `problem` nothing could be read at all.
+    """
+
+    at_ms: int
+    fund: str
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    #: when the market says that this was so; None where it does not say
+    quoted_ms: int | None = None
+    problem: str = ""
+
+
 Event = (
     PricesObserved
     | Woke
@@ -197,4 +213,5 @@ Event = (
     | ConsolidationAsked
     | WindDownAsked
     | RateObserved
+    | TokenQuoted
 )

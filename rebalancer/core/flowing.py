@@ -80,6 +80,8 @@ def _open_fund(state: DeskState, flow: Flow) -> FundState:
 
 
 def _refuse_where_shut(state: DeskState, fund: FundState) -> None:
+    if fund.flows_shut:
+        raise CommandRefused(f"{fund.name} takes no flows: {fund.flows_shut}")
     for symbol in fund.fund.symbols:
         permission = state.permission(fund, symbol)
         if permission.state is not TradingState.ACTIVE:

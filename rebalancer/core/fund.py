@@ -17,6 +17,7 @@ from rebalancer.core.fees import ManagementFee
 from rebalancer.core.instant import HOUR_MS, SECOND_MS
 from rebalancer.core.methodology import Methodology
 from rebalancer.core.money import ONE, ZERO, number, positive, total
+from rebalancer.core.premium import PremiumTerms
 from rebalancer.errors import ConfigRefused
 
 
@@ -98,6 +99,8 @@ class Fund:
     #: None: borrowed cash costs nothing, and no index level is published
     cash_account: CashAccount | None = None
     consolidation: Consolidation = field(default_factory=Consolidation)
+    #: None: nobody looks at what the token costs on its secondary market
+    premium: PremiumTerms | None = None
     #: alert when the two NAVs differ by more, in basis points of the formula NAV; None: never
     gap_alarm_bps: Decimal | None = None
     description: str = ""
@@ -115,6 +118,8 @@ class Fund:
         if self.management_fee is not None:
             self.management_fee.refuse_impossible(f"{where}.management_fee")
         self.consolidation.refuse_impossible(f"{where}.consolidation")
+        if self.premium is not None:
+            self.premium.refuse_impossible(f"{where}.premium")
 
     @property
     def index_only(self) -> bool:

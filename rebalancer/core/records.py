@@ -17,6 +17,7 @@ from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
+from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.record import Record as Record  # noqa: PLC0414 - re-exported
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.scope import Scope
@@ -344,4 +345,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     CommandTaken,
     *CAPITAL_RECORDS,
     *breaks.RECORDS,
+    PremiumStaged,
 )

@@ -23,6 +23,7 @@ from rebalancer.core.nav import Point, Valuation, ValueInputs, value
 from rebalancer.core.order import Order, PositionSide
 from rebalancer.core.permission import Permission, strictest
 from rebalancer.core.position import Holding, Prices
+from rebalancer.core.premium import PremiumStage, TokenQuote, premium_of
 from rebalancer.core.records import TradingState
 from rebalancer.core.run import Run
 from rebalancer.core.scope import Scope
@@ -96,6 +97,12 @@ class FundState:
     announced: Announced | None = None
     #: how many there were
     conversions: int = 0
+    #: how far the token's price had left the NAV when that was last judged
+    premium_stage: PremiumStage = PremiumStage.NONE
+    #: volatile: the newest live quote of the token, when it was first asked for, and what is wrong
+    quote: TokenQuote | None = None
+    quotes_since_ms: int | None = None
+    quote_problem: str = ""
     #: why an operator ended the fund; empty while it lives
     winding: str = ""
     #: why the two NAVs differ
@@ -153,6 +160,24 @@ class FundState:
     def closed(self) -> bool:
         """Whether an operator ended the fund and everything is sold."""
         return bool(self.winding) and not self.holding.units
+
+    @property
+    def flows_shut(self) -> str:
+        """Why the premium shuts subscriptions and redemptions; empty where it does not."""
+        terms = self.fund.premium
+        if terms is None or self.premium_stage is not PremiumStage.HALT:
+            return ""
+        return (
+            f"its price on {terms.market} left the NAV by {terms.halt:%} or more, and did not come "
+            f"back under {terms.release:%}"
+        )
+
+    def premium(self, nav: Decimal, now_ms: int) -> Decimal | None:
+        """Return the premium over an account NAV; None without a live quote."""
+        terms, quote = self.fund.premium, self.quote
+        if terms is None or quote is None or nav <= 0 or self.quote_problem:
+            return None
+        return premium_of(quote.price, nav) if now_ms - quote.at_ms <= terms.max_age_ms else None
 
     def inputs(self, now_ms: int) -> ValueInputs:
         """Return what a valuation at `now_ms` needs; the fund must be launched."""

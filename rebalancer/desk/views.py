@@ -51,6 +51,8 @@ def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
         trading=str(state.permission(fund).state),
         run=str(fund.run.plan.trigger) if fund.run else "",
         next_fixed_ms=rule.next_due_ms(max(after_ms, now_ms)) if rule and after_ms else None,
+        premium=fund.premium(worth.nav, now_ms) if worth and not late else None,
+        premium_stage=str(fund.premium_stage) if fund.fund.premium else "",
     )
 
 

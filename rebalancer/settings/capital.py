@@ -15,12 +15,14 @@ from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import FlowRule, OnBusy
 from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.money import ONE, ZERO, number
+from rebalancer.core.premium import PremiumTerms
 from rebalancer.errors import ConfigRefused, InputRefused
 from rebalancer.settings.shape import nearest
 from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
     Count,
     Flag,
+    Market,
     Milliseconds,
     NotNegative,
     Number,
@@ -83,6 +85,16 @@ class ConsolidationTable(Table):
     restore: Positive = default_of(Consolidation, "restore")
     notice: Milliseconds = default_of(Consolidation, "notice_ms")
     auto: Flag = False
+
+
+class PremiumTable(Table):
+    """`premium`: the token on its secondary market; without `market` nobody looks."""
+
+    market: Market | None = None
+    warn: Positive = default_of(PremiumTerms, "warn")
+    halt: Positive = default_of(PremiumTerms, "halt")
+    release: Positive = default_of(PremiumTerms, "release")
+    max_age: SomeMilliseconds = default_of(PremiumTerms, "max_age_ms")
 
 
 class RateTable(Table):
@@ -155,6 +167,25 @@ def consolidation(table: ConsolidationTable) -> Consolidation:
         restore=table.restore,
         notice_ms=table.notice,
         auto=table.auto,
+    )
+
+
+def premium_terms(where: str, table: PremiumTable) -> PremiumTerms | None:
+    """Return what is watched of the token; None where nothing is. ConfigRefused names the key."""
+    if table.market is None:
+        if table.model_dump() != PremiumTable().model_dump():
+            raise ConfigRefused(
+                f'{where}.market: is missing; write the venue and its symbol, "gate:BTC3L/USDT"'
+            )
+        return None
+    venue, _, symbol = table.market.partition(":")
+    return PremiumTerms(
+        venue=venue,
+        symbol=symbol,
+        warn=table.warn,
+        halt=table.halt,
+        release=table.release,
+        max_age_ms=table.max_age,
     )
 
 

@@ -10,7 +10,12 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Execution, Fund, Limits
 from rebalancer.errors import ConfigRefused, InputRefused
 from rebalancer.settings.calendars import BUILT_IN
-from rebalancer.settings.capital import cash_account, consolidation, management_fee
+from rebalancer.settings.capital import (
+    cash_account,
+    consolidation,
+    management_fee,
+    premium_terms,
+)
 from rebalancer.settings.methodology import methodology_from
 from rebalancer.settings.shape import nearest
 from rebalancer.settings.tables import FundTable
@@ -64,6 +69,7 @@ def fund_from(
         limits=limits,
         gap_alarm_bps=table.gap_alarm_bps,
         consolidation=consolidation(table.consolidation),
+        premium=premium_terms(f"{where}.premium", table.premium),
         management_fee=management_fee(table.management_fee),
         cash_account=cash_account(f"{where}.cash_account", table.cash_account, known.rates),
         description=table.description,

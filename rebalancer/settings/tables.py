@@ -23,6 +23,7 @@ from rebalancer.settings.capital import (
     CashAccountTable,
     ConsolidationTable,
     ManagementFeeTable,
+    PremiumTable,
     RateTable,
 )
 from rebalancer.settings.rules import RulesTable
@@ -85,8 +86,6 @@ class LimitsTable(Table):
 class FundTable(Table):
     """`[funds.NAME]`, and `[defaults]` under all of them."""
 
-    later: ClassVar = frozenset({"premium"})
-
     account: Name | None = None
     target_leverage: Number | None = None
     basket: Basket | None = None
@@ -106,6 +105,7 @@ class FundTable(Table):
     cash_account: CashAccountTable = Field(default_factory=CashAccountTable)
     gap_alarm_bps: Positive | None = None
     consolidation: ConsolidationTable = Field(default_factory=ConsolidationTable)
+    premium: PremiumTable = Field(default_factory=PremiumTable)
 
 
 class PaperTable(Table):

@@ -25,6 +25,7 @@ MAX_DURATION_MS = 366 * DAY_MS
 _MAX_DURATION_CHARACTERS = 32
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _VENUE = re.compile(r"[a-z0-9_]+")
+_MARKET = re.compile(r"[a-z0-9_]+:[!#-9;-\[\]-~]{1,32}/[!#-9;-\[\]-~]{1,32}")
 _SYMBOL = re.compile(r"[!#-\[\]-~]{1,64}")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -264,6 +265,13 @@ Venue = Annotated[
 Symbol = Annotated[
     str, AfterValidator(_matching(_SYMBOL, "is not a contract; write BTC/USDT:USDT"))
 ]
+Market = Annotated[
+    str,
+    AfterValidator(
+        _matching(_MARKET, "is not a spot market; write venue and symbol, gate:BTC3L/USDT")
+    ),
+]
+"""A ccxt exchange id and a spot symbol of that exchange."""
 Url = Annotated[str, AfterValidator(_url)]
 Basket = Annotated[dict[Symbol, Positive], BeforeValidator(_basket)]
 """Weight by contract; a list of contracts has equal weights."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0004"
-KNOWN_SCHEMAS = ("0001", "0002", "0003", SCHEMA_HEAD)
+SCHEMA_HEAD = "0005"
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -190,6 +190,8 @@ VIEWS = _table(
     _text("trading"),
     _text("run"),
     _whole("next_fixed_ms", nullable=True),
+    _text("premium", nullable=True),
+    _text("premium_stage", default=""),
 )
 
 PRICES = _table("prices", _key("contract"), _text("price"))

@@ -38,7 +38,7 @@ def test_a_key_that_resembles_none_brings_the_whole_list(desk: str, refusal: Ref
 @pytest.mark.parametrize(
     "line",
     [
-        "premium = {}",
+        "rules.flow.to = 'edge'",
     ],
 )
 def test_a_key_of_a_later_version_is_not_taken_for_a_misspelt_one(
