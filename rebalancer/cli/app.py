@@ -20,6 +20,7 @@ from rebalancer.cli import (
     planning,
     reading,
     states,
+    sweeping,
     tokens,
     verifying,
     whatif,
@@ -66,6 +67,7 @@ app.command()(following.orders)
 app.command()(following.events)
 app.command()(planning.backtest)
 app.command()(whatif.simulate)
+app.command()(sweeping.sweep)
 app.command()(examining.doctor)
 app.add_typer(token_app, name="token")
 token_app.command("create")(tokens.create)

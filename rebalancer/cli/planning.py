@@ -166,24 +166,10 @@ def backtest(
 ) -> None:
     """Replay price histories through the desk's own engine."""
     from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
-    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - as above
     from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
 
     settings = load_config(config)
-    funding_files = _files(funding or [], "--funding")
-    price_files = _files(prices, "--prices")
-    for symbol in funding_files:
-        if symbol not in price_files:
-            raise InputRefused(f"--funding {symbol}: its prices are missing, give --prices too")
-    held = {symbol for fund in settings.funds.values() for symbol in fund.symbols}
-    for symbol in price_files:
-        if symbol not in held:
-            note(f"--prices {symbol}: no fund holds it, so it is left out")
-    histories = {
-        symbol: read_history(symbol, path, funding_files.get(symbol))
-        for symbol, path in price_files.items()
-        if symbol in held
-    }
+    histories = histories_of(settings, prices, funding or [])
     result = replay(desk_of(settings), histories, paper_costs_of(settings), watch=_progress)
     for symbol, history in histories.items():
         if history.gaps:
@@ -194,6 +180,28 @@ def backtest(
     if runs:
         _print_runs(result)
     _print_backtest(result, histories)
+
+
+def histories_of(
+    settings: Config, prices: Sequence[str], funding: Sequence[str]
+) -> dict[str, History]:
+    """Read the files that the options name, for every contract that a fund holds."""
+    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - not needed to print --help
+
+    funding_files = _files(funding, "--funding")
+    price_files = _files(prices, "--prices")
+    for symbol in funding_files:
+        if symbol not in price_files:
+            raise InputRefused(f"--funding {symbol}: its prices are missing, give --prices too")
+    held = {symbol for fund in settings.funds.values() for symbol in fund.symbols}
+    for symbol in price_files:
+        if symbol not in held:
+            note(f"--prices {symbol}: no fund holds it, so it is left out")
+    return {
+        symbol: read_history(symbol, path, funding_files.get(symbol))
+        for symbol, path in price_files.items()
+        if symbol in held
+    }
 
 
 def _files(options: Iterable[str], name: str) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import Any
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, text
-from rebalancer.core.records import FixedSettled, Record, RunMoved, RunOpened
+from rebalancer.core.records import FixedSettled, NavStruck, Record, RunMoved, RunOpened
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import Desk, FundState
 from rebalancer.errors import InputRefused
@@ -48,17 +48,22 @@ class Rebalance:
 
 @dataclass(slots=True)
 class Book:
-    """The runs and fixed instants of every fund, gathered as records come."""
+    """The runs, fixed instants and daily NAVs of every fund, gathered as records come."""
 
     rebalances: dict[str, list[Rebalance]]
     fixed: dict[str, dict[str, int]]
+    strikes: dict[str, list[NavStruck]]
     _open: dict[str, Rebalance] = field(default_factory=dict)
 
     @classmethod
     def of(cls, funds: Iterable[str]) -> Book:
         """Return an empty book for `funds`."""
         names = tuple(funds)
-        return cls({name: [] for name in names}, {name: {} for name in names})
+        return cls(
+            rebalances={name: [] for name in names},
+            fixed={name: {} for name in names},
+            strikes={name: [] for name in names},
+        )
 
     def take(self, records: tuple[Record, ...]) -> None:
         """Follow the records of one step."""
@@ -72,6 +77,8 @@ class Book:
             elif isinstance(record, FixedSettled):
                 counts = self.fixed[record.fund]
                 counts[record.settlement] = counts.get(record.settlement, 0) + 1
+            elif isinstance(record, NavStruck):
+                self.strikes[record.fund].append(record)
 
     def count(self, fund: str, trigger: Trigger) -> int:
         """Return how many runs of `fund` were named by `trigger`."""

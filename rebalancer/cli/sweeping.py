@@ -1,0 +1,158 @@
+"""The sweep command: the same history under other settings, side by side."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
+from rebalancer.cli.planning import Funding, Prices, histories_of
+from rebalancer.errors import InputRefused
+
+if TYPE_CHECKING:
+    from rebalancer.settings import Config
+    from rebalancer.sim.sweep import Setting
+
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set", help='"funds.BTC3L.rules.price_move.threshold=0.10,0.15"; keys make a grid.'
+    ),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One point, run wherever there is a core: everything in it can be handed to a process."""
+
+    config: Path | None
+    prices: tuple[str, ...]
+    funding: tuple[str, ...]
+
+    def __call__(self, point: tuple[Setting, ...]) -> dict[str, Any]:
+        """Replay the history at `point` and return the figures of each fund."""
+        from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+        from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - as above
+        from rebalancer.sim.sweep import figures  # noqa: PLC0415 - as above
+
+        settings = self.settings(point)
+        histories = _histories(self)
+        return figures(backtest(desk_of(settings), histories, paper_costs_of(settings)))
+
+    def settings(self, point: tuple[Setting, ...]) -> Config:
+        """Return the configuration at `point`; raises ConfigRefused."""
+        from rebalancer.settings import load  # noqa: PLC0415 - not needed to print --help
+        from rebalancer.settings.sources import environment_name  # noqa: PLC0415 - as above
+
+        moved = {environment_name(_path(key)): value for key, value in point}
+        return load(self.config, {**os.environ, **moved})
+
+
+@cache
+def _histories(replayed: Replayed) -> Mapping[str, Any]:
+    """Read the files once for each process."""
+    return histories_of(replayed.settings(()), replayed.prices, replayed.funding)
+
+
+@told
+def sweep(
+    prices: Prices,
+    change: Sets,
+    funding: Funding = None,
+    jobs: Jobs = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the same history under other settings: NAV, runs, costs and tracking, side by side."""
+    from rebalancer.sim.sweep import grid  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.sim.sweep import sweep as swept  # noqa: PLC0415 - as above
+
+    points = grid(alternatives_of(change))
+    replayed = Replayed(config, tuple(prices), tuple(funding or ()))
+    for point in points:
+        replayed.settings(point)  # whatever cannot be is refused before anything is replayed
+    processes = jobs or os.cpu_count() or 1
+    note(f"{len(points)} points on {min(processes, len(points))} processes")
+    document = swept(points, replayed, processes)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def alternatives_of(given: Sequence[str]) -> dict[str, list[str]]:
+    """Read KEY=V1,V2 options; a list or a table is one value. InputRefused names the remedy."""
+    found: dict[str, list[str]] = {}
+    for each in given:
+        key, equals, values = each.partition("=")
+        if not equals or not values.strip():
+            raise InputRefused(
+                f'--set {each!r}: write it as "funds.BTC3L.rules.price_move.threshold=0.10,0.15"'
+            )
+        _path(key)
+        whole = values.strip()[0] in "[{"
+        parts = [values.strip()] if whole else [part.strip() for part in values.split(",")]
+        found.setdefault(key.strip(), []).extend(parts)
+    return found
+
+
+def _path(key: str) -> tuple[str, ...]:
+    """Return the parts of a key as TOML writes it."""
+    try:
+        table: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        raise InputRefused(
+            f"--set {key!r}: is no key; write it as the file does, with dots"
+        ) from None
+    path = []
+    while isinstance(table, dict):
+        ((name, table),) = table.items()
+        path.append(name)
+    return tuple(path)
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            ", ".join(f"{_short(key)} {value}" for key, value in point["set"].items()),
+            name,
+            nav(None if fund["final_nav"] is None else Decimal(fund["final_nav"])),
+            str(fund["fixed_runs"]),
+            str(fund["other_runs"]),
+            money(Decimal(fund["cost"])),
+            _bp(fund["mean_bp"]),
+            _bp(fund["tracking_error_bp"]),
+        ]
+        for point in document["points"]
+        for name, fund in point["funds"].items()
+    ]
+    columns = (
+        "set",
+        "fund",
+        ">final NAV",
+        ">fixed",
+        ">other",
+        ">cost",
+        ">bp a day",
+        ">tracking bp",
+    )
+    console().print(table("The same history under other settings", columns, rows))
+
+
+def _short(key: str) -> str:
+    return ".".join(_path(key)[-2:])
+
+
+def _bp(value: str | None) -> str:
+    return NONE if value is None else f"{Decimal(value):+.2f}"

@@ -1,0 +1,66 @@
+"""The sweep command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.factories import BTC
+
+THRESHOLD = "funds.BTC3L.rules.price_move.threshold"
+
+
+@pytest.fixture(autouse=True)
+def prices(folder: Path) -> str:
+    rows = [f"{1_767_225_600_000 + n * 3_600_000},{100 - 3 * (n % 7)}" for n in range(120)]
+    (folder / "p.csv").write_text("timestamp,close\n" + "\n".join(rows) + "\n")
+    return f"{BTC}=p.csv"
+
+
+def test_thresholds_and_times_make_a_grid_of_replays(run: Run, prices: str) -> None:
+    times = "funds.BTC3L.rules.fixed.times"
+    answer = run(
+        *("sweep", "--prices", prices, "--jobs", "1", "--json"),
+        *("--set", f"{THRESHOLD}=0.10,0.20", "--set", f'{times}=["10:30", "22:30"]'),
+    )
+    assert answer.err.startswith("2 points"), answer.err
+    points = answer.json["points"]
+    assert [point["set"][THRESHOLD] for point in points] == ["0.10", "0.20"]
+    others = [point["funds"]["BTC3L"]["other_runs"] for point in points]
+    assert others[0] > others[1]
+    assert points[0]["funds"]["BTC3L"]["fixed_runs"] > points[0]["funds"]["BTC1S"]["fixed_runs"]
+
+
+def test_one_point_is_the_backtest_with_that_setting(run: Run, folder: Path, prices: str) -> None:
+    swept = run("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.12", "--json").json
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(f"{text}[funds.BTC3L.rules.price_move]\nthreshold = 0.12\n")
+    alone = run("backtest", "--prices", prices, "--json").json
+    nav = swept["points"][0]["funds"]["BTC1S"]["final_nav"]
+    assert nav == alone["funds"]["BTC1S"]["final_nav"]
+
+
+def test_people_see_a_table(run: Run, prices: str) -> None:
+    answer = run("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.12")
+    assert "price_move.threshold 0.12" in answer.out
+    assert "1 points on 1 processes" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("threshold", "write it as"),
+        ("=1", "is no key"),
+        ("a b=1", "is no key"),
+        (f"{THRESHOLD}=0.9", "must stay under 0.75"),
+        ("funds.BTC9L.target_leverage=3", "BTC9L"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_replayed(
+    run: Run, prices: str, change: str, words: str
+) -> None:
+    answer = run("sweep", "--prices", prices, "--set", change)
+    assert answer.code == 2
+    assert words in answer.err
