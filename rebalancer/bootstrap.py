@@ -173,6 +173,7 @@ async def _wire(
         view_interval_seconds=config.desk.view_interval_ms / 1_000,
         on_alert=on_alert,
         publishers=[*paper, RunLog(), *publishers],
+        inquiries=live.inquiries_of(venues, recovered.state),
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
         | live.token_watches(config, clock, inbox.put)
         | _rates(config, clock, inbox.put),

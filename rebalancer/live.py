@@ -217,6 +217,17 @@ def token_watches(config: Config, clock: Clock, emit: Emit) -> dict[str, Compani
     }
 
 
+def inquiries_of(
+    venues: Mapping[str, Venue], state: DeskState
+) -> list[Callable[[], Awaitable[None]]]:
+    """Return what has to be asked of the traded accounts before anything is traded."""
+    return [
+        partial(venue.report_history, dict(state.accounts[name].read_ms))
+        for name, venue in venues.items()
+        if isinstance(venue, ExchangeVenue)
+    ]
+
+
 def funded_ms(state: DeskState, account: str) -> dict[str, int]:
     """Return since when payments of funding are to be asked for, by contract.
 

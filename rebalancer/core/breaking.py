@@ -5,11 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
-from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakFound, BreakKind
+from rebalancer.core.breaks import (
+    Break,
+    BreakEnd,
+    BreakEnded,
+    BreakFound,
+    BreakKind,
+    VenueTrade,
+)
 from rebalancer.core.commands import set_scope
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.money import ZERO, split_pro_rata, text
+from rebalancer.core.money import ZERO, split_pro_rata, text, total
 from rebalancer.core.order import Fill, PositionSide
 from rebalancer.core.records import CommandTaken, Traded, TradingState
 from rebalancer.core.scope import Scope
@@ -87,6 +94,11 @@ def refuse_answer(state: DeskState, command: Commanded) -> None:
     found = state.breaks.get(number)
     if found is None:
         raise CommandRefused(f"there is no open break {command.name}; open are {known}")
+    if found.kind is BreakKind.FOREIGN_ORDER:
+        raise CommandRefused(
+            f"break {number} is an order that stands at the venue: cancel it there; the break ends "
+            "by itself then"
+        )
     if command.kind is CommandKind.EXPLAIN:
         if found.kind is BreakKind.POSITION:
             raise CommandRefused(
@@ -94,14 +106,30 @@ def refuse_answer(state: DeskState, command: Commanded) -> None:
                 "by itself once both agree"
             )
         return
-    if found.kind is not BreakKind.POSITION:
+    if found.kind is not BreakKind.POSITION and not found.trades:
         raise CommandRefused(f"break {number} has nothing to adopt: explain it")
+    _refuse_adoption(state, number, found)
+
+
+def _refuse_adoption(state: DeskState, number: int, found: Break) -> None:
+    """Raise CommandRefused where a break could be booked, and cannot be now."""
     if not _weights(state, found):
         raise CommandRefused(
             f"no fund of account {found.account} trades {found.contract}: close the position at "
             "the venue; the break ends by itself then"
         )
-    if state.market.price(found.contract, PriceSource.MARK) is None:
+    first = [
+        str(other)
+        for other, each in state.breaks.items()
+        if each.trades and (each.account, each.contract) == (found.account, found.contract)
+    ]
+    if not found.trades and first:
+        raise CommandRefused(
+            f"break {number} is what the trades of break {', '.join(first)} made: adopt or explain "
+            "those first; what they do not explain stays in a break"
+        )
+    mark = state.market.price(found.contract, PriceSource.MARK)
+    if not found.trades and mark is None:
         raise CommandRefused(f"no price of {found.contract} is known yet; try again")
     if state.working_on(found.account, found.contract):
         raise CommandRefused(f"an order on {found.contract} is not settled yet; try again")
@@ -121,36 +149,61 @@ def on_answer(work: Work, event: Commanded) -> None:
 
 
 def _adopt(work: Work, number: int, found: Break) -> None:
-    """Book the difference to its funds at the mark: the price it was made at is not known."""
-    mark = work.state.market.price(found.contract, PriceSource.MARK)
-    if mark is None:
-        return
+    """Book the trades of a break; without any, its difference at the mark, for its price is lost.
+
+    Which fund an unknown trade was made for nobody can say: all that hold the contract share it.
+    """
+    mark = work.state.market.price(found.contract, PriceSource.MARK) or ZERO
+    unlisted = VenueTrade(
+        trade_id=f"break-{number}",
+        order_id="",
+        units=found.units,
+        price=mark,
+        fee=ZERO,
+        at_ms=work.now_ms,
+    )
     weights = _weights(work.state, found)
     account = work.state.accounts[found.account]
     contract = work.state.desk.contracts[found.contract]
-    work.record(
-        Traded(
-            at_ms=work.now_ms,
-            account=found.account,
-            contract=found.contract,
-            position_side=_side(account, found),
-            fill=Fill(
-                trade_id=f"break-{number}",
-                client_order_id="",
-                price=mark,
-                contracts=abs(found.units) / contract.contract_size,
-                fee=ZERO,
+    for trade in found.trades or (unlisted,):
+        work.record(
+            Traded(
                 at_ms=work.now_ms,
-            ),
-            units=found.units,
-            allocations=split_pro_rata(found.units, weights),
-            fees=dict.fromkeys(weights, ZERO),
-            slippage=dict.fromkeys(weights, ZERO),
-            forced=True,
+                account=found.account,
+                contract=found.contract,
+                position_side=_side(account, found),
+                fill=Fill(
+                    trade_id=trade.trade_id,
+                    client_order_id="",
+                    price=trade.price,
+                    contracts=abs(trade.units) / contract.contract_size,
+                    fee=trade.fee,
+                    at_ms=trade.at_ms,
+                ),
+                units=trade.units,
+                allocations=split_pro_rata(trade.units, weights),
+                fees=split_pro_rata(trade.fee, weights),
+                slippage=dict.fromkeys(weights, ZERO),
+                forced=True,
+            )
         )
-    )
     for name in weights:
         work.touch(work.state.funds[name])
+    if found.trades:
+        _compare_again(work, found)
+
+
+def _compare_again(work: Work, found: Break) -> None:
+    """End or change the break in position that the trades of another one made."""
+    booked_units = total(trade.units for trade in found.trades)
+    for each in tuple(work.state.breaks.values()):
+        if (each.kind, each.account, each.contract) == (
+            BreakKind.POSITION,
+            found.account,
+            found.contract,
+        ):
+            held = work.state.accounts[found.account].position(found.contract)
+            position_break(work, found.account, found.contract, held - booked_units + each.units)
 
 
 def _weights(state: DeskState, found: Break) -> dict[str, Decimal]:

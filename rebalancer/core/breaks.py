@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -13,7 +14,8 @@ class BreakKind(StrEnum):
     """What differs."""
 
     POSITION = "position"  # the venue holds something else than the funds do
-    FOREIGN_TRADE = "foreign_trade"  # a trade that no order of this desk explains
+    FOREIGN_TRADE = "foreign_trade"  # trades that no order of this desk explains
+    FOREIGN_ORDER = "foreign_order"  # an order stands at the venue that this desk did not send
     LATE_FILL = "late_fill"  # a trade of an order whose end was told without it
     LIQUIDATION = "liquidation"  # the venue closed a position by itself
     EVIDENCE = "evidence"  # what was told of an order cannot be true together
@@ -29,6 +31,22 @@ class BreakEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VenueTrade:
+    """One trade of an account as its venue lists it, whoever made it."""
+
+    trade_id: str
+    #: the venue's id of its order; empty where it names none
+    order_id: str
+    #: signed base coins
+    units: Decimal
+    price: Decimal
+    #: in quote currency
+    fee: Decimal
+    #: by the venue's clock
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
     """One difference; `units` is what the venue has more than the records, signed base coins."""
 
@@ -39,6 +57,8 @@ class Break:
     cause: str
     #: the command that repairs it; empty where it ended at once
     repair: str = ""
+    #: what an adoption books, each at its own price; empty where nobody lists it
+    trades: tuple[VenueTrade, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +88,16 @@ class BreakEnded(Record):
         return f"break/{self.number}/end"
 
 
-RECORDS: tuple[type[Record], ...] = (BreakFound, BreakEnded)
+@dataclass(frozen=True, slots=True)
+class HistoryRead(Record):
+    """Every trade of an account up to these instants is on record, in a break or was never ours.
+
+    By contract and by the venue's clock. A start goes on reading here: what a restored backup does
+    not know is listed after it.
+    """
+
+    account: str
+    until_ms: Mapping[str, int]
+
+
+RECORDS: tuple[type[Record], ...] = (BreakFound, BreakEnded, HistoryRead)

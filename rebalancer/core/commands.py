@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rebalancer.core.actions import Severity
+from rebalancer.core.breaks import BreakKind
 from rebalancer.core.events import Commanded, CommandKind, ContractChanged, KillSwitchFound
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.opening import halt
@@ -33,6 +34,25 @@ def refuse_command(state: DeskState, command: Commanded) -> None:
         if aim is TradingState.ACTIVE:
             raise CommandRefused(f"{what} is not halted")
         raise CommandRefused(f"{what} is {aim} already: {reason}")
+    if command.scope is Scope.ACCOUNT and aim is TradingState.ACTIVE:
+        _refuse_unexplained(state, command.name)
+
+
+def _refuse_unexplained(state: DeskState, account: str) -> None:
+    """Raise CommandRefused while the venue and the records differ: it would trade from the wrong.
+
+    A difference is told once; nothing would halt the account again.
+    """
+    open_numbers = [
+        str(number)
+        for number, each in state.breaks.items()
+        if each.account == account and (each.kind is BreakKind.POSITION or each.trades)
+    ]
+    if open_numbers:
+        raise CommandRefused(
+            f"account {account} has open breaks ({', '.join(open_numbers)}): adopt or explain them "
+            "first; `rebalancer breaks` says how"
+        )
 
 
 def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:

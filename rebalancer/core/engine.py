@@ -26,6 +26,7 @@ from rebalancer.core.events import (
     FillReported,
     FlowsRequested,
     FundingPaid,
+    HistoryReported,
     KillSwitchFound,
     LiquidationReported,
     OrderReported,
@@ -36,6 +37,7 @@ from rebalancer.core.events import (
     WindDownAsked,
 )
 from rebalancer.core.flowing import on_flows
+from rebalancer.core.listing import on_history
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO
@@ -208,6 +210,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     FundingPaid: _on_funding,
     LiquidationReported: on_liquidation,
     PositionsReported: on_positions,
+    HistoryReported: on_history,
     Commanded: _on_command,
     ContractChanged: on_contract_changed,
     KillSwitchFound: on_kill_switch,

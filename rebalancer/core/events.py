@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer.core.breaks import VenueTrade
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import Fill, Outcome, PositionSide
@@ -97,6 +98,29 @@ class PositionsReported:
     units: Mapping[str, Decimal]
     #: when the venue was asked; a contract that traded since then is not judged by the answer
     asked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingOrder:
+    """An order that can still trade at the venue, whoever sent it."""
+
+    contract: str
+    client_order_id: str
+    order_id: str
+    #: signed base coins still to trade
+    units: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReported:
+    """What the venue lists of an account, of the contracts in `until_ms` and whole up to there."""
+
+    at_ms: int
+    account: str
+    #: by contract, by the venue's clock
+    until_ms: Mapping[str, int]
+    trades: Mapping[str, tuple[VenueTrade, ...]]
+    orders: tuple[StandingOrder, ...]
 
 
 class CommandKind(StrEnum):
@@ -206,6 +230,7 @@ Event = (
     | FundingPaid
     | LiquidationReported
     | PositionsReported
+    | HistoryReported
     | Commanded
     | ContractChanged
     | KillSwitchFound

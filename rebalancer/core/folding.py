@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import breaks, capital_folding, ledger, records
+from rebalancer.core import break_folding, capital_folding, ledger, records
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
@@ -252,6 +252,7 @@ def _traded(state: DeskState, record: records.Traded) -> None:
                 fund.run.count(record.contract, units)
     _move_book(state, record.account, record.contract, record.position_side, record.units)
     state.accounts[record.account].traded_ms[record.contract] = record.at_ms
+    break_folding.remember(state, record.account, record.contract, {fill.trade_id: fill.at_ms})
     state.seen_trades.add(record.trade)
     if order is not None:
         order.filled_contracts += fill.contracts
@@ -278,17 +279,6 @@ def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
         fund = _fund(state, name)
         if fund.run is not None:
             fund.run.next_slice_ms = at_ms + pause_ms(fund.fund.execution, order.intent)
-
-
-def _break_found(state: DeskState, record: breaks.BreakFound) -> None:
-    ensure(record.number == state.break_count + 1, f"break {record.number} is out of turn")
-    state.break_count = record.number
-    state.breaks[record.number] = record.found
-
-
-def _break_ended(state: DeskState, record: breaks.BreakEnded) -> None:
-    ensure(record.number in state.breaks, f"break {record.number} is not open")
-    del state.breaks[record.number]
 
 
 def _move_book(
@@ -389,7 +379,6 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.ScopeChanged: _scope,
     records.NavStruck: _struck,
     records.CommandTaken: _command,
-    breaks.BreakFound: _break_found,
-    breaks.BreakEnded: _break_ended,
+    **break_folding.HANDLERS,
     **capital_folding.HANDLERS,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.attribution import GapBook, Standing
-from rebalancer.core.breaks import Break
+from rebalancer.core.breaks import Break, VenueTrade
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
@@ -223,6 +223,12 @@ class AccountState:
     traded_ms: dict[str, int] = field(default_factory=dict)
     #: the newest settlement of funding that was booked, by contract
     funded_ms: dict[str, int] = field(default_factory=dict)
+    #: up to when the venue's own list of trades was read, by contract and the venue's clock
+    read_ms: dict[str, int] = field(default_factory=dict)
+    #: trades since then that are known, with their instant, by contract and trade id
+    listed: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: volatile: listed trades that wait until the order that is working on their contract is over
+    unjudged: dict[tuple[str, str], VenueTrade] = field(default_factory=dict)
     #: number of the last order
     order_seq: int = 0
 

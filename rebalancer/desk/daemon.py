@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class Daemon:
     mode: str = "paper"
     open_orders: Sequence[OrderIntent] = ()
     control: ControlServer | None = None
+    #: what else has to be asked before anything is traded; raises where it was not answered
+    inquiries: Sequence[Callable[[], Awaitable[None]]] = ()
     #: what watches beside the loop, by name
     companions: Mapping[str, Companion] = field(default_factory=dict)
     view_interval_seconds: float = 5.0
@@ -131,6 +133,8 @@ class Daemon:
             await venue.start(self.emit)
         for intent in self.open_orders:
             await self.venues[intent.account].query(intent)
+        for inquire in self.inquiries:
+            await inquire()
         for venue in self.venues.values():
             await venue.report_positions()
         await self._drain()

@@ -21,6 +21,7 @@ from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import PLACES, ZERO, total
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit
+from rebalancer.venues.account_history import AccountHistory
 from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment, held_units
 
 _log = structlog.get_logger(__name__)
@@ -50,8 +51,18 @@ class AccountWatch:
         self._since_ms: dict[str, int] = {}
         self._seen: dict[str, set[FundingPayment]] = {}
         self._missed = 0
-        self.offset_ms = 0
+        self.history = AccountHistory(name, book, contracts, clock)
+        self._offset_ms = 0
         self.mind_clock: Callable[[int], Awaitable[int]] = _as_it_was
+
+    @property
+    def offset_ms(self) -> int:
+        """How far the venue's clock is ahead."""
+        return self._offset_ms
+
+    @offset_ms.setter
+    def offset_ms(self, offset_ms: int) -> None:
+        self._offset_ms = self.history.offset_ms = offset_ms
 
     async def run(
         self, emit: Emit, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
@@ -80,7 +91,7 @@ class AccountWatch:
                 )
 
     async def round(self, emit: Emit) -> bool:
-        """Report what is held, then the new payments of the contracts whose turn it is.
+        """Report what is held, then new payments, trades and orders of the contracts in turn.
 
         Returns whether the venue told what is held.
         """
@@ -98,6 +109,10 @@ class AccountWatch:
                 await self._report_funding(contract, held.get(contract, ZERO), emit)
             except VenueUnavailable as outage:
                 _log.warning("funding_unavailable", account=self._name, reason=str(outage))
+        try:
+            await self.history.report(turn, emit)
+        except VenueUnavailable as outage:
+            _log.warning("history_unavailable", account=self._name, reason=str(outage))
         return True
 
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:

@@ -91,6 +91,8 @@ class OwnTrade:
     units: Decimal
     price: Decimal
     at_ms: int
+    #: in quote currency; zero where the venue takes it in another one
+    fee: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +311,13 @@ class ExchangeAccount:
             units=-size if side is OrderSide.SELL else size,
             price=number(row["price"], "a trade's price"),
             at_ms=int(row["timestamp"]),
+            fee=self._fee(contract, row),
         )
+
+    def _fee(self, contract: str, row: Mapping[str, Any]) -> Decimal:
+        fee = row.get("fee") or {}
+        ours = fee.get("currency") in (None, self._contracts[contract].quote)
+        return number(fee["cost"], "a fee") if ours and fee.get("cost") is not None else ZERO
 
     def _units(self, symbol: str, amount: Any, unit: Unit) -> Decimal:
         size = number(amount, f"{symbol}: an amount of the venue")

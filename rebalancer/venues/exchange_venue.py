@@ -155,6 +155,14 @@ class ExchangeVenue:
         if self._emit is not None:
             await self._watch.report_positions(self._tell)
 
+    async def report_history(self, read_ms: Mapping[str, int]) -> None:
+        """Emit trades since `read_ms` by contract, else from now on, and orders that stand.
+
+        Raises VenueUnavailable where the venue does not tell all of it: then nothing may be traded.
+        """
+        if self._emit is not None:
+            await self._watch.history.begin(read_ms, self._tell)
+
     async def watch_account(
         self, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
     ) -> None:

@@ -1,0 +1,81 @@
+"""An old backup is restored: nothing is traded until what the venue did since then is imported."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebalancer.clock import WallClock
+from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.records import IntentCreated
+from tests.desk.rig import of
+from tests.e2e.market import market
+from tests.e2e.process import command, running, wait_until
+from tests.e2e.test_live_desk import KEYS, KINDS, Place, done, state_of
+from tests.factories import BTC
+
+
+def open_breaks(place: Place) -> list[dict[str, Any]]:
+    answer = command(place.folder, "breaks", "--json", **KEYS)
+    found: list[dict[str, Any]] = answer.json["breaks"]
+    return found
+
+
+def sent(place: Place) -> int:
+    return len(place.market.account["ids"])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.venue))
+def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
+    kind: Any, tmp_path: Path
+) -> None:
+    both = ["BTC1L", "BTC3S"]
+    with market(kind.loopback) as traded:
+        place = Place(tmp_path, kind, traded)
+        place.configure(WallClock().now_ms() + 6 * HOUR_MS)
+        with running(tmp_path, **KEYS) as desk:
+            place.until(desk, lambda records: done(records, Trigger.LAUNCH) == both, "both launch")
+            assert desk.end() == 0
+        shutil.copy(tmp_path / "desk.db", tmp_path / "old.db")
+        with running(tmp_path, **KEYS) as desk:
+            traded.price("56000")
+            place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "the run")
+            assert desk.end() == 0
+
+        for path in tmp_path.glob("desk.db*"):
+            path.unlink()
+        shutil.copy(tmp_path / "old.db", tmp_path / "desk.db")
+        before = sent(place)
+        with running(tmp_path, **KEYS) as desk:
+            desk.wait_for("ready")
+            wait_until(lambda: len(open_breaks(place)) == 2, "trades and position are breaks")
+            trades, position = sorted(open_breaks(place), key=lambda each: str(each["kind"]))
+            assert (trades["kind"], position["kind"]) == ("foreign_trade", "position")
+            assert "the store is an older backup" in trades["cause"]
+            resume = ("resume", "--account", "main", "--reason", "checked")
+            refused = command(tmp_path, *resume, **KEYS)
+            assert "has open breaks" in refused.sentence
+            assert sent(place) == before, "nothing was sent"
+
+            assert trades["repair"].startswith(f"rebalancer adopt {trades['number']} ")
+            adopt = ("adopt", str(trades["number"]), "--reason", "restored")
+            assert command(tmp_path, *adopt, **KEYS).code == 0
+            assert open_breaks(place) == [], "the trades explain the position"
+            assert command(tmp_path, *resume, **KEYS).code == 0
+            traded.price("44000")
+            wait_until(lambda: sent(place) > before, "it trades again")
+            place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "a run is done")
+            assert desk.end() == 0
+
+        records = place.records()
+        state = state_of(place, records)
+        units = sum(fund.holding.units.get(BTC, 0) for fund in state.funds.values())
+        assert units == state.accounts["main"].position(BTC) == traded.held(kind.contract_size)
+        ids = [record.intent.client_order_id for record in of(records, IntentCreated)]
+        assert len(set(traded.account["ids"])) == sent(place), "no id was given twice"
+        assert set(ids) <= set(traded.account["ids"])
+        assert command(tmp_path, "verify", **KEYS).code == 0
