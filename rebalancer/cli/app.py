@@ -8,6 +8,7 @@ import typer
 
 from rebalancer import __version__
 from rebalancer.cli import (
+    alerting,
     breaking,
     configuring,
     consolidating,
@@ -38,6 +39,7 @@ app = typer.Typer(
     "130 interrupted.",
 )
 token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
+alert_app = typer.Typer(help="Try the way of an alert.", no_args_is_help=True)
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
 app.command()(operating.run)
@@ -69,6 +71,9 @@ app.command()(planning.backtest)
 app.command()(whatif.simulate)
 app.command()(sweeping.sweep)
 app.command()(examining.doctor)
+app.command()(alerting.alerts)
+app.add_typer(alert_app, name="alert")
+alert_app.command("test")(alerting.send_test)
 app.add_typer(token_app, name="token")
 token_app.command("create")(tokens.create)
 token_app.command("list")(tokens.list_tokens)

@@ -15,6 +15,7 @@ from rebalancer.core.events import Event, KillSwitchFound
 from rebalancer.core.instant import iso
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
+from rebalancer.desk.alert_book import AlertBook
 from rebalancer.desk.companions import Companion, keep_up
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.executor import Executor
@@ -60,17 +61,24 @@ class Daemon:
     ready: bool = False
     #: whoever started the process and wants to know how it is
     manager: ServiceManager = field(default_factory=lambda: ServiceManager(None))
+    alerts: AlertBook = field(init=False)
     loop: DeskLoop = field(init=False)
     executor: Executor = field(init=False)
     scheduler: Scheduler = field(init=False)
     views: ViewSaver = field(init=False)
 
     def __post_init__(self) -> None:
+        self.alerts = AlertBook(self.state, self.clock, self.on_alert)
+        if self.control is not None:
+            self.control.questions |= {
+                "alerts": self.alerts.document,
+                "alert-test": self.alerts.test,
+            }
         self.executor = Executor(
             self.venues,
             self.emit,
             self.clock,
-            self.on_alert,
+            self.alerts.take,
             self.kill_switch,
             sends=self.mode != "dry-run",
         )
@@ -150,6 +158,7 @@ class Daemon:
         others: set[asyncio.Task[Any]] = {
             asyncio.create_task(self.watcher.run(), name="watcher"),
             asyncio.create_task(self.views.run(), name="views"),
+            asyncio.create_task(self.alerts.run(), name="alerts"),
             asyncio.create_task(stop.wait(), name="stop"),
         }
         if self.kill_switch is not None:

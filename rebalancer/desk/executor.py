@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import structlog
 
-from rebalancer.core.actions import Action, Alert, Severity, SubmitOrder
+from rebalancer.core.actions import Action, Alert, SubmitOrder
 from rebalancer.core.events import KillSwitchFound, OrderReported
 from rebalancer.core.order import OrderIntent, Outcome
 from rebalancer.desk.kill_switch import KillSwitch
@@ -73,13 +73,7 @@ class Executor:
         self._hurried = asyncio.Event()
 
     def tell(self, alert: Alert) -> None:
-        """Log an alert and pass it on."""
-        log = {
-            Severity.INFO: _log.info,
-            Severity.WARNING: _log.warning,
-            Severity.CRITICAL: _log.error,
-        }[alert.severity]
-        log(alert.name, subject=alert.subject, text=alert.text)
+        """Pass an alert on."""
         self._tell(alert)
 
     async def stop(self, within_seconds: float) -> int:

@@ -1,0 +1,75 @@
+"""Which alerts have a cause that lasts, and whether it still does: read from the state.
+
+An alert that is not here tells of something that happened, and is over when it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rebalancer.core.order import OrderStatus
+from rebalancer.core.premium import PremiumStage
+from rebalancer.core.records import TradingState
+from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import title
+from rebalancer.core.state import DeskState, FundState
+
+Cause = Callable[[DeskState, str], bool]
+"""Whether what was told of a subject still is so."""
+
+
+def _of_fund(holds: Callable[[FundState], bool]) -> Cause:
+    def cause(state: DeskState, subject: str) -> bool:
+        fund = state.funds.get(subject)
+        return fund is not None and holds(fund)
+
+    return cause
+
+
+def _scope_halted(state: DeskState, subject: str) -> bool:
+    return any(
+        title(*key) == subject and permission.halted for key, permission in state.scopes.items()
+    )
+
+
+def _order_unknown(state: DeskState, subject: str) -> bool:
+    order = state.orders.get(subject)
+    return order is not None and order.status is OrderStatus.UNKNOWN
+
+
+def _break_open(state: DeskState, subject: str) -> bool:
+    return any(
+        f"{each.account} {each.contract}".strip() == subject for each in state.breaks.values()
+    )
+
+
+def _price_refused(state: DeskState, subject: str) -> bool:
+    return any(f"{contract} {source}" == subject for contract, source in state.market.refusing)
+
+
+def _incomplete(fund: FundState) -> bool:
+    return fund.run is not None and fund.run.status is RunStatus.INCOMPLETE
+
+
+def _converts_with_premium(fund: FundState) -> bool:
+    return fund.announced is not None and fund.premium_stage is not PremiumStage.NONE
+
+
+LASTING: Mapping[str, Cause] = {
+    "fund_halted": _of_fund(lambda fund: fund.trading is TradingState.HALTED),
+    "desk_halted": _scope_halted,
+    "account_halted": _scope_halted,
+    "contract_halted": _scope_halted,
+    "order_unknown": _order_unknown,
+    "break_position": _break_open,
+    "price_refused": _price_refused,
+    "run_incomplete": _of_fund(_incomplete),
+    "nav_gap": _of_fund(lambda fund: fund.gap_told),
+    "band_breached": _of_fund(lambda fund: fund.duty is not None),
+    "winner_drifts": _of_fund(lambda fund: fund.drift_told),
+    "consolidation_proposed": _of_fund(lambda fund: fund.proposal is not None),
+    "premium_warn": _of_fund(lambda fund: fund.premium_stage is PremiumStage.WARN),
+    "premium_halt": _of_fund(lambda fund: fund.premium_stage is PremiumStage.HALT),
+    "premium_and_conversion": _of_fund(_converts_with_premium),
+    "quote_dead": _of_fund(lambda fund: bool(fund.quote_problem)),
+}
