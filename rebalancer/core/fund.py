@@ -122,6 +122,11 @@ class Fund:
             self.premium.refuse_impossible(f"{where}.premium")
 
     @property
+    def sees_closes_only(self) -> bool:
+        """Whether this is history: its price rules look once at each price, when it is known."""
+        return self.fixed_max_age_ms is not None
+
+    @property
     def index_only(self) -> bool:
         """Whether the fund has no account: its runs happen on paper, at the price, at no cost."""
         return not self.account

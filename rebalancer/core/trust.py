@@ -22,6 +22,9 @@ def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal
     if not fresh(work, fund, for_fixed=signal.by_clock):
         fund.restless = True
         return f"{signal.trigger} waits for a fresh price"
+    if signal.falling is not None and fund.fund.sees_closes_only and not _closes_now(work, fund):
+        fund.restless = True
+        return f"{signal.trigger} waits for the next close"
     if signal.trigger is not Trigger.MANUAL and not _confirmed(work, fund, worth, signal):
         fund.restless = True
         return f"{signal.trigger} waits for a second opinion on the price"
@@ -49,6 +52,16 @@ def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
             if age_ms is None or age_ms > limit_ms:
                 return False
     return True
+
+
+def _closes_now(work: Work, fund: FundState) -> bool:
+    """Whether a price of the fund became known at this very instant."""
+    ages = (
+        work.state.market.age_ms(symbol, source, work.now_ms)
+        for symbol in fund.members(work.now_ms)
+        for source in fund.fund.sources
+    )
+    return 0 in ages
 
 
 def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> bool:

@@ -160,7 +160,7 @@ def read_history(
 def read_funding(path: Path | str) -> tuple[FundingPoint, ...]:
     """Read a funding file: `funding_time_ms` or `timestamp`, and `funding_rate`.
 
-    Refuses what read_history refuses, and an empty rate.
+    Refuses what read_history refuses. Where the rate is empty nothing was settled.
     """
     points: list[FundingPoint] = []
     last_ms = EARLIEST_MS - 1
@@ -171,7 +171,8 @@ def read_funding(path: Path | str) -> tuple[FundingPoint, ...]:
         for row in filter(None, rows):
             table.refuse_ragged(row)
             last_ms = table.time(row[time_at], to_ms, last_ms)
-            points.append(FundingPoint(last_ms, table.rate(row[rate_at])))
+            if cell := row[rate_at].strip():
+                points.append(FundingPoint(last_ms, table.rate(cell)))
     return tuple(points)
 
 

@@ -159,8 +159,10 @@ def opened(path: Path | str) -> Iterator[Table]:
 
 
 def _iso_to_ms(cell: str) -> int:
-    # A time without its offset cannot be subtracted from one that has it: TypeError, refused.
-    return (datetime.fromisoformat(cell.strip()) - _EPOCH) // _MILLISECOND
+    moment = datetime.fromisoformat(cell.strip())
+    if moment.tzinfo is None:  # histories are written in UTC, whether they say so or not
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _shown(cell: str) -> str:

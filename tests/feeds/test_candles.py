@@ -206,7 +206,6 @@ class TestFunding:
         [
             ("timestamp,rate\n0,0.1\n", "1: no column funding_rate; the header has"),
             ("funding_rate\n0.1\n", "1: no column funding_time_ms or timestamp"),
-            ("timestamp,funding_rate\n0,0.1\n1,\n", "3: funding_rate: the cell is empty"),
             ("timestamp,funding_rate\n0,nan\n", "2: funding_rate: 'nan' is not a finite number"),
             ("timestamp,funding_rate\n0,1.5\n", "2: funding_rate: '1.5' is no share"),
             ("timestamp,funding_rate\n5,0\n5,0\n", "3: time: '5' stands there twice"),
@@ -250,7 +249,6 @@ class TestRefusals:
             (HEAD + "0,5\n1\n", "3: 1 cells in a row, 2 in the header"),
             (HEAD + "9,5\n9,6\n", "3: time: '9' stands there twice"),
             (HEAD + "9,5\n10,5\n8,6\n", "4: time: '8' is before the row above"),
-            (HEAD + "2026-01-01T00:00:00,5\n", "2: time: '2026-01-01T00:00:00' is not a time"),
             (HEAD + "0,5\n2026-01-01T00:00:00Z,5\n", "3: time: '2026-01-01T00:00:00Z' is not"),
             (HEAD + "1767225600,5\n", "2: time: 1767225600 looks like Unix seconds"),
             (HEAD + "0,5\n" + "9" * 30 + ",5\n", "3: time: '" + "9" * 30 + "' lies outside"),
@@ -293,9 +291,12 @@ class TestRefusals:
         assert refusal_of(tmp_path) == " cannot be read: Is a directory"
 
 
+FIXTURES = [HealthCheck.function_scoped_fixture]
+
+
 class TestAnything:
     @given(data=st.data())
-    @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=300, deadline=None, suppress_health_check=FIXTURES)
     def test_changed_bytes_give_a_sound_history_or_a_refusal(
         self, file: Write, data: st.DataObject
     ) -> None:
@@ -316,7 +317,7 @@ class TestAnything:
         assert sentence.startswith(f"{path}:")
 
     @given(content=st.binary(max_size=200))
-    @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=200, deadline=None, suppress_health_check=FIXTURES)
     def test_any_bytes_at_all_are_refused_with_the_name_of_the_file(
         self, file: Write, content: bytes
     ) -> None:
