@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from rebalancer import live
@@ -29,11 +29,21 @@ from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
-from rebalancer.settings import Config, FeedSource, Mode, contract_for
+from rebalancer.reloading import Reloader
+from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
 from rebalancer.venues.rates import Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a configuration came from: what was read, and what reads it again."""
+
+    in_force: InForce
+    read: Callable[[], InForce]
+
 
 Sources = Mapping[str, tuple[PriceSource, ...]]
 
@@ -83,8 +93,12 @@ async def open_daemon(
     publishers: Sequence[Publisher] = (),
     on_alert: Callable[[Alert], None] = lambda _alert: None,
     control: bool = True,
+    source: Source | None = None,
 ) -> Daemon:
-    """Recover the desk in `store` and wire everything around it; the store is closed on failure."""
+    """Recover the desk in `store` and wire everything around it; the store is closed on failure.
+
+    `source` is where `config` came from, for a desk that can be told to read it anew.
+    """
     alerted = [on_alert]
 
     def alert(raised: Alert) -> None:
@@ -96,10 +110,26 @@ async def open_daemon(
         daemon = await _wire(config, store, publishers, alert, control=control)
         if config.api.listen is not None or config.api.public_listen is not None:
             _publish_over_http(config, daemon, alerted)
+        if source is not None:
+            _reload_from(source, daemon)
     except BaseException:
         await store.close()
         raise
     return daemon
+
+
+def _reload_from(source: Source, daemon: Daemon) -> None:
+    """Let the daemon read its configuration anew."""
+    daemon.reloads_with(
+        Reloader(
+            read=source.read,
+            in_force=source.in_force,
+            state=daemon.state,
+            inbox=daemon.inbox,
+            clock=daemon.clock,
+            tell=daemon.executor.tell,
+        ).reload
+    )
 
 
 def _publish_over_http(

@@ -43,9 +43,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
+    "reloading": frozenset({"core", "ports", "settings", "desk", "live"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "api"}
+        | {"live", "api", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

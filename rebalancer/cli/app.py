@@ -20,6 +20,7 @@ from rebalancer.cli import (
     operating,
     planning,
     reading,
+    reloading,
     states,
     sweeping,
     tokens,
@@ -55,6 +56,7 @@ app.command()(states.close)
 app.command()(states.halt)
 app.command()(states.resume)
 app.command()(killing.kill)
+app.command()(reloading.reload)
 app.command()(verifying.verify)
 app.command()(breaking.breaks)
 app.command()(breaking.adopt)
@@ -81,6 +83,7 @@ token_app.command("revoke")(tokens.revoke)
 app.add_typer(config_app, name="config")
 config_app.command("check")(configuring.check)
 config_app.command("show")(configuring.show)
+config_app.command("diff")(reloading.diff)
 
 
 @app.command()

@@ -28,16 +28,23 @@ FundName = Annotated[str, typer.Argument(help="Name of the fund.", show_default=
 def run(config: ConfigPath = None) -> None:
     """Run the desk until it is told to stop (SIGTERM or ctrl-c)."""
     from rebalancer import logs  # noqa: PLC0415 - as below
-    from rebalancer.bootstrap import open_daemon  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.bootstrap import (  # noqa: PLC0415 - not needed to print --help
+        Source,
+        open_daemon,
+    )
     from rebalancer.desk.service import ServiceManager  # noqa: PLC0415 - as above
+    from rebalancer.settings.in_force import reader_of  # noqa: PLC0415 - as above
     from rebalancer.store.sql import open_store  # noqa: PLC0415 - as above
 
-    settings = load_config(config)
+    read = reader_of(config, os.environ)
+    source = Source(read(), read)
+    settings = source.in_force.config
     logs.configure(level=settings.log.level, style=settings.log.format)
 
     async def work(stop: asyncio.Event) -> None:
-        daemon = await open_daemon(settings, open_store(settings.store_url))
+        daemon = await open_daemon(settings, open_store(settings.store_url), source=source)
         daemon.manager = ServiceManager.of(os.environ)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
         await daemon.run(stop)
 
     until_stopped(work)
@@ -134,8 +141,8 @@ def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, T]]) -> 
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, first, number.name)
-        # A reload is not available in this version; the default would end the desk.
-        loop.add_signal_handler(signal.SIGHUP, note, "SIGHUP: a reload needs a restart")
+        # Until there is a desk that can read its file anew; the default would end the program.
+        loop.add_signal_handler(signal.SIGHUP, note, "SIGHUP: there is nothing to reload yet")
         return await work(stop)
 
     return asyncio.run(guarded())

@@ -33,6 +33,7 @@ from rebalancer.core.records import (
     Settlement,
     TradingState,
 )
+from rebalancer.core.reloading import adopt_at_point, adopt_idle
 from rebalancer.core.rules import flow, leverage_band
 from rebalancer.core.rules.destination import strictest
 from rebalancer.core.rules.fixed import FIXED_LATE_MS, missed_instants
@@ -47,6 +48,7 @@ from rebalancer.core.work import Work
 def decide(work: Work, fund: FundState) -> None:
     """Evaluate `fund` now. Opens a run, resumes one, or records why there is none."""
     work.touch(fund)
+    adopt_idle(work, fund)
     fund.restless = False
     if fund.launched_ms is None:
         launch(work, fund)
@@ -85,8 +87,13 @@ def _warn_of_gap(work: Work, fund: FundState, worth: Valuation) -> None:
     fund.gap_told = text is not None
 
 
-def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
-    """Carry out the first signal that may act; else resume what is incomplete, or say why not."""
+def _follow_rules(
+    work: Work, fund: FundState, worth: Valuation, asked: Trigger | None = None
+) -> None:
+    """Carry out the first signal that may act; else resume what is incomplete, or say why not.
+
+    `asked` is the rule whose wish for a run put new settings into force: it goes first.
+    """
     view = view_of(work, fund, once_settled(fund, worth))
     _warn_of_drift(work, fund, view)
     if leverage_band.lapsed(view) and settled(work, fund):
@@ -103,12 +110,23 @@ def _follow_rules(work: Work, fund: FundState, worth: Valuation) -> None:
             ready.append(signal)
         elif waiting is None:
             waiting = problem
+    asking = next((signal for signal in ready if _begins_anew(signal)), None)
+    if asking is not None and adopt_at_point(work, fund):
+        _follow_rules(work, fund, work.worth(fund) or worth, asking.trigger)
+        return
+    ready.sort(key=lambda signal: signal.trigger is not asked)
     for signal in ready:
         if _act(work, fund, worth, signal, Meeting(fired, tuple(ready))):
             return
     if not resume(work, fund):
         pending = flow.waiting(view) or leverage_band.waits(fund.duty)
         say_none(work, fund, waiting or pending or _idle(fund))
+
+
+def _begins_anew(signal: Signal) -> bool:
+    """Whether the signal asks for a run to a target of the fund's settings."""
+    ends = signal.trigger in (Trigger.GAP, Trigger.WIND_DOWN, Trigger.FLOW)
+    return signal.trades and not ends
 
 
 def _idle(fund: FundState) -> str:

@@ -20,6 +20,7 @@ from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     Commanded,
     CommandKind,
+    ConfigurationOffered,
     ConsolidationAsked,
     ContractChanged,
     Event,
@@ -48,6 +49,7 @@ from rebalancer.core.records import (
     FundingPosted,
     Record,
 )
+from rebalancer.core.reloading import on_configuration
 from rebalancer.core.state import DeskState, RateQuote
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.winding import on_wind_down
@@ -219,4 +221,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     WindDownAsked: on_wind_down,
     RateObserved: _on_rate,
     TokenQuoted: on_quote,
+    ConfigurationOffered: on_configuration,
 }

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from rebalancer.core.breaks import VenueTrade
 from rebalancer.core.flow import Flow
-from rebalancer.core.fund import PriceSource
+from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.order import Fill, Outcome, PositionSide
 from rebalancer.core.scope import Scope
 
@@ -197,6 +197,22 @@ class WindDownAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationOffered:
+    """A new configuration that was read, checked and compared, to be taken over whole or not."""
+
+    at_ms: int
+    #: SHA-256 (hex) of the configuration that it was compared with, and of itself
+    before: str
+    digest: str
+    #: every fund of it, by name
+    funds: Mapping[str, Fund]
+    #: funds whose new settings count from the next time a rule asks for a run
+    at_point: frozenset[str] = frozenset()
+    #: for the records: one line for each setting that differs
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RateObserved:
     """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
 
@@ -239,4 +255,5 @@ Event = (
     | WindDownAsked
     | RateObserved
     | TokenQuoted
+    | ConfigurationOffered
 )

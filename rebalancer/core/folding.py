@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import break_folding, capital_folding, ledger, records
+from rebalancer.core import break_folding, capital_folding, configuration_folding, ledger, records
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
@@ -85,6 +85,7 @@ def _desk_started(state: DeskState, record: records.DeskStarted) -> None:
         f"start {state.epoch} of this store says that it is number {record.epoch}",
     )
     state.nonce = record.nonce
+    configuration_folding.start_on(state, record.config_digest)
 
 
 def _launched(state: DeskState, record: records.FundLaunched) -> None:
@@ -381,4 +382,5 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.CommandTaken: _command,
     **break_folding.HANDLERS,
     **capital_folding.HANDLERS,
+    **configuration_folding.HANDLERS,
 }

@@ -139,6 +139,7 @@ def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, a
                 due_ms=aim.due_ms,
                 opened_ms=work.now_ms,
                 sets_point=aim.sets_point,
+                config_digest=fund.config_digest,
             ),
         )
     )

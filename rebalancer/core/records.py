@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from rebalancer.core import breaks
 from rebalancer.core.capital import CAPITAL_RECORDS
+from rebalancer.core.configuration import RECORDS as CONFIGURATION_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
@@ -346,4 +347,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     *CAPITAL_RECORDS,
     *breaks.RECORDS,
     PremiumStaged,
+    *CONFIGURATION_RECORDS,
 )

@@ -63,6 +63,8 @@ class RunPlan:
     sets_point: bool = True
     #: the basket by weight that the formula NAV counts with from then on; empty: no other
     base_weights: Mapping[str, Decimal] = field(default_factory=dict)
+    #: SHA-256 (hex) of the configuration it was opened under; empty in records of before
+    config_digest: str = ""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rebalancer.core.attribution import GapBook, Standing
 from rebalancer.core.breaks import Break, VenueTrade
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
+from rebalancer.core.configuration import Waiting
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
 from rebalancer.core.duty import Duty
@@ -37,7 +38,7 @@ NAV_TOLERANCE = Decimal("1e-55")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the operator configured; nothing in it changes while the desk runs."""
+    """What the operator configured; a reload replaces its funds and nothing else of it."""
 
     funds: Mapping[str, Fund]
     accounts: Mapping[str, Account]
@@ -65,6 +66,10 @@ class FundState:
     """One fund as it stands."""
 
     fund: Fund
+    #: SHA-256 (hex) of the configuration that `fund` is from
+    config_digest: str = ""
+    #: volatile: the settings of a reload that the fund cannot take over yet
+    waiting: Waiting | None = None
     launched_ms: int | None = None
     shares: Decimal = ZERO
     holding: Holding = field(default_factory=Holding)
@@ -262,6 +267,8 @@ class DeskState:
     desk_id: str = ""
     #: number of the process that runs the desk, and what makes its order ids its own
     epoch: int = 0
+    #: SHA-256 (hex) of the newest configuration; funds that wait still run on an older one
+    config_digest: str = ""
     nonce: str = ""
     #: cash of the desk's own loss account (negative: it covered shortfalls)
     desk_cash: Decimal = ZERO

@@ -13,14 +13,20 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
-from rebalancer.desk.requests import Request, answer_to, read_request
+from rebalancer.desk.requests import (
+    ReloadAsked,
+    Request,
+    answer_to,
+    read_reload,
+    read_request,
+)
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
 
@@ -28,6 +34,13 @@ _log = structlog.get_logger(__name__)
 LINE_BYTES_MAX = 4_194_304
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107
+
+
+class Reload(Protocol):
+    """What reads the configuration anew."""
+
+    async def __call__(self, confirm: str = "", *, check: bool = False) -> dict[str, Any]:
+        """Say what it led to, or would; raises CommandRefused where anything is wrong."""
 
 
 class CommandDoor:
@@ -75,6 +88,8 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         #: what can be asked that changes nothing of the desk, by its command
         self.questions: dict[str, Callable[[], dict[str, Any]]] = {}
+        #: None: this desk was not started from a file
+        self.reload: Reload | None = None
 
     async def start(self) -> None:
         """Listen; a socket left over by a desk that was killed is replaced."""
@@ -142,8 +157,12 @@ class ControlServer:
         question = self._question(line)
         if question is not None:
             return {"ok": True, **question()}
+        now_ms = self._door.now_ms()
+        asked = read_reload(line, now_ms)
         try:
-            return {"ok": True, **await self._door.give(read_request(line, self._door.now_ms()))}
+            if asked is None:
+                return {"ok": True, **await self._door.give(read_request(line, now_ms))}
+            return {"ok": True, "at_ms": now_ms, **await self._reload(asked)}
         except CommandRefused as refused:
             return {"ok": False, "error": str(refused)}
 
@@ -152,6 +171,11 @@ class ControlServer:
             return self.questions.get(json.loads(line)["command"])
         except (ValueError, KeyError, TypeError, RecursionError):
             return None  # the door says what is wrong with it
+
+    async def _reload(self, asked: ReloadAsked) -> dict[str, Any]:
+        if self.reload is None:
+            raise CommandRefused("this desk was not started from a configuration file")
+        return await self.reload(asked.confirm, check=asked.check)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes | None:

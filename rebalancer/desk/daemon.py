@@ -17,7 +17,7 @@ from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
 from rebalancer.desk.alert_book import AlertBook
 from rebalancer.desk.companions import Companion, keep_up
-from rebalancer.desk.control import ControlServer
+from rebalancer.desk.control import ControlServer, Reload
 from rebalancer.desk.executor import Executor
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch, watch_kill_switch
@@ -27,6 +27,7 @@ from rebalancer.desk.scheduler import Scheduler
 from rebalancer.desk.service import Heartbeat, ServiceManager
 from rebalancer.desk.views import next_fixed
 from rebalancer.desk.watcher import Watcher
+from rebalancer.errors import CommandRefused
 from rebalancer.ports import Clock, Publisher, Service, Store, Venue
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,10 @@ class Daemon:
     #: whoever started the process and wants to know how it is
     manager: ServiceManager = field(default_factory=lambda: ServiceManager(None))
     alerts: AlertBook = field(init=False)
+    #: reads the configuration anew; None: this desk was not started from a file
+    reloader: Reload | None = field(default=None, init=False)
+    #: set by SIGHUP: a reload is wanted
+    hang_up: asyncio.Event = field(default_factory=asyncio.Event)
     loop: DeskLoop = field(init=False)
     executor: Executor = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -124,6 +129,31 @@ class Daemon:
         finally:
             await self._close()
 
+    def reloads_with(self, reloader: Reload) -> None:
+        """Have `reloader` read the configuration anew when that is asked for."""
+        self.reloader = reloader
+        if self.control is not None:
+            self.control.reload = self.reload
+
+    async def reload(self, confirm: str = "", *, check: bool = False) -> dict[str, Any]:
+        """Read the configuration anew; raises CommandRefused, and then nothing changed."""
+        if self.reloader is None:
+            raise CommandRefused("this desk was not started from a configuration file")
+        if check:
+            return await self.reloader(check=True)
+        self.manager.tell_reloading()
+        try:
+            return await self.reloader(confirm)
+        finally:
+            self.manager.tell("READY=1", f"STATUS={self.status()}")
+
+    async def _reload_on_hang_up(self) -> None:
+        while True:
+            await self.hang_up.wait()
+            self.hang_up.clear()
+            with contextlib.suppress(CommandRefused):  # it was told as an alert
+                await self.reload()
+
     def status(self) -> str:
         """Say in one line how the desk is, for whoever started it."""
         halted = [name for name, fund in self.state.funds.items() if fund.trading != "active"]
@@ -160,6 +190,7 @@ class Daemon:
             asyncio.create_task(self.views.run(), name="views"),
             asyncio.create_task(self.alerts.run(), name="alerts"),
             asyncio.create_task(stop.wait(), name="stop"),
+            asyncio.create_task(self._reload_on_hang_up(), name="reloads"),
         }
         if self.kill_switch is not None:
             looking = watch_kill_switch(self.kill_switch, self.emit, self.clock)

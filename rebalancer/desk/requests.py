@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -23,14 +24,38 @@ from rebalancer.core.records import Record, RunOpened
 from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused, InputRefused
 
+
+@dataclass(frozen=True, slots=True)
+class ReloadAsked:
+    """An operator wants the configuration read anew; it becomes an event once it is checked."""
+
+    at_ms: int
+    #: the first characters of the digest that is meant; empty where nothing is confirmed
+    confirm: str = ""
+    #: only say what it would do
+    check: bool = False
+
+
 Request = Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked
-"""What a line on the control socket can ask for."""
+"""What a line on the control socket can ask the engine for."""
 
 FLOWS = "flows"
 CONSOLIDATE = "consolidate"
 CLOSE = "close"
+RELOAD = "reload"
 KEY_CHARACTERS_MAX = 200
 _NAMED_BY = {Scope.FUND: "fund"}
+
+
+def read_reload(line: bytes, now_ms: int) -> ReloadAsked | None:
+    """Return what one line asks for where that is a reload; None: it asks for something else."""
+    try:
+        fields = json.loads(line)
+        if fields["command"] != RELOAD:
+            return None
+        return ReloadAsked(now_ms, str(fields.get("confirm") or ""), fields.get("check") is True)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def read_request(line: bytes, now_ms: int) -> Request:
@@ -51,7 +76,7 @@ def read_request(line: bytes, now_ms: int) -> Request:
     except InputRefused as refused:
         raise CommandRefused(str(refused)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE, CLOSE))
+        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE, CLOSE, RELOAD))
         raise CommandRefused(
             f"a command is one line of JSON with command ({known}), fund and reason"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -45,6 +46,11 @@ class ServiceManager:
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as door,
         ):
             door.sendto("\n".join(states).encode(), address)
+
+    def tell_reloading(self) -> None:
+        """Say that the configuration is being read anew; READY=1 has to follow."""
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
+        self.tell("RELOADING=1", f"MONOTONIC_USEC={now_us}", "STATUS=reloading")
 
 
 class Heartbeat:

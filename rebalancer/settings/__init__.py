@@ -15,6 +15,7 @@ from rebalancer.settings.config import (
     PaperSettings,
     contract_for,
 )
+from rebalancer.settings.in_force import InForce
 from rebalancer.settings.loading import load, parse
 from rebalancer.settings.tables import Settings
 
@@ -27,6 +28,7 @@ __all__ = [
     "DeskSettings",
     "FeedSettings",
     "FeedSource",
+    "InForce",
     "LogSettings",
     "Mode",
     "PaperSettings",

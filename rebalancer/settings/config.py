@@ -101,6 +101,10 @@ class DeskSettings:
     view_interval_ms: int
     #: Unix socket on which operators' commands arrive
     control_socket: Path
+    #: a reload that changes more asks for a second word: the target leverage of a fund, as a share
+    #: of it, and the desk's target notional, as a share of that
+    confirm_leverage_change: Decimal = Decimal("0.25")
+    confirm_notional_change: Decimal = Decimal("0.1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,12 @@ def _desk(settings: Settings) -> DeskSettings:
     else:
         file = sqlite_file(settings.store.url) or Path("rebalancer.db")
         socket = file.with_suffix(".sock")
-    return DeskSettings(view_interval_ms=table.view_interval, control_socket=socket)
+    return DeskSettings(
+        view_interval_ms=table.view_interval,
+        control_socket=socket,
+        confirm_leverage_change=table.confirm_leverage_change,
+        confirm_notional_change=table.confirm_notional_change,
+    )
 
 
 def _mixed_accounts(funds: Mapping[str, Fund], places: Places) -> list[Problem]:

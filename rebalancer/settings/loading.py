@@ -22,6 +22,8 @@ from rebalancer.settings.sources import (
 from rebalancer.settings.tables import Settings
 
 CONFIG_VARIABLE = "REBALANCER_CONFIG"
+#: more than ten thousand funds take
+BYTES_MAX: Final = 8 * 1024 * 1024
 DEFAULT_PATH: Final = Path("config.toml")
 NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -74,6 +76,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return the text and the name of the file at `path`, $REBALANCER_CONFIG or ./config.toml."""
     file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
     try:
+        if file.stat().st_size > BYTES_MAX:
+            raise ConfigRefused(f"{file}: is larger than {BYTES_MAX} bytes; name the right file")
         # A byte order mark, which some editors write, is not part of the text.
         return file.read_text(encoding="utf-8-sig"), str(file)
     except FileNotFoundError:

@@ -56,6 +56,11 @@ def settings_in_force(
     Written one below the other they are a document that means the same. Secrets are hidden.
     """
     settings, places = validated(*read(path, environ), environ, overrides)
+    return settings_of(settings, places)
+
+
+def settings_of(settings: Settings, places: Places) -> tuple[Setting, ...]:
+    """Return every setting of a validated document."""
     return tuple(_settings(settings, places))
 
 

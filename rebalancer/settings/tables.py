@@ -26,6 +26,7 @@ from rebalancer.settings.capital import (
     PremiumTable,
     RateTable,
 )
+from rebalancer.settings.config import DeskSettings
 from rebalancer.settings.rules import RulesTable
 from rebalancer.settings.table import Table, default_of
 from rebalancer.settings.values import (
@@ -178,6 +179,8 @@ class DeskTable(Table):
 
     view_interval: SomeMilliseconds = 5 * SECOND_MS
     control_socket: PathText | None = None
+    confirm_leverage_change: NotNegative = default_of(DeskSettings, "confirm_leverage_change")
+    confirm_notional_change: NotNegative = default_of(DeskSettings, "confirm_notional_change")
 
 
 class ApiTable(Table):

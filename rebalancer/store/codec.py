@@ -52,6 +52,12 @@ def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"plan": plan | {"base_weights": {}}} if isinstance(plan, dict) else raw
 
 
+def _run_with_configuration(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a run of before a configuration could change under a desk."""
+    plan = raw.get("plan")
+    return raw | {"plan": plan | {"config_digest": ""}} if isinstance(plan, dict) else raw
+
+
 def _start_with_epoch(raw: dict[str, Any]) -> dict[str, Any]:
     """Read a start of before there were a number and a nonce."""
     return raw | {"epoch": 0, "nonce": ""}
@@ -63,7 +69,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "CommandTaken": (_command_with_scope,),
     "FundingPosted": (_funding_of_an_instant,),
     "PointSet": (_point_with_basket,),
-    "RunOpened": (_with_sets_point, _run_with_basket),
+    "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),
 }
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.

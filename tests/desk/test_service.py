@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,3 +110,11 @@ class TestHeartbeat:
         desk.saves = False
         await desk.beat()
         assert heard(told) == ["STATUS=paper"]
+
+
+def test_a_reload_is_told_with_the_clock_that_systemd_compares(told: socket.socket) -> None:
+    """sd_notify(3): RELOADING=1 comes with MONOTONIC_USEC, and READY=1 follows."""
+    ServiceManager.of({"NOTIFY_SOCKET": told.getsockname()}).tell_reloading()
+    reloading, stamp, _status = heard(told)
+    assert reloading == "RELOADING=1"
+    assert 0 < int(stamp.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1_000

@@ -1,0 +1,42 @@
+"""The configuration that a fund runs on: which one it was, and one that waits to take its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rebalancer.core.fund import Fund
+from rebalancer.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged(Record):
+    """An operator's new configuration was taken over by a running desk."""
+
+    #: SHA-256 (hex) of the configuration before, and of the one from now on
+    before: str
+    digest: str
+    #: one line for each setting that differs: key, value before, value now, when it counts
+    differences: tuple[str, ...]
+    #: funds that keep their settings of before until a `FundReconfigured` of theirs
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FundReconfigured(Record):
+    """From here on everything that the desk decides for the fund follows this configuration."""
+
+    fund: str
+    digest: str
+
+
+RECORDS: tuple[type[Record], ...] = (ConfigurationChanged, FundReconfigured)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a fund becomes once it may: whole, so that it never runs on a mixture."""
+
+    fund: Fund
+    digest: str
+    #: it waits for the next time a rule asks for a run, not only for the end of one under way
+    for_point: bool
