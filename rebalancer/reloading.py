@@ -221,6 +221,8 @@ def _new_funds(old: Config, new: Config, document: str) -> Iterator[str]:
                 f"{document}: funds.{name}: a new fund in live mode needs a restart: a start "
                 "checks that its account has the capital"
             )
+        elif new.funds[name].premium is not None:
+            yield f"{document}: funds.{name}.premium: is watched from a start on; restart the desk"
         elif listens:
             yield f"{document}: funds.{name}: a new fund needs a restart while [api] listens"
 

@@ -93,7 +93,7 @@ class TestAtThePoint:
         running.known(101)
         (opened,) = running.of(RunOpened)[-1:]
         assert opened.plan.trigger is Trigger.FIXED
-        assert (opened.plan.target_leverage, opened.plan.config_digest) == (2, "new")
+        assert (opened.plan.target_leverage, opened.plan.config_digest) == (D(2), "new")
         running.complete(running.orders[-1])
         assert running.of(PointSet)[-1].leverage == 2
 
@@ -121,7 +121,7 @@ class TestAtThePoint:
         running.later(120).known(75)
         first, second = [each.plan for each in running.of(RunOpened)]
         assert (first.trigger, second.trigger) == (Trigger.PRICE_MOVE, Trigger.EMERGENCY)
-        assert (second.target_leverage, second.config_digest) == (3, "")
+        assert (second.target_leverage, second.config_digest) == (D(3), "")
 
 
 class TestSchedules:
