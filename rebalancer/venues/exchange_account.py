@@ -20,7 +20,7 @@ from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_lists import PAGE, Listing, WholeLists, readable
+from rebalancer.venues.exchange_lists import PAGE, Listing, WholeLists, own_trades, readable
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
@@ -171,9 +171,7 @@ class ExchangeAccount:
 
     async def trades(self, contract: str, since_ms: int) -> tuple[OwnTrade, ...]:
         """Return own trades of `contract` at or after `since_ms`, oldest first."""
-        rows = await self._lists.whole(
-            Listing("fetch_my_trades", Ask.TRADES, self._told.trades_until), contract, since_ms
-        )
+        rows = await self._lists.whole(own_trades(self._facts), contract, since_ms)
         silent = dict.fromkeys(str(row.get("order")) for row in rows if not row.get("side"))
         sides = {order_id: await self._side(contract, order_id) for order_id in silent}
         with readable(self._facts.venue_id, f"own trades of {contract}"):

@@ -15,8 +15,8 @@ from rebalancer.core.instant import DAY_MS
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE
 from rebalancer.ports import Clock
-from rebalancer.venues.facts_account import Bound
-from rebalancer.venues.facts_shape import Ask, Call
+from rebalancer.venues.facts_account import ACCOUNTS, Bound
+from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
 
 #: entries asked for at once, and how often a list is asked to go on
 PAGE = 100
@@ -46,6 +46,19 @@ class Listing:
     method: str
     kind: Ask
     until: Bound | None
+    #: the longest page of the venue, where it is known
+    most: int | None = None
+
+    @property
+    def page(self) -> int:
+        """How many entries are asked for at once."""
+        return self.most or PAGE
+
+
+def own_trades(facts: VenueFacts) -> Listing:
+    """Return how a venue lists own trades."""
+    told = ACCOUNTS[facts.venue_id]
+    return Listing("fetch_my_trades", Ask.TRADES, told.trades_until, told.trades_most)
 
 
 class WholeLists:
@@ -61,13 +74,13 @@ class WholeLists:
         rows: Rows = {}
         method = listing.method
         for _ in range(PAGES_MAX):
-            call = Call(method, (contract, since_ms, PAGE))
+            call = Call(method, (contract, since_ms, listing.page))
             page = await self._ask(call, listing.kind)
             self._keep(method, page, rows)
-            if len(page) >= PAGE:
+            if len(page) >= listing.page:
                 await self._fill_before(listing, call, page, rows)
             ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
-            if len(page) < PAGE:
+            if len(page) < listing.page:
                 since_ms += WINDOW_MS
                 if since_ms >= self._clock.now_ms():
                     return [row for row in ordered if row["symbol"] == contract]
@@ -89,7 +102,7 @@ class WholeLists:
             until = listing.until.at(oldest_ms) if listing.until else {}
             arguments = (*call.arguments, dict(until))
             page = await self._ask(Call(call.method, arguments), listing.kind)
-            if not self._keep(call.method, page, rows) or len(page) < PAGE:
+            if not self._keep(call.method, page, rows) or len(page) < listing.page:
                 return
         raise self._endless(call.method, str(call.arguments[0]))
 

@@ -19,6 +19,7 @@ from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.departures import Departures
 from rebalancer.venues.evidence import Finding
+from rebalancer.venues.exchange_lists import WholeLists, own_trades
 from rebalancer.venues.exchange_search import OrderSearch
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
@@ -59,8 +60,10 @@ class ExchangeOrders:
         self._clock = clock
         self._questions = Questions(client, facts)
         self.departures = Departures(client, clock, facts.valid_ms)
-        self._search = OrderSearch(client, facts, self._questions, self.departures)
+        self._search = OrderSearch(client, facts, self._questions, self.departures, clock)
         self._sends = OrderSends(client, facts, contracts, leverage=leverage)
+        self._trades = WholeLists(self._questions.ask, facts.venue_id, clock)
+        self._listing = own_trades(facts)
         self._absent_once: set[str] = set()
 
     async def submit(self, intent: OrderIntent, emit: Emit) -> None:
@@ -155,8 +158,14 @@ class ExchangeOrders:
 
     async def _fills(self, intent: OrderIntent, order_id: str) -> tuple[Fill, ...]:
         since_ms = self.departures.since_ms(intent)
-        call = Call("fetch_my_trades", (intent.contract, since_ms, 100, {"orderId": order_id}))
+        call = Call(
+            "fetch_my_trades",
+            (intent.contract, since_ms, self._listing.page, {"orderId": order_id}),
+        )
         trades = await self._questions.ask(call, Ask.TRADES)
+        if len(trades) >= self._listing.page:
+            # A large order has more fills than a page; what follows has to be asked for, too.
+            trades = await self._trades.whole(self._listing, intent.contract, since_ms)
         mine = [trade for trade in trades if str(trade.get("order")) == order_id]
         return tuple(self._fill(intent, trade) for trade in mine)
 

@@ -13,8 +13,10 @@ from typing import Any
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.order import OrderIntent
 from rebalancer.errors import VenueUnavailable
+from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.departures import Departures
+from rebalancer.venues.exchange_lists import WholeLists, own_trades
 from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
@@ -40,12 +42,18 @@ class OrderSearch:
     """Looks for orders of one account."""
 
     def __init__(
-        self, client: CcxtClient, facts: VenueFacts, questions: Questions, departures: Departures
+        self,
+        client: CcxtClient,
+        facts: VenueFacts,
+        questions: Questions,
+        departures: Departures,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._departures = departures
         self._facts = facts
         self._questions = questions
+        self._trades = WholeLists(questions.ask, facts.venue_id, clock)
 
     async def find(self, intent: OrderIntent) -> str | None:
         """Return the venue's id of the order; None when every place answered and none shows it.
@@ -96,8 +104,11 @@ class OrderSearch:
 
         A trade that names none has to belong to an order that the lists showed as another's.
         """
-        step = trades(look.order, self._departures.since_ms(look.intent))
-        listed = await self._questions.ask(step, Ask.TRADES)
+        since_ms = self._departures.since_ms(look.intent)
+        listed = await self._questions.ask(trades(look.order, since_ms), Ask.TRADES)
+        if len(listed) >= FULL_PAGE:
+            whole = own_trades(self._facts)
+            listed = await self._trades.whole(whole, look.order.symbol, since_ms)
         unexplained = ""
         for trade in listed:
             name = self._name_in(trade, self._facts.lookup.trade_field)
@@ -107,7 +118,6 @@ class OrderSearch:
                 unexplained = f"trade {trade.get('id')} of {look.order.symbol} may be the order's"
         if unexplained:
             raise VenueUnavailable(f"{self._facts.venue_id}: {unexplained}")
-        self._refuse_full(listed)
         return None
 
     def _entries(self, answer: Any, look: _Look) -> Sequence[Mapping[str, Any]]:

@@ -66,6 +66,8 @@ class AccountFacts:
     key_rights: ReadRights | None = None
     #: how a list is bounded above, where ccxt's own parameter does not reach the venue; None: not
     trades_until: Bound | None = UNTIL
+    #: own trades in one answer: fills of one order may share a stamp, past which no list goes on
+    trades_most: int | None = None
     funding_until: Bound | None = UNTIL
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
@@ -125,6 +127,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             margin_modes="fetch_margin_modes",
             leverages="fetch_leverages",
             key_rights=_binance_rights,
+            trades_most=1_000,
         ),
         "bybit": AccountFacts(
             equity_is_wallet=True, hedged=_bybit_hedged, key_rights=_bybit_rights
@@ -135,6 +138,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             equity_is_wallet=True,
             hedged=_gate_hedged,
             funding_until=Bound("to", 1_000),
+            trades_most=1_000,
         ),
         "xt": AccountFacts(
             balance_params=_SWAP,
@@ -150,7 +154,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             trades_until=Bound("end_time"),
             funding_until=None,
         ),
-        "hyperliquid": AccountFacts(balance_params=_SWAP, keys=_WALLET),
+        "hyperliquid": AccountFacts(balance_params=_SWAP, keys=_WALLET, trades_most=2_000),
     }
 )
 """By ccxt's name of the venue; every venue of the table has one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,8 +94,13 @@ async def test_open_orders_and_own_trades_are_told_in_base_coins():
         assert await desk.book.trades(ETH, WallClock().now_ms() + 60_000) == ()
 
 
+def pages_of(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    told = replace(ACCOUNTS["binanceusdm"], trades_most=size)
+    monkeypatch.setattr(exchange_lists, "ACCOUNTS", {"binanceusdm": told})
+
+
 async def test_a_list_longer_than_a_page_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(exchange_lists, "PAGE", 3)
+    pages_of(monkeypatch, 3)
     async with account() as desk:
         for _ in range(8):
             await desk.buy(BTC, "0.01")
@@ -106,7 +112,7 @@ async def test_a_list_longer_than_a_page_is_read_to_its_end(monkeypatch: pytest.
 async def test_a_list_that_never_ends_is_refused_and_not_cut_short(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(exchange_lists, "PAGE", 2)
+    pages_of(monkeypatch, 2)
     monkeypatch.setattr(exchange_lists, "PAGES_MAX", 2)
     async with account() as desk:
         for _ in range(8):

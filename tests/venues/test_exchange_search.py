@@ -92,7 +92,8 @@ async def find(shown: Shown) -> str | None:
     limiter = Limiter(Budget(()), lambda: NOW_MS)
     client = CcxtClient(exchange_of(shown.venue_id), transport, limiter)
     departures = Departures(client, VirtualClock(NOW_MS), facts.valid_ms)
-    search = OrderSearch(client, facts, Questions(client, facts), departures)
+    clock = VirtualClock(NOW_MS)
+    search = OrderSearch(client, facts, Questions(client, facts), departures, clock)
     return await search.find(order_of(shown.venue_id))
 
 
