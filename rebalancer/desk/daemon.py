@@ -99,6 +99,7 @@ class Daemon:
 
     def emit(self, event: Event) -> None:
         """Take an event from anywhere outside the core."""
+        self.executor.heard(event)
         self.inbox.put(event)
 
     async def look_again(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from decimal import Decimal
 
 import structlog
 
 from rebalancer.core.actions import Action, Alert, SubmitOrder
-from rebalancer.core.events import KillSwitchFound, OrderReported
-from rebalancer.core.order import OrderIntent, Outcome
+from rebalancer.core.events import Event, FillReported, KillSwitchFound, OrderReported
+from rebalancer.core.money import text, total
+from rebalancer.core.order import OrderIntent, Outcome, PositionSide
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.ports import Clock, Emit, Submission, Venue
 
@@ -43,6 +45,8 @@ class Executor:
         self._tell = tell
         self._kill_switch = kill_switch
         self._last: dict[BookKey, asyncio.Task[None]] = {}
+        #: by the id of a close that an open waits for: its fills so far, by trade
+        self._closing: dict[str, dict[str, Decimal]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, int] = {}
         self._hurried = asyncio.Event()
@@ -65,6 +69,12 @@ class Executor:
             elif not self._stopping:  # else the next start asks
                 self._start(self._ask(action.intent))
         self._send([each for each in orders if not (self._held_back(each) or self._killed(each))])
+
+    def heard(self, event: Event) -> None:
+        """Note what a venue reports, on its way to the core: an open waits for its close."""
+        if isinstance(event, FillReported) and event.fill.client_order_id in self._closing:
+            fills = self._closing[event.fill.client_order_id]
+            fills[event.fill.trade_id] = event.fill.contracts
 
     def hurry(self) -> None:
         """Ask at once about every order whose fate is open, instead of after its pause."""
@@ -95,6 +105,7 @@ class Executor:
         """
         together: dict[str, dict[str, OrderIntent]] = {}
         behind: list[OrderIntent] = []
+        closes = {(each.account, each.contract): each for each in intents if each.reduce_only}
         for intent in intents:
             first_of = together.setdefault(intent.account, {})
             before = self._last.get((intent.account, intent.contract))
@@ -106,7 +117,13 @@ class Executor:
             self._submit_all(account, list(first_of.values()))
         for intent in behind:
             key = (intent.account, intent.contract)
-            self._last[key] = self._start(self._submit_after(self._last.get(key), intent))
+            close = closes.get(key)
+            if close is not None and _opens_behind(close, intent):
+                self._closing[close.client_order_id] = {}
+                work = self._submit_open(self._last[key], close, intent)
+            else:
+                work = self._submit_after(self._last.get(key), intent)
+            self._last[key] = self._start(work)
 
     def _submit_all(self, account: str, intents: Sequence[OrderIntent]) -> None:
         try:
@@ -130,6 +147,21 @@ class Executor:
             await asyncio.wait({before})
         if not (self._held_back(intent) or self._killed(intent)):
             await self._submit(intent, self._venues[intent.account].submit(intent))
+
+    async def _submit_open(
+        self, before: asyncio.Task[None], close: OrderIntent, intent: OrderIntent
+    ) -> None:
+        """Open one book of a contract once the other is closed; else it is planned again."""
+        try:
+            await asyncio.wait({before})
+        finally:
+            closed = total(self._closing.pop(close.client_order_id).values())
+        if closed >= close.contracts or self._stopping:
+            await self._submit_after(None, intent)
+            return
+        why = f"{close.client_order_id}, which closes the other book, filled {text(closed)}"
+        now_ms = self._clock.now_ms()
+        self._emit(OrderReported(now_ms, intent.client_order_id, Outcome.NEVER_SENT, reason=why))
 
     async def _submit(self, intent: OrderIntent, submission: Submission) -> None:
         if self._sends:
@@ -181,6 +213,15 @@ class Executor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _opens_behind(close: OrderIntent, intent: OrderIntent) -> bool:
+    """Whether an order opens a book of a contract whose other book is being closed."""
+    return (
+        close.reduce_only
+        and not intent.reduce_only
+        and PositionSide.NET not in (close.position_side, intent.position_side)
+    )
 
 
 async def nap(seconds: float, hurried: asyncio.Event) -> None:

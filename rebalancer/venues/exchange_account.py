@@ -18,6 +18,7 @@ from rebalancer.core.fund import Account
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
+from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_lists import PAGE, Listing, WholeLists, own_trades, readable
@@ -251,9 +252,14 @@ class ExchangeAccount:
         return order.get("side")
 
     async def _positions_once(self) -> tuple[Position, ...]:
-        call = Call("fetch_positions", (list(self._contracts),))
-        answer = await self._ask(call, Ask.POSITIONS)
+        markets = self._client.markets
+        # Named, one that the venue does not list any more would make ccxt refuse all of them.
+        named = list(self._contracts) if self._contracts.keys() <= markets.keys() else None
+        answer = await self._ask(Call("fetch_positions", (named,)), Ask.POSITIONS)
         with readable(self._facts.venue_id, "positions"):
+            if any(row["symbol"] not in markets and _known(row, "contracts") for row in answer):
+                # Perhaps ours, and only missing from the list of markets: no answer is not flat.
+                raise VenueUnavailable(f"{self._facts.venue_id}: holds what it does not list")
             found = [self._position(row) for row in answer if row["symbol"] in self._contracts]
         return tuple(each for each in found if each.units)
 

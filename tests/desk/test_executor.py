@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,8 +13,8 @@ from structlog.testing import capture_logs
 
 from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, QueryOrder, Severity, SubmitOrder
-from rebalancer.core.events import OrderReported
-from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide
+from rebalancer.core.events import FillReported, OrderReported
+from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.desk import executor as module
 from rebalancer.desk.executor import Executor
 from rebalancer.errors import VenueUnavailable
@@ -338,3 +339,59 @@ async def test_an_order_that_is_only_written_down_is_not_said_to_be_sent(
         executor.carry_out([SubmitOrder(intent("r1"))])
         await until(lambda: "sent r1" in bench.venue.log, "it is carried out")
     assert ("order_sent" in [line["event"] for line in logs]) is sends
+
+
+# -- the two legs of a hedged contract ------------------------------------------------------------
+
+
+def legs() -> tuple[OrderIntent, OrderIntent]:
+    close = replace(
+        intent("close"), side=OrderSide.SELL, position_side=PositionSide.LONG, reduce_only=True
+    )
+    return close, replace(intent("open"), side=OrderSide.SELL, position_side=PositionSide.SHORT)
+
+
+def fill(trade_id: str, contracts: str, order: str = "close") -> FillReported:
+    size, one = Decimal(contracts), Decimal(1)
+    return FillReported(
+        7,
+        Fill(
+            trade_id=trade_id,
+            client_order_id=order,
+            price=one,
+            contracts=size,
+            fee=Decimal(0),
+            at_ms=7,
+        ),
+    )
+
+
+async def test_an_open_whose_close_filled_nothing_is_not_sent(bench: Bench) -> None:
+    bench.venue.open.set()
+    bench.executor.carry_out([SubmitOrder(leg) for leg in legs()])
+    await bench.settled()
+    assert bench.venue.log == ["sending close", "sent close"]
+    (report,) = reports(bench)
+    assert (report.client_order_id, report.outcome) == ("open", Outcome.NEVER_SENT)
+    assert report.reason == "close, which closes the other book, filled 0"
+
+
+@pytest.mark.parametrize(
+    ("fills", "goes"),
+    [
+        ([("a", "0.4")], False),
+        ([("a", "0.5"), ("a", "0.5")], False),  # one trade, told twice
+        ([("a", "0.4"), ("b", "0.6")], True),
+    ],
+)
+async def test_an_open_leaves_once_its_close_has_filled_wholly(
+    bench: Bench, fills: list[tuple[str, str]], goes: bool
+) -> None:
+    bench.executor.carry_out([SubmitOrder(leg) for leg in legs()])
+    await until(lambda: bench.venue.log, "the close leaves")
+    for trade_id, contracts in fills:
+        bench.executor.heard(fill(trade_id, contracts))
+    bench.executor.heard(fill("c", "1", order="another"))
+    bench.venue.open.set()
+    await bench.settled()
+    assert ("sending open" in bench.venue.log) is goes

@@ -101,6 +101,7 @@ class Stub:
 
     def __init__(self, venue_id: str, **answers: Any) -> None:
         self.venue_id = venue_id
+        self.markets: dict[str, Any] = {contracts_of(venue_id)[0].symbol: {}}
         self._exchange = SimpleNamespace(
             market=lambda _symbol: {"settleId": "usdt"},
             **{name: self._method(answer) for name, answer in answers.items()},

@@ -15,7 +15,7 @@ from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import account_watch, exchange_account
 from tests.loopback.faults import Fault, Shape
 from tests.loopback.presets import KEY
-from tests.venues.accounts import BTC, CONTRACTS, D, account
+from tests.venues.accounts import BTC, CONTRACTS, ETH, D, account
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +165,34 @@ async def test_a_clock_that_is_too_far_off_is_not_corrected_for():
             await desk.venue._watch.mind_clock(before_ms)
         assert desk.venue.clock_offset_ms == before_ms
         assert [log["log_level"] for log in logs if log["event"] == "clock_was_set"] == ["error"]
+
+
+async def test_a_contract_that_is_listed_no_more_hides_no_other():
+    async with account() as desk:
+        await desk.buy(BTC, "0.5")
+        await desk.buy(ETH, "1")
+        core = desk.market.core
+        del core.instruments["ETH/USDT"]
+        held = core.accounts[KEY].positions
+        for key in [key for key, each in held.items() if each.instrument == "ETH/USDT"]:
+            del held[key]
+        await desk.venue.read_markets()
+        await desk.venue.report_positions()
+        (report,) = desk.told(PositionsReported)
+        assert report.units == {BTC: D("0.5")}
+
+
+async def test_a_held_contract_that_is_missing_from_the_markets_is_not_flat(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async with account() as desk:
+        await desk.buy(BTC, "0.5")
+        row = {"symbol": "ETHUSDT", "contracts": "1", "side": "long"}
+        desk.exchange.markets.pop(ETH)
+
+        async def positions(_symbols: Any) -> list[Any]:
+            return [row]
+
+        monkeypatch.setattr(desk.exchange, "fetch_positions", positions)
+        await desk.venue.report_positions()
+        assert desk.told(PositionsReported) == []
