@@ -9,6 +9,7 @@ import typer
 from rebalancer import __version__
 from rebalancer.cli import (
     alerting,
+    backing_up,
     breaking,
     configuring,
     consolidating,
@@ -54,10 +55,12 @@ app.command()(consolidating.consolidate)
 app.command()(consolidating.cancel)
 app.command()(states.close)
 app.command()(states.halt)
+app.command()(states.flatten)
 app.command()(states.resume)
 app.command()(killing.kill)
 app.command()(reloading.reload)
 app.command()(verifying.verify)
+app.command()(backing_up.backup)
 app.command()(breaking.breaks)
 app.command()(breaking.adopt)
 app.command()(explaining.explain)

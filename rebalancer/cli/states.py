@@ -86,6 +86,16 @@ def halt(
 
 @told
 @scoped
+def flatten(
+    target: Target, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Have the running desk sell what a fund, an account or all hold; flat until a resume."""
+    answer = ask(config, {"command": "flatten", "reason": reason, **about(target)})
+    print_json(answer) if as_json else typer.echo(f"{title(*target)}: is being flattened")
+
+
+@told
+@scoped
 def resume(
     target: Target, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:

@@ -26,6 +26,9 @@ def refuse_command(state: DeskState, command: Commanded) -> None:
     if command.kind is CommandKind.REBALANCE:
         _refuse_rebalance(state, command)
         return
+    if command.kind is CommandKind.FLATTEN:
+        _refuse_flatten(state, command)
+        return
     before, reason = _standing(state, command)
     what, aim = title(command.scope, command.name), _AIMS[command.kind]
     if before is TradingState.WIPED:
@@ -53,6 +56,42 @@ def _refuse_unexplained(state: DeskState, account: str) -> None:
             f"account {account} has open breaks ({', '.join(open_numbers)}): adopt or explain them "
             "first; `rebalancer breaks` says how"
         )
+
+
+def _refuse_flatten(state: DeskState, command: Commanded) -> None:
+    what = title(command.scope, command.name)
+    if command.scope is Scope.CONTRACT:
+        raise CommandRefused("flatten a fund, an account or the desk: a contract has no target")
+    _standing(state, command)
+    if not _to_flatten(state, command):
+        raise CommandRefused(f"{what} has no fund that could be flattened, or all are already")
+
+
+def _to_flatten(state: DeskState, command: Commanded) -> list[FundState]:
+    """Return the funds that a command to flatten reaches and that were not told before."""
+    named = command.scope is Scope.FUND
+    return [
+        fund
+        for fund in state.funds.values()
+        if (fund.name == command.name if named else _reaches(command.scope, command.name, fund))
+        and fund.launched_ms is not None
+        and fund.trading is not TradingState.WIPED
+        and not fund.flattening
+        and not fund.winding
+    ]
+
+
+def _flatten(work: Work, event: Commanded) -> None:
+    """Have each fund sell what it holds, and then only reduce until it is resumed.
+
+    A wider halt stays in force: the fund sells once that is resumed.
+    """
+    for fund in _to_flatten(work.state, event):
+        if fund.trading is not TradingState.REDUCING:
+            work.record(TradingChanged(work.now_ms, fund.name, TradingState.REDUCING, event.reason))
+        work.record(CommandTaken(work.now_ms, event.kind, Scope.FUND, fund.name, event.reason))
+        work.alert(Severity.WARNING, "fund_flattened", fund.name, f"to flat: {event.reason}")
+        work.due.add(fund.name)
 
 
 def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:
@@ -99,6 +138,9 @@ def _refuse_rebalance(state: DeskState, command: Commanded) -> None:
 def on_command(work: Work, event: Commanded) -> None:
     """Carry out an operator's command, or refuse it before anything changed."""
     refuse_command(work.state, event)
+    if event.kind is CommandKind.FLATTEN:
+        _flatten(work, event)
+        return
     work.record(CommandTaken(work.now_ms, event.kind, event.scope, event.name, event.reason))
     if event.kind is CommandKind.REBALANCE:
         work.due.add(event.name)

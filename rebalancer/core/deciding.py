@@ -70,12 +70,23 @@ def decide(work: Work, fund: FundState) -> None:
     if permission.halted:
         say_none(work, fund, permission.text)
     elif fund.trading is TradingState.WIPED:
-        if not resume(work, fund):
+        if not resume(work, fund) and not _flatten_rest(work, fund, worth):
             say_none(work, fund, "the gap rule ended this fund")
     else:
         settle_missed(work, fund)
         _follow_rules(work, fund, worth)
         _warn_of_lateness(work, fund)
+
+
+def _flatten_rest(work: Work, fund: FundState, worth: Valuation) -> bool:
+    """Open the flattening of a wiped fund again where something ended it early; say whether."""
+    signal = Signal(trigger=Trigger.GAP, reason="what the gap rule left is still to be sold")
+    if fund.run is not None or not fund.holding.units:
+        return False
+    if not tradeable(work, fund, worth, aim_of_run(work, fund, worth, signal)):
+        return False
+    open_run(work, fund, worth, signal)
+    return True
 
 
 def _warn_of_gap(work: Work, fund: FundState, worth: Valuation) -> None:
@@ -134,6 +145,8 @@ def _idle(fund: FundState) -> str:
         return RUN_WAITS
     if fund.winding:
         return f"closed: {fund.winding}"
+    if fund.flattening:
+        return f"flat until it is resumed: {fund.flattening}"
     return NOTHING_DUE if fund.shares else "no shares are outstanding"
 
 
@@ -174,6 +187,7 @@ def view_of(work: Work, fund: FundState, worth: Valuation) -> FundView:
         manual=fund.manual,
         flows=_dealable(work, fund),
         winding=fund.winding,
+        flattening=fund.flattening,
         holds=bool(fund.holding.units),
         empty=not fund.shares,
         forced=work.forced,
@@ -278,9 +292,10 @@ def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
     joined = replace(signal, goal=meeting.goal())
     instants_ms, before = meeting.satisfied(joined.goal), fund.shares
     if not _deal(work, fund, worth, signal, meeting.fired):
-        at_edge = signal.at_edge(joined.goal)
+        # What is left of a fund that is sold may be less than a lot.
+        rests = signal.at_edge(joined.goal) or signal.trigger is Trigger.WIND_DOWN
         if signal.trigger is Trigger.FLOW or (
-            at_edge and not tradeable(work, fund, worth, aim_of_run(work, fund, worth, joined))
+            rests and not tradeable(work, fund, worth, aim_of_run(work, fund, worth, joined))
         ):
             return False
         open_run(work, fund, worth, joined, instants_ms)
@@ -313,8 +328,8 @@ def settle_missed(work: Work, fund: FundState) -> None:
         return
     for due_ms in missed_instants(rule, after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
-        if fund.winding or not fund.shares:
-            reason = f"skipped: the fund was closed or empty at {iso(due_ms)}"
+        if fund.winding or fund.flattening or not fund.shares:
+            reason = f"skipped: the fund was closed, flat or empty at {iso(due_ms)}"
             work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, reason))
             continue
         work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.MISSED, reason))

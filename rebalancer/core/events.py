@@ -130,6 +130,7 @@ class CommandKind(StrEnum):
     HALT = "halt"
     REDUCE = "reduce"
     RESUME = "resume"
+    FLATTEN = "flatten"  # sell all, and then only reduce until a resume
     ADOPT = "adopt"  # a break, named by its number
     EXPLAIN = "explain"
 

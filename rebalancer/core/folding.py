@@ -322,6 +322,8 @@ def _trading(state: DeskState, record: records.TradingChanged) -> None:
     fund.trading, fund.trading_reason = record.state, record.reason
     if record.state is TradingState.HALTED:
         fund.manual = None
+    if record.state is not TradingState.REDUCING:
+        fund.flattening = ""
 
 
 def _refuse_transition(what: str, before: TradingState, after: TradingState) -> None:
@@ -356,6 +358,8 @@ def _struck(state: DeskState, record: records.NavStruck) -> None:
 def _command(state: DeskState, record: records.CommandTaken) -> None:
     if record.kind is CommandKind.REBALANCE:
         _fund(state, record.name).manual = record.reason
+    elif record.kind is CommandKind.FLATTEN:
+        _fund(state, record.name).flattening = record.reason
 
 
 _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {

@@ -110,6 +110,8 @@ class FundState:
     quote_problem: str = ""
     #: why an operator ended the fund; empty while it lives
     winding: str = ""
+    #: why an operator has it sold until it is resumed; empty while it follows its rules
+    flattening: str = ""
     #: why the two NAVs differ
     gap: GapBook = field(default_factory=GapBook)
     #: volatile: the operator was told that they differ by too much

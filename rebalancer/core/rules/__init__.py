@@ -37,7 +37,7 @@ def signals(view: FundView) -> tuple[Signal, ...]:
     flow_signal = flow.check(view)
     if view.empty:
         return () if flow_signal is None else (flow_signal,)
-    if view.winding:
+    if view.winding or view.flattening:
         ending = (gap.check(view), wind_down.check(view), flow_signal)
         return tuple(signal for signal in ending if signal is not None)
     if view.forced is not None:

@@ -32,6 +32,8 @@ class FundView:
     flows: tuple[Flow, ...] = ()
     #: why the fund is ended by an operator; empty while it lives
     winding: str = ""
+    #: why it is sold until an operator resumes it; empty while it follows its rules
+    flattening: str = ""
     #: whether it holds any units
     holds: bool = True
     #: nobody owns the fund: nothing but a flow can be due
