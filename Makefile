@@ -30,7 +30,7 @@ types: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Writes docs/openapi.json and docs/asyncapi.json from the program.
+# Writes docs/openapi.json, docs/asyncapi.json and docs/config.schema.json from the program.
 specs: setup
 	$(BIN)/python -m rebalancer.api.specs docs
 

@@ -40,7 +40,7 @@ def test_every_command_in_the_table_exists():
     registered = {
         command.callback.__name__ for command in app.registered_commands if command.callback
     }
-    registered |= {"check", "diff", "show", "token", "alert"}
+    registered |= {"check", "diff", "schema", "show", "token", "alert"}
     assert named == registered
 
 

@@ -32,6 +32,7 @@ from rebalancer.api.streams import COMBINED_PATH, RAW_PREFIX, SSE_PATH
 from rebalancer.clock import VirtualClock
 from rebalancer.desk.control import CommandDoor
 from rebalancer.desk.inbox import Inbox
+from rebalancer.settings import schema
 
 ASYNCAPI_VERSION = "3.1.0"
 #: what each stream carries
@@ -144,10 +145,11 @@ def written(document: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write both documents into the folder that is named."""
+    """Write the documents into the folder that is named, and the schema of the configuration."""
     folder = Path(arguments[0])
     (folder / "openapi.json").write_text(written(openapi()), encoding="utf-8")
     (folder / "asyncapi.json").write_text(written(asyncapi()), encoding="utf-8")
+    (folder / "config.schema.json").write_text(schema.document(), encoding="utf-8")
 
 
 if __name__ == "__main__":

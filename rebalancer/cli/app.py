@@ -86,6 +86,7 @@ token_app.command("revoke")(tokens.revoke)
 app.add_typer(config_app, name="config")
 config_app.command("check")(configuring.check)
 config_app.command("show")(configuring.show)
+config_app.command("schema")(configuring.schema)
 config_app.command("diff")(reloading.diff)
 
 

@@ -73,6 +73,14 @@ def show(
         )
 
 
+@told
+def schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors that check while one types."""
+    from rebalancer.settings.schema import document  # noqa: PLC0415 - as above
+
+    typer.echo(document(), nl=False)
+
+
 def _setting_document(setting: Setting) -> dict[str, Any]:
     return {
         "key": setting.key,

@@ -29,7 +29,9 @@ def test_the_file_is_what_the_command_writes(name: str, make: Any) -> None:
 
 def test_the_command_writes_both(tmp_path: Path) -> None:
     main([str(tmp_path)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["asyncapi.json", "openapi.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("asyncapi.json", "config.schema.json", "openapi.json")
+    ]
 
 
 def test_openapi_is_3_1_and_names_no_other_host() -> None:

@@ -91,3 +91,9 @@ class TestConfigShow:
         answer = run("config", "show")
         assert answer.code == 2
         assert "target_leverage: must not be zero" in answer.sentence
+
+
+class TestConfigSchema:
+    def test_it_is_the_one_of_the_documentation(self, run: Run) -> None:
+        kept = Path(__file__).parents[2] / "docs" / "config.schema.json"
+        assert run("config", "schema").out == kept.read_text(encoding="utf-8")
