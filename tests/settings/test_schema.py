@@ -38,7 +38,7 @@ def problems(text: str) -> list[str]:
 
 def shown_settings() -> str:
     """Return the example with what it only shows put into force, one line each, where it can be."""
-    lines = []
+    lines: list[str] = []
     for line in EXAMPLE.splitlines():
         bare = line[1:] if line.startswith("#") and line[1:2] not in (" ", "#", "") else line
         try:
