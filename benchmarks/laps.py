@@ -61,6 +61,7 @@ class TimedStore:
         self._store = store
         self._laps = laps
         self.load, self.save_views, self.close = store.load, store.save_views, store.close
+        self.put_deliveries, self.due_deliveries = store.put_deliveries, store.due_deliveries
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Commit as the store does."""

@@ -31,6 +31,7 @@ from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
+from rebalancer.settings.sources import environment_name
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
@@ -110,6 +111,8 @@ async def open_daemon(
         daemon = await _wire(config, store, publishers, alert, control=control)
         if config.api.listen is not None or config.api.public_listen is not None:
             _publish_over_http(config, daemon, alerted)
+        if config.webhooks:
+            _send_webhooks(config, daemon, alerted)
         if source is not None:
             _reload_from(source, daemon)
     except BaseException:
@@ -140,6 +143,28 @@ def _publish_over_http(
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
 
     service = ApiService(config.api, daemon, open_reader(config.store_url))
+    daemon.services.append(service)
+    daemon.publishers.append(service)
+    alerted.append(service.take)
+
+
+def _send_webhooks(config: Config, daemon: Daemon, alerted: list[Callable[[Alert], None]]) -> None:
+    """Have other programs told of events; ConfigRefused where a secret is missing or none."""
+    from rebalancer.webhooks.service import (  # noqa: PLC0415 - its client is slow to load
+        Receiver,
+        WebhookService,
+    )
+    from rebalancer.webhooks.signing import key_of  # noqa: PLC0415 - as above
+
+    receivers = {}
+    for name, each in config.webhooks.items():
+        path = ("webhooks", name, "secret")
+        secret = config.webhook_secrets.get(name)
+        if secret is None:
+            raise ConfigRefused(f"{'.'.join(path)}: is missing; set {environment_name(path)}")
+        key = key_of(secret.get_secret_value(), ".".join(path))
+        receivers[name] = Receiver(url=each.url, key=key, kinds=frozenset(each.events))
+    service = WebhookService(receivers, daemon.store, WallClock())
     daemon.services.append(service)
     daemon.publishers.append(service)
     alerted.append(service.take)

@@ -59,7 +59,7 @@ def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy"):
+    for name in ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

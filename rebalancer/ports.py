@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Protocol
 
 from rebalancer.core.events import Event, PricesObserved
@@ -94,7 +95,40 @@ class NavView:
     premium_stage: str = ""
 
 
-class Store(Protocol):
+class DeliveryStatus(StrEnum):
+    """What became of an event that is sent to another program."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one receiver; times are the wall's."""
+
+    #: the same at every attempt: receivers tell repetitions by it
+    id: str
+    receiver: str
+    body: str
+    created_ms: int
+    #: when it is to be sent next
+    due_ms: int
+    attempts: int = 0
+    status: DeliveryStatus = DeliveryStatus.WAITING
+
+
+class Deliveries(Protocol):
+    """A durable queue of what is sent to other programs. Raises StoreUnavailable."""
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep each as it now stands, in place of the one with its id; all or none."""
+
+    async def due_deliveries(self, receiver: str, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """Return what waits for a receiver and is due, the oldest first."""
+
+
+class Store(Deliveries, Protocol):
     """Where records live. Raises StoreUnavailable; a commit that raised may have happened."""
 
     async def load(self) -> Sequence[Record]:

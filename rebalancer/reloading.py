@@ -204,6 +204,8 @@ def _unlisted(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterat
     """Find what differs although no setting does: a key, or the days in a calendar's file."""
     if old.secrets != new.secrets:
         yield "accounts: a key changed; keys are read at a start only: restart the desk for it"
+    if old.webhook_secrets != new.webhook_secrets:
+        yield "webhooks: a secret changed; it is read at a start only: restart the desk for it"
     told = {each.path[:2] for each in found}
     for name, fund in new.funds.items():
         before = old.funds.get(name)

@@ -42,11 +42,12 @@ ALLOWED: dict[str, frozenset[str]] = {
         | {"bootstrap", "doctor", "api"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
+    "webhooks": frozenset({"core", "ports"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
     "reloading": frozenset({"core", "ports", "settings", "desk", "live"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "api", "reloading"}
+        | {"live", "api", "reloading", "webhooks"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -21,6 +21,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
 from rebalancer.settings.capital import RateSettings
 from rebalancer.settings.values import sqlite_file, without_password
+from rebalancer.settings.webhooks import WebhookSettings
 
 
 class Mode(StrEnum):
@@ -185,6 +186,9 @@ class Config:
     log: LogSettings
     desk: DeskSettings
     api: ApiSettings
+    #: programs that are told of events, and their secrets, by name
+    webhooks: Mapping[str, WebhookSettings] = field(default_factory=dict)
+    webhook_secrets: Mapping[str, SecretStr] = field(default_factory=dict)
     #: for a live venue only; paper and dry-run trade without keys
     secrets: Mapping[str, Credentials] = field(default_factory=dict)
     #: by account, as the others
@@ -208,7 +212,7 @@ class Config:
         effective = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
-            if item.name != "secrets"
+            if item.name not in ("secrets", "webhook_secrets")
         }
         effective["store_url"] = self.store_url_shown
         canonical = json.dumps(_plain(effective), sort_keys=True, separators=(",", ":"))

@@ -29,6 +29,7 @@ from rebalancer.settings.problems import Places, Problem, refuse
 from rebalancer.settings.shape import dotted
 from rebalancer.settings.tables import AccountTable, PaperTable, Settings
 from rebalancer.settings.values import sqlite_file
+from rebalancer.settings.webhooks import webhook_settings
 
 #: An account of this venue trades nowhere and has no market data of its own.
 PAPER_VENUE = "paper"
@@ -60,6 +61,7 @@ def to_config(settings: Settings, places: Places) -> Config:
         except OperatorMistake as refused:
             problems.append(places.problem(("contracts", symbol), str(refused)))
     rates = each(settings.rates, rate_settings)
+    webhooks = each(settings.webhooks, webhook_settings)
     calendars: Mapping[str, Calendar] = {}
     try:
         calendars = calendars_from(settings.calendars, Path(places.document))
@@ -91,6 +93,12 @@ def to_config(settings: Settings, places: Places) -> Config:
         log=LogSettings(level=settings.log.level, format=settings.log.format),
         desk=_desk(settings),
         api=api_from(settings.api, settings.store.url),
+        webhooks=webhooks,
+        webhook_secrets={
+            name: table.secret
+            for name, table in settings.webhooks.items()
+            if table.secret is not None
+        },
         secrets={name: _credentials(table) for name, table in settings.accounts.items()},
         at_venue={name: _at_venue(table) for name, table in settings.accounts.items()},
     )

@@ -123,13 +123,14 @@ def _toml_refusal(text: str, name: str, message: str) -> str:
 
 
 def _secrets_in_file(layer: Layer) -> Iterable[Problem]:
-    accounts = layer.data.get("accounts")
-    for account, table in accounts.items() if isinstance(accounts, dict) else ():
-        for key in SECRET_KEYS:
-            if isinstance(table, dict) and key in table:
-                yield _secret_in_file(layer, ("accounts", account, key), "a secret")
-                # Refused already: what stands there must not be looked at any further.
-                del table[key]
+    for section in ("accounts", "webhooks"):
+        named = layer.data.get(section)
+        for name, table in named.items() if isinstance(named, dict) else ():
+            for key in SECRET_KEYS:
+                if isinstance(table, dict) and key in table:
+                    yield _secret_in_file(layer, (section, name, key), "a secret")
+                    # Refused already: what stands there must not be looked at any further.
+                    del table[key]
     store = layer.data.get("store")
     url = store.get("url") if isinstance(store, dict) else None
     if isinstance(url, str) and has_password(url):

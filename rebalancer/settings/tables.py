@@ -56,6 +56,7 @@ from rebalancer.settings.values import (
     Venue,
     Volatility,
 )
+from rebalancer.settings.webhooks import WebhookTable
 
 #: Keys of an account that never stand in the file.
 SECRET_KEYS = ("api_key", "secret", "password")
@@ -216,6 +217,7 @@ class Settings(BaseSettings):
     calendars: dict[Name, CalendarTable] = Field(default_factory=dict)
     contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)
     rates: dict[Name, RateTable] = Field(default_factory=dict)
+    webhooks: dict[Name, WebhookTable] = Field(default_factory=dict)
     defaults: FundTable = Field(default_factory=FundTable)
     funds: dict[Name, FundTable] = Field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from rebalancer.core.records import Record
 from rebalancer.errors import BrokenInvariant, StoreUnavailable
-from rebalancer.ports import NavView
+from rebalancer.ports import Delivery, DeliveryStatus, NavView
 from rebalancer.store.codec import CODEC
 
 
@@ -26,6 +26,8 @@ class MemoryStore:
         #: what `save_views` was last given
         self.views: tuple[NavView, ...] = ()
         self.prices: dict[str, Decimal] = {}
+        #: events for other programs, by id
+        self.deliveries: dict[str, Delivery] = {}
         self._append(records)
 
     @property
@@ -48,6 +50,23 @@ class MemoryStore:
         self._refuse_if_closed()
         self.views = tuple(views)
         self.prices = dict(prices)
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep each event for another program as it now stands."""
+        self._refuse_if_closed()
+        self.deliveries |= {each.id: each for each in deliveries}
+
+    async def due_deliveries(self, receiver: str, now_ms: int, limit: int) -> Sequence[Delivery]:
+        """Return what waits for a receiver and is due, the oldest first."""
+        self._refuse_if_closed()
+        found = [
+            each
+            for each in self.deliveries.values()
+            if each.receiver == receiver
+            and each.status is DeliveryStatus.WAITING
+            and each.due_ms <= now_ms
+        ]
+        return sorted(found, key=lambda each: (each.created_ms, each.id))[:limit]
 
     async def close(self) -> None:
         """Refuse everything from now on; may be called twice."""

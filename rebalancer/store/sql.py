@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.core.records import Record
 from rebalancer.errors import StoreUnavailable
-from rebalancer.ports import NavView
+from rebalancer.ports import Delivery, NavView
+from rebalancer.store import deliveries as queue
 from rebalancer.store import journal, projections
 from rebalancer.store.codec import CODEC
 from rebalancer.store.rows import JournalRow
@@ -67,6 +69,22 @@ class SqlStore:
             await answer.future
         finally:
             self._showing = False
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep each event for another program as it now stands; all or none."""
+        if deliveries:
+            await self._beside(lambda connection: queue.put(connection, deliveries))
+
+    async def due_deliveries(self, receiver: str, now_ms: int, limit: int) -> tuple[Delivery, ...]:
+        """Return what waits for a receiver and is due, the oldest first."""
+        found: tuple[Delivery, ...] = await self._beside(
+            lambda connection: queue.due(connection, receiver, now_ms, limit)
+        )
+        return found
+
+    async def _beside(self, work: Callable[[Connection], object]) -> Any:
+        """Do what no order waits for: not flushed by itself, like the views."""
+        return await self._call(lambda: self._writer.run(work, flushed=False))
 
     async def journal(self, after_seq: int = 0, limit: int = 1_000) -> tuple[JournalRow, ...]:
         """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""

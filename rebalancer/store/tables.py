@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0005"
-KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", SCHEMA_HEAD)
+SCHEMA_HEAD = "0006"
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -192,6 +192,19 @@ VIEWS = _table(
     _whole("next_fixed_ms", nullable=True),
     _text("premium", nullable=True),
     _text("premium_stage", default=""),
+)
+
+#: Events for other programs: what waits, and what became of the rest.
+DELIVERIES = _table(
+    "deliveries",
+    _key("id"),
+    _text("receiver"),
+    _text("body"),
+    _whole("created_ms"),
+    _whole("due_ms"),
+    _whole("attempts"),
+    _text("status"),
+    Index("deliveries_by_due", "receiver", "status", "due_ms"),
 )
 
 PRICES = _table("prices", _key("contract"), _text("price"))

@@ -229,6 +229,7 @@ async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> N
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE projected"))
         connection.execute(text("DROP TABLE breaks"))
+        connection.execute(text("DROP TABLE deliveries"))
         for column in ("premium", "premium_stage"):
             connection.execute(text(f"ALTER TABLE views DROP COLUMN {column}"))
         connection.execute(text("UPDATE rebalancer_schema SET version_num = '0002'"))
