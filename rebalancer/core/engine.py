@@ -77,6 +77,17 @@ def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
 
     Raises BrokenInvariant when a promise of the desk does not hold; then `state` is void.
     """
+    taken = react(state, event, forced)
+    rest(state)
+    return taken
+
+
+def react(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
+    """Do what `step` does but for `rest`, which an order need not wait for.
+
+    It is made good before the next event, so that whenever it comes, nothing is decided otherwise.
+    """
+    rest(state)
     state.now_ms = event.at_ms
     crossed: set[str] = set()
     refused: dict[Key, str] = {}
@@ -101,6 +112,15 @@ def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
     return Step(tuple(work.records), tuple(work.actions), tuple(work.skips))
 
 
+def rest(state: DeskState) -> None:
+    """Set the price ranges of the funds that the last event touched."""
+    if not state.unarmed:
+        return
+    for fund in state.in_order(state.unarmed):
+        arm(state, fund, state.worth)
+    state.unarmed.clear()
+
+
 def begin(state: DeskState) -> None:
     """Arm a state that came from records: every fund is looked at with its next price."""
     for fund in state.funds.values():
@@ -115,7 +135,10 @@ def next_wake_ms(state: DeskState) -> int | None:
 
 
 def _settle(work: Work) -> None:
-    """Decide, plan and end runs until nothing more follows; then set ranges and alarms anew."""
+    """Decide, plan and end runs until nothing more follows; then set the alarms anew.
+
+    The ranges of the same funds are out of date until `rest`.
+    """
     state = work.state
     for _ in range(ROUNDS_MAX):
         due, work.due = state.in_order(work.due), set()
@@ -131,8 +154,8 @@ def _settle(work: Work) -> None:
             break
     ensure(not work.due, f"a step does not come to rest: {sorted(work.due)}")
     for fund in state.in_order(work.touched):
-        arm(state, fund, work.worth)
         state.alarms.set_for(fund.name, next_alarm_ms(fund, work.now_ms))
+    state.unarmed |= work.touched
 
 
 def _take_prices(

@@ -169,6 +169,11 @@ class Order:
         return self.closed_contracts is not None and self.filled_contracts < self.closed_contracts
 
 
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+#: two digits of base 36 at a time, the lower one first
+_PAIRS = tuple(low + high for high in _ALPHABET for low in _ALPHABET)
+
+
 def client_order_id(desk_id: str, account: str, contract: str, seq: int) -> str:
     """Return the id under which a replay would send the same order again.
 
@@ -176,12 +181,11 @@ def client_order_id(desk_id: str, account: str, contract: str, seq: int) -> str:
     """
     digest = hashlib.sha256(f"{desk_id}|{account}|{contract}|{seq}".encode()).digest()
     number = int.from_bytes(digest[:16], "big")
-    alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
-    letters = []
-    for _ in range(25):
-        number, digit = divmod(number, len(alphabet))
-        letters.append(alphabet[digit])
-    return "r" + "".join(letters)
+    pairs = []
+    for _ in range(13):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "r" + "".join(pairs)[:25]
 
 
 def is_ours(client_id: str) -> bool:

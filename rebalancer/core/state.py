@@ -291,6 +291,8 @@ class DeskState:
     rates: dict[str, RateQuote] = field(default_factory=dict)
     #: volatile: the time of the newest event, up to which a cash account has accrued
     now_ms: int = 0
+    #: volatile: funds that the last step touched and `engine.rest` has not armed yet
+    unarmed: set[str] = field(default_factory=set)
 
     @classmethod
     def fresh(cls, desk: Desk) -> DeskState:

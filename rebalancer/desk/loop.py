@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -58,7 +59,7 @@ class DeskLoop:
     async def take(self, letter: Letter) -> None:
         """Step, commit, and only then let anything leave."""
         try:
-            step = engine.step(self.state, letter.event)
+            step = engine.react(self.state, letter.event)
         except CommandRefused as refused:
             # A refused command has changed nothing: the check comes before the first record.
             if letter.reply is not None and not letter.reply.done():
@@ -74,6 +75,12 @@ class DeskLoop:
             refuse_uncommitted(step)
             self._act(step.actions)
         self.steps += 1
+        if any(isinstance(action, SubmitOrder) for action in step.actions):
+            # Behind the tasks that send: no order waits for the price ranges to be set anew. The
+            # next event finds them set, and whatever this raises it raises again there.
+            asyncio.get_running_loop().call_soon(engine.rest, self.state)
+        else:
+            engine.rest(self.state)
         self._wake_at(engine.next_wake_ms(self.state))
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(step.records)

@@ -207,6 +207,9 @@ def _decimal_out(value: Any) -> str:
         raise _UnfitError(f"{value} is not a finite number")
     if not value:
         return "0"
+    text = str(value)
+    if "E" not in text and len(text) < MAX_POWER:  # it is plain already, and in range
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if not -MAX_POWER < value.adjusted() < MAX_POWER:
         raise _UnfitError(f"{value} is out of every range")
     text = format(value, "f")

@@ -236,16 +236,28 @@ async def test_a_record_that_exists_already_ends_the_loop() -> None:
     assert bench.acted == []
 
 
+async def test_orders_do_not_wait_for_the_ranges_and_the_next_event_finds_them_set() -> None:
+    prompt, patient = Bench(launched=False), Bench(launched=False)
+    await patient.take(FIRST)
+    await asyncio.sleep(0)  # nothing came: it rests once the orders are on their way
+    assert not patient.loop.state.unarmed
+    await prompt.take(FIRST)
+    assert (prompt.log[-1], prompt.loop.state.unarmed) == ("acted", {"BTC3L"})
+    engine.react(prompt.loop.state, tick(100, NOON))  # something came first: it rests before that
+    assert not prompt.loop.state.unarmed
+    assert prompt.loop.state.watch == patient.loop.state.watch
+
+
 async def test_an_order_without_a_committed_intent_ends_the_desk(monkeypatch) -> None:
     bench = Bench(launched=False)
-    honest = engine.step
+    honest = engine.react
 
     def forgetful(state: DeskState, event: Event) -> engine.Step:
         step = honest(state, event)
         kept = tuple(record for record in step.records if type(record).__name__ != "IntentCreated")
         return engine.Step(kept, step.actions)
 
-    monkeypatch.setattr(engine, "step", forgetful)
+    monkeypatch.setattr(engine, "react", forgetful)
     with pytest.raises(BrokenInvariant, match="has no committed intent"):
         await bench.take(FIRST)
     assert bench.acted == []
