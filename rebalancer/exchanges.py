@@ -84,16 +84,22 @@ def _moved(addresses: Any, endpoint: str) -> Any:
     return origin + "".join(rest.partition("/")[1:]) if found else addresses
 
 
-def read_retries(within_seconds: float) -> tenacity.AsyncRetrying:
+def read_retries(within_seconds: float, *, after_refusals: bool = True) -> tenacity.AsyncRetrying:
     """Return how a question that changes nothing is asked again after network failures.
 
-    It is given a coroutine function: of a plain one the coroutine would never be awaited.
+    It is given a coroutine function: of a plain one the coroutine would never be awaited. Who has
+    no limiter that stays away after "too many requests" does without `after_refusals`.
     """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
-    return tenacity.AsyncRetrying(
+    refusals = () if after_refusals else (ccxt.DDoSProtection, ccxt.RateLimitExceeded)
+
+    def again(error: BaseException) -> bool:
         # An allow-list: anything wider would catch cancellation and go on asking.
-        retry=tenacity.retry_if_exception_type(ccxt.NetworkError),
+        return isinstance(error, ccxt.NetworkError) and not isinstance(error, refusals)
+
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(again),
         stop=tenacity.stop_after_delay(within_seconds / 2),
         wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
         reraise=True,

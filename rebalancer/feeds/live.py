@@ -50,7 +50,14 @@ _RAW: Mapping[str, Mapping[PriceSource, str]] = {
     "hyperliquid": {PriceSource.MARK: "markPx", PriceSource.INDEX: "oraclePx"},
 }
 
+#: how long a venue that asks for fewer requests is left alone, where it names no time
+AWAY_SECONDS = 10.0
+
 _log = structlog.get_logger(__name__)
+
+
+class TooManyAsked(VenueUnavailable):
+    """The venue asks for fewer requests, or has shut this address out."""
 
 
 class CcxtFeed:
@@ -90,6 +97,8 @@ class CcxtFeed:
         self.offset_ms = 0
         self._exchange: Any = None
         self._closed = False
+        #: no question before, by the loop's clock: the venue refused us
+        self._away_until_s = 0.0
         self._stamps: dict[tuple[str, PriceSource], tuple[int, Decimal]] = {}
         self._dropped: set[tuple[str, PriceSource, bool]] = set()
 
@@ -128,6 +137,8 @@ class CcxtFeed:
     async def poll(self, wanted: Mapping[str, Collection[PriceSource]]) -> tuple[PriceTick, ...]:
         """Ask once for what is wanted and return what is news; an outage is only warned of."""
         exchange = self._exchange
+        if asyncio.get_running_loop().time() < self._away_until_s:
+            return ()
         asked_ms = self._clock.now_ms()
         ticks: list[PriceTick] = []
         try:
@@ -142,12 +153,23 @@ class CcxtFeed:
             try:
                 ask = partial(question, symbols)
                 answer = await read(ask, self._venue_id, PRICES_WITHIN_S)
+            except TooManyAsked as refusal:
+                self._warn(refusal)
+                self._stay_away(exchange)
+                break
             except VenueUnavailable as outage:
                 self._warn(outage)
             else:
                 asked = {name: sources.intersection(wanted[name]) for name in symbols}
                 ticks.extend(self.news(answer, asked, asked_ms))
         return tuple(ticks)
+
+    def _stay_away(self, exchange: Any) -> None:
+        """Ask nothing as long as the venue says: more questions make a ban longer."""
+        headers = exchange.last_response_headers or {}
+        told = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+        seconds = float(told) if told.isdecimal() else AWAY_SECONDS
+        self._away_until_s = asyncio.get_running_loop().time() + seconds
 
     def _warn(self, outage: VenueUnavailable) -> None:
         # Closing ends a poll under way with an outage that is our own doing.
@@ -264,12 +286,14 @@ async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) 
 async def read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float) -> Any:
     """Ask a question that changes nothing, again after network failures, for `within_s`.
 
-    Raises VenueUnavailable in our own words.
+    Raises VenueUnavailable in our own words; TooManyAsked at once.
     """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - opened by _open already
 
     try:
         async with asyncio.timeout(within_s):
-            return await read_retries(within_s)(ask)
+            return await read_retries(within_s, after_refusals=False)(ask)
+    except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
+        raise TooManyAsked(f"{venue_id} {in_our_words(error)}") from None
     except (ccxt.BaseError, TimeoutError, *UNREADABLE) as error:
         raise VenueUnavailable(f"{venue_id} {in_our_words(error)}") from None
