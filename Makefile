@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types bench specs soak lock clean
+.PHONY: setup demo test lint types bench specs pictures soak lock clean
 
 setup: $(READY)
 
@@ -34,6 +34,11 @@ bench: setup
 specs: setup
 	$(BIN)/python -m rebalancer.api.specs docs
 
+# Writes pictures of the page of a desk that runs: make pictures URL=http://127.0.0.1:8765/ FUND=BTC3L
+# Needs Chromium; its driver comes from tests/page/requirements.lock.
+pictures: setup
+	$(BIN)/python -m tests.page $(URL) docs/pictures $(FUND)
+
 # Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50
 DAYS           := 20000
 CRASH_DAYS     := 100
@@ -49,6 +54,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/loopback/sdk/requirements.in -o tests/loopback/sdk/requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/page/requirements.in -o tests/page/requirements.lock
 
 clean:
 	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from rebalancer.api.assets import PAGE_PATHS
 from rebalancer.api.problems import MEDIA_TYPE, ApiProblem, problem_body
 from rebalancer.api.tokens import Keyring, Token, TokenScope
 from rebalancer.errors import InputRefused
@@ -23,8 +24,9 @@ Send = Callable[[Any], Awaitable[None]]
 
 #: where the gate leaves the token's holder for the routes
 HOLDER = "rebalancer.holder"
-#: health is for load balancers and supervisors, which hold no token and learn no figure
-ALWAYS_OPEN = frozenset({"/livez", "/readyz", "/healthz"})
+#: health is for load balancers and supervisors, which hold no token; the page is only then able to
+#: ask for one. Neither tells a figure.
+ALWAYS_OPEN = frozenset({"/livez", "/readyz", "/healthz"}) | PAGE_PATHS
 BODY_BYTES_MAX = 65_536
 #: a wrong token is answered late, and later each time it comes from one place
 FIRST_DELAY_SECONDS = 0.25

@@ -17,6 +17,7 @@ from rebalancer.api.access import SECURITY_HEADERS, AsgiScope, Receive, Send
 from rebalancer.api.answers import problem_answer
 from rebalancer.api.commanding import command_router
 from rebalancer.api.compat import compat_router
+from rebalancer.api.dashboard import dashboard_router
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.health import look
 from rebalancer.api.problems import MEDIA_TYPE, ApiProblem, Problem
@@ -51,6 +52,7 @@ def create_app(desk: DeskDoor, *, public: bool, metrics: Callable[[], bytes] | N
     )
     app.include_router(read_router(desk, public=public))
     app.include_router(compat_router(desk, desk.compat, public=public))
+    app.include_router(dashboard_router(desk, public=public))
     if not public:
         app.include_router(command_router(desk))
     if metrics is not None:
@@ -158,7 +160,10 @@ class SecurityHeaders:
 
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+                own = {name for name, _ in message["headers"]}
+                # The page has a policy of its own: two would have to be met both.
+                ours = (header for header in SECURITY_HEADERS if header[0] not in own)
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         await self._app(scope, receive, with_headers)

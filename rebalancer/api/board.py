@@ -128,10 +128,11 @@ class Sampler:
             hub.publish(messages)
 
     def _kline(self, picture: Picture) -> Candle:
-        nav = picture.view.nav
-        if nav is None:
+        view = picture.view
+        if view.nav is None:
             return (None, None)
-        return self._board.klines[picture.name].add(picture.view.at_ms, nav, picture.view.leverage)
+        klines = self._board.klines[picture.name]
+        return klines.add(view.at_ms, view.nav, view.leverage, view.formula_nav)
 
 
 def _nav(hub: Hub, picture: Picture, *, public: bool) -> Message:

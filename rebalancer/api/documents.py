@@ -223,7 +223,8 @@ KlineRow = Annotated[
         max_length=12,
         description=(
             "open time, open, high, low, close NAV, real leverage, close time, 0, "
-            "number of NAV updates, 0, 0, 0; as lvtKlines of the BLVT interface"
+            "number of NAV updates, formula NAV at the close, 0, 0; as lvtKlines of the BLVT "
+            "interface, which ignores the last three"
         ),
     ),
 ]

@@ -36,6 +36,8 @@ class Kline:
     close: Decimal
     #: signed, at the last update; None where equity was not above zero
     leverage: Decimal | None
+    #: formula NAV at the last update; None where it was not known
+    formula: Decimal | None
     #: when the first and the last NAV in it were taken, and how many there were
     first_ms: int
     last_ms: int
@@ -49,22 +51,26 @@ class Kline:
             low=min(self.low, other.low),
             close=other.close,
             leverage=other.leverage,
+            formula=other.formula,
             last_ms=other.last_ms,
             updates=self.updates + other.updates,
         )
 
 
-def one_update(at_ms: int, nav: Decimal, leverage: Decimal | None, length_ms: int) -> Kline:
-    """Return the candle of length `length_ms` that knows a single NAV."""
-    open_ms = at_ms // length_ms * length_ms
+def one_update(
+    at_ms: int, nav: Decimal, leverage: Decimal | None, formula: Decimal | None
+) -> Kline:
+    """Return the candle of one minute that knows a single NAV."""
+    open_ms = at_ms // MINUTE_MS * MINUTE_MS
     return Kline(
         open_ms=open_ms,
-        close_ms=open_ms + length_ms - 1,
+        close_ms=open_ms + MINUTE_MS - 1,
         open=nav,
         high=nav,
         low=nav,
         close=nav,
         leverage=leverage,
+        formula=formula,
         first_ms=at_ms,
         last_ms=at_ms,
         updates=1,
@@ -77,9 +83,15 @@ class MinuteKlines:
     def __init__(self) -> None:
         self._kept: deque[Kline] = deque(maxlen=MINUTES_KEPT)
 
-    def add(self, at_ms: int, nav: Decimal, leverage: Decimal | None) -> tuple[Kline, Kline | None]:
+    def add(
+        self,
+        at_ms: int,
+        nav: Decimal,
+        leverage: Decimal | None,
+        formula: Decimal | None = None,
+    ) -> tuple[Kline, Kline | None]:
         """Take a NAV; return the open candle, and the one before where this NAV closed it."""
-        update = one_update(at_ms, nav, leverage, MINUTE_MS)
+        update = one_update(at_ms, nav, leverage, formula)
         last = self._kept[-1] if self._kept else None
         if last is not None and update.open_ms <= last.open_ms:
             # A clock that was set back adds to the minute that is open.

@@ -224,7 +224,7 @@ def kline_row(kline: Kline) -> list[str | int]:
         kline.close_ms,
         "0",
         kline.updates,
-        "0",
+        "0" if kline.formula is None else text(kline.formula),
         "0",
         "0",
     ]
@@ -247,6 +247,7 @@ def day_klines(strikes: Sequence[NavRow]) -> list[Kline]:
                 low=min(before.nav, row.nav),
                 close=row.nav,
                 leverage=None,
+                formula=row.formula_nav,
                 first_ms=before.boundary_ms,
                 last_ms=row.boundary_ms,
                 updates=1 if before is row else 2,

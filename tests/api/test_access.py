@@ -80,7 +80,9 @@ async def test_what_is_no_token_is_refused_late(
 ) -> None:
     monkeypatch.setattr(access, "FIRST_DELAY_SECONDS", 0.01)
     client = gate(tmp_path)
-    answer = await client.get("/", headers=[(b"authorization", written.encode("latin-1"))])
+    answer = await client.get(
+        "/api/v1/tokens", headers=[(b"authorization", written.encode("latin-1"))]
+    )
     assert answer.status_code == 401
 
 
@@ -89,13 +91,13 @@ async def test_a_basic_password_is_no_token(
 ) -> None:
     monkeypatch.setattr(access, "FIRST_DELAY_SECONDS", 0.01)
     made = create(tmp_path / "desk.tokens", "reader", TokenScope.READ, NOW, None)
-    refused = await gate(tmp_path).get("/", headers={"authorization": f"Basic {made}"})
+    refused = await gate(tmp_path).get("/api/v1/tokens", headers={"authorization": f"Basic {made}"})
     assert refused.status_code == 401
 
 
 async def test_a_broken_file_of_tokens_refuses_all_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "desk.tokens").write_text("{")
-    answer = await gate(tmp_path).get("/", headers={"authorization": "Bearer x"})
+    answer = await gate(tmp_path).get("/api/v1/tokens", headers={"authorization": "Bearer x"})
     assert (answer.status_code, "cannot be read" in answer.text) == (503, True)
 
 

@@ -22,27 +22,27 @@ class NotToBeHad(Exception):
     """The environment could not be made here; says why."""
 
 
-def python() -> Path:
-    """Return the interpreter of the environment, which is made now where it is not there yet.
+def python(lock: Path = LOCK) -> Path:
+    """Return the interpreter of the environment of `lock`, made now where it is not there yet.
 
     Raises NotToBeHad where its packages cannot be had, as on a machine without an index.
     """
     FOLDER.mkdir(exist_ok=True)
-    home = FOLDER / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    home = FOLDER / hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     with (FOLDER / "building.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not (home / "ready").exists():
             shutil.rmtree(home, ignore_errors=True)
-            _build(home)
+            _build(home, lock)
             (home / "ready").touch()
     return home / "bin" / "python"
 
 
-def _build(home: Path) -> None:
+def _build(home: Path, lock: Path) -> None:
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     steps = (
         [sys.executable, "-m", "venv", str(home)],
-        [*pip, "--disable-pip-version-check", "--require-hashes", "--requirement", str(LOCK)],
+        [*pip, "--disable-pip-version-check", "--require-hashes", "--requirement", str(lock)],
     )
     for step in steps:
         try:

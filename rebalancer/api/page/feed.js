@@ -1,0 +1,74 @@
+// What happened, newest first, and what needs a person.
+
+import { failedChecks, list, read } from "./api.js";
+import { bandOf, desk, isPublic, stateOf } from "./desk.js";
+import { el, find, moment, number, times } from "./format.js";
+
+const KEPT = 200;
+const SHOWN = 40;
+const events = [];
+let checks = [];
+
+const asEvent = (run) => ({ E: run.time, e: "rebalance", s: run.tokenName, a: run.status, r: `${run.trigger}: ${run.reason}` });
+
+export async function loadFeed() {
+  const [runs, decisions] = await Promise.all([
+    read("rebalances?limit=40"),
+    isPublic ? [] : list("decisions?limit=40", 40),
+  ]);
+  const verdicts = decisions.map((one) => ({ E: one.time, e: "decision", s: one.tokenName, a: one.trigger, r: one.reason }));
+  events.splice(0, events.length, ...[...runs.items.map(asEvent), ...verdicts].sort((one, other) => other.E - one.E));
+  drawFeed();
+}
+
+export function takeEvent(message) {
+  events.unshift(message);
+  events.length = Math.min(events.length, KEPT);
+  drawFeed();
+}
+
+const WORDS = { "decision/none": "no trade", "decision/fixed": "due" };
+
+export function drawFeed() {
+  const wanted = events.filter((one) => find("why")?.checked || one.e !== "decision").slice(0, SHOWN);
+  find("feed-list").replaceChildren(...(wanted.length ? wanted.map((one) => el("li", { "data-kind": one.e },
+    el("time", { datetime: new Date(one.E).toISOString(), text: moment(one.E) }),
+    one.s && desk.tokens.has(one.s) ? el("a", { href: `#/fund/${encodeURIComponent(one.s)}`, text: one.s }) : el("span", { text: one.s || "desk" }),
+    el("span", { class: "kind", text: one.e === "decision" ? WORDS[`${one.e}/${one.a}`] ?? one.a : `${one.e} ${one.a}` }),
+    el("span", { class: "reason", text: one.r }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
+}
+
+export async function loadChecks() {
+  checks = await failedChecks();
+  drawAlerts();
+}
+
+function concerns() {
+  const found = checks.map((text) => ({ tone: "warn", about: "desk", text }));
+  for (const token of desk.tokens.values()) {
+    const [word, tone] = stateOf(token);
+    const [lower, upper] = bandOf(token);
+    const size = Math.abs(number(token.realLeverage) ?? 0);
+    if (tone === "bad" || (tone === "warn" && token.state !== "active")) {
+      found.push({ tone, about: token.tokenName, text: token.stateReason ? `${word}: ${token.stateReason}` : word });
+    } else if (tone === "warn") {
+      found.push({ tone, about: token.tokenName, text: "its price is older than the fund allows" });
+    }
+    if (lower !== null && token.realLeverage !== null && (size < lower || size > upper)) {
+      found.push({ tone: "bad", about: token.tokenName, text: `leverage outside its band of ${times(token.lowerBand)} to ${times(token.upperBand)}` });
+    }
+  }
+  return found;
+}
+
+// Redrawn only when something else is the matter, so that a screen reader speaks only then.
+export function drawAlerts() {
+  const found = concerns();
+  const told = JSON.stringify(found);
+  const node = find("alert-list");
+  if (node.dataset.told === told) return;
+  node.dataset.told = told;
+  node.replaceChildren(...(found.length
+    ? found.map(({ tone, about, text }) => el("li", { class: tone }, el("strong", { text: about }), ` ${text}`))
+    : [el("li", { class: "good", text: "Nothing needs a person." })]));
+}

@@ -1,0 +1,77 @@
+// The table of funds. Rows are made once and changed in place.
+
+import { Gauge } from "./chart.js";
+import { bandOf, dayChange, desk, deskNow, pointChange, stateOf } from "./desk.js";
+import { ago, change, el, find, fixed, mark, nav, number, times, write } from "./format.js";
+
+const rows = new Map();
+
+function columns() {
+  const premium = [...desk.tokens.values()].some((token) => token.premium !== undefined);
+  return ["Fund", "NAV", "Age", "24 h", "Since rebalance", "Leverage", "Target",
+    ...(premium ? ["Premium"] : []), "Issued", "State"];
+}
+
+function makeRow(name, names) {
+  const gauge = new Gauge();
+  const leverage = el("span", { class: "figure" });
+  const state = el("span", { class: "state" });
+  const cells = {};
+  const row = el("tr", { role: "row" }, ...names.map((column) => {
+    const first = column === "Fund";
+    cells[column] = el(first ? "th" : "td", {
+      scope: first ? "row" : null, role: first ? "rowheader" : "cell", "data-label": column,
+      class: ["Fund", "State", "Leverage"].includes(column) ? "" : "num",
+    });
+    return cells[column];
+  }));
+  cells.Fund.append(el("a", { href: `#/fund/${encodeURIComponent(name)}`, text: name }));
+  cells.Leverage.append(leverage, gauge.node);
+  cells.State.append(state);
+  return { row, cells, gauge, leverage, state };
+}
+
+function tell(cell, ratio) {
+  const { text, tone } = change(ratio);
+  write(cell, text);
+  mark(cell, "class", `num ${tone}`);
+}
+
+function update({ row, cells, gauge, leverage, state }, token) {
+  const age = token.navTime === null ? null : deskNow() - token.navTime;
+  write(cells.NAV, nav(token.nav));
+  write(cells.Age, age === null ? "\u2013" : ago(age));
+  mark(cells.Age, "class", token.navState === "STALE" ? "num warn" : "num");
+  tell(cells["24 h"], dayChange(token));
+  tell(cells["Since rebalance"], pointChange(token));
+  write(leverage, times(token.realLeverage));
+  const outside = gauge.set(number(token.realLeverage), Number(token.targetLeverage), ...bandOf(token));
+  mark(leverage, "class", outside ? "figure bad" : "figure");
+  write(cells.Target, times(token.targetLeverage));
+  if (cells.Premium) tell(cells.Premium, number(token.premium));
+  write(cells.Issued, fixed(token.tokenIssued, 2));
+  const [word, tone] = stateOf(token);
+  write(state, word);
+  mark(state, "class", `state ${tone}`);
+  mark(state, "title", token.stateReason);
+  mark(row, "data-tone", tone);
+}
+
+export function drawFunds() {
+  const table = find("fund-table");
+  const names = columns();
+  const shown = `${names.join()}|${[...desk.tokens.keys()].join()}`;
+  if (table.dataset.shown !== shown) {
+    rows.clear();
+    for (const name of desk.tokens.keys()) rows.set(name, makeRow(name, names));
+    table.setAttribute("role", "table");
+    table.tHead.setAttribute("role", "rowgroup");
+    table.tBodies[0].setAttribute("role", "rowgroup");
+    const numeric = (name) => (["Fund", "State", "Leverage"].includes(name) ? "" : "num");
+    table.tHead.replaceChildren(el("tr", { role: "row" }, ...names.map((name) =>
+      el("th", { scope: "col", role: "columnheader", text: name, class: numeric(name) }))));
+    table.tBodies[0].replaceChildren(...[...rows.values()].map(({ row }) => row));
+    table.dataset.shown = shown;
+  }
+  for (const [name, made] of rows) update(made, desk.tokens.get(name));
+}

@@ -1,0 +1,156 @@
+"""The dashboard in a real browser: it loads, lives, comes back, shows a halt and takes commands."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from rebalancer.api.tokens import TokenScope
+from rebalancer.settings import Address
+from tests.api.rig import Published, published
+from tests.loopback.sdk.environment import NotToBeHad
+from tests.page.browser import Browser, a_browser
+
+pytestmark = pytest.mark.timeout(300)
+CARRIED_BYTES_MAX = 100_000
+LIVE = "document.querySelector('#link').textContent === 'live'"
+#: of every answer before the table stood, with its headers where the browser tells them
+CARRIED = """performance.getEntriesByType("navigation").concat(
+  performance.getEntriesByType("resource")).reduce((sum, one) => sum + one.transferSize, 0)"""
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Return a browser; skips with the reason where there is none."""
+    try:
+        async with a_browser() as made:
+            yield made
+    except NotToBeHad as missing:
+        pytest.skip(str(missing))
+
+
+def says(name: str, column: str, text: str) -> str:
+    """Return an expression: whether a fund's row shows this text under a column."""
+    return (
+        f"[...document.querySelectorAll('#fund-table tbody tr')].some((row) => "
+        f"row.querySelector('th').textContent === '{name}' && "
+        f"row.querySelector('[data-label=\"{column}\"]').textContent.includes('{text}'))"
+    )
+
+
+async def look(browser: Browser, desk: Published, *, public: bool = False, at: str = "") -> None:
+    """Open a listener's page and wait until it lives."""
+    port = desk.service.addresses[1 if public else 0][1]
+    await browser.ask("open", url=f"http://127.0.0.1:{port}/{at}")
+    await browser.wait_for(LIVE)
+
+
+async def nothing_wrong(browser: Browser) -> dict[str, Any]:
+    """Check what holds of every visit, and return the browser's report."""
+    report: dict[str, Any] = await browser.ask("report")
+    assert report["errors"] == []
+    assert report["broken"] == []
+    assert {urlsplit(url).hostname for url in report["requests"]} == {"127.0.0.1"}
+    return report
+
+
+async def test_it_loads_updates_by_itself_and_is_fit_for_everybody(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with published(tmp_path) as desk:
+        await look(browser, desk)
+        await browser.wait_for(says("BTC3L", "NAV", "100.0000"))
+        assert await browser.value(CARRIED) < CARRIED_BYTES_MAX
+        assert await browser.text("#mode") == "PAPER"
+        assert await browser.ask("axe") == []
+        await desk.price(110)
+        await browser.wait_for(says("BTC3L", "NAV", "130.0000"))
+        await browser.wait_for(says("BTC3S", "Since rebalance", "30.00 %"))
+        await browser.value("location.hash = '#/fund/BTC3L'")
+        await browser.wait_for("document.activeElement.id === 'fund-title'")
+        await browser.wait_for("document.querySelector('.why').textContent.includes('nothing')")
+        assert await browser.ask("axe") == []
+        await nothing_wrong(browser)
+
+
+async def test_it_says_that_the_desk_is_gone_and_comes_back_by_itself(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    over: dict[str, Any] = {"listen": Address("127.0.0.1", port), "public_listen": None}
+    for life in ("first", "second"):
+        (tmp_path / life).mkdir()
+    async with contextlib.AsyncExitStack() as first:
+        desk = await first.enter_async_context(published(tmp_path / "first", **over))
+        await look(browser, desk)
+        await browser.wait_for(says("BTC3L", "NAV", "100.0000"))
+    await browser.wait_for("document.querySelector('#stale').textContent.includes('old')")
+    assert await browser.text("#link") == "reconnecting"
+    async with published(tmp_path / "second", **over) as desk:
+        await desk.price(110)
+        await browser.wait_for(LIVE)
+        await browser.wait_for(says("BTC3L", "NAV", "130.0000"))
+        assert await browser.value("document.querySelector('#stale').hidden") is True
+        report = await browser.ask("report")
+        assert report["errors"] == []
+
+
+async def test_a_command_needs_a_token_and_a_yes_and_the_halt_is_seen_at_once(
+    tmp_path: Path, browser: Browser
+) -> None:
+    buttons = "document.querySelectorAll('#fund .buttons button').length"
+    async with published(tmp_path) as desk:
+        desk.bearer(TokenScope.OPERATE)
+        await look(browser, desk, at="#/fund/BTC3L")
+        await browser.wait_for("document.querySelector('#fund-title') !== null")
+        assert await browser.value(buttons) == 0
+        await browser.ask("click", selector="#operator")
+        await browser.ask("type", selector="#token", text=desk.tokens[TokenScope.OPERATE])
+        await browser.ask("press", key="Enter")
+        await browser.wait_for(f"{buttons} === 2")
+        await browser.ask("click", selector="#fund .buttons .danger")
+        assert "No order of this fund" in await browser.text("#command-plan")
+        assert await browser.ask("axe") == []
+        await browser.ask("type", selector="#command-reason", text="a drill")
+        assert (await desk.private.get("/api/v1/tokens/BTC3L")).json()["state"] == "active"
+        await browser.ask("click", selector="#command-go")
+        await browser.wait_for(
+            "document.querySelector('#command-answer').textContent.startsWith('Done')"
+        )
+        await browser.ask("click", selector="#command-cancel")
+        await browser.wait_for("document.querySelector('#alerts').textContent.includes('a drill')")
+        assert (await desk.private.get("/api/v1/tokens/BTC3L")).json()["state"] == "halted"
+        await browser.value("location.hash = '#/'")
+        await browser.wait_for(says("BTC3L", "State", "halted"))
+        assert await browser.ask("axe") == []
+        # In memory only: it is gone with the page.
+        kept = "Object.keys(localStorage).length + Object.keys(sessionStorage).length"
+        assert await browser.value(f"{kept} + document.cookie.length") == 0
+        await nothing_wrong(browser)
+
+
+async def test_the_public_page_has_no_positions_and_no_commands(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with published(tmp_path) as desk:
+        await look(browser, desk, public=True)
+        await browser.wait_for(says("BTC3L", "NAV", "100.0000"))
+        await browser.value("location.hash = '#/fund/BTC3L'")
+        await browser.wait_for(
+            "document.querySelector('.parts').textContent.includes('Rebalances')"
+        )
+        text = await browser.text("main")
+        assert "Positions" not in text
+        assert "Cost" not in text
+        assert await browser.value("document.querySelectorAll('dialog, #operator').length") == 0
+        report = await nothing_wrong(browser)
+        asked = " ".join(report["requests"])
+        assert not any(word in asked for word in ("basket", "fees", "decisions"))
