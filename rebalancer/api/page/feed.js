@@ -2,7 +2,7 @@
 
 import { failedChecks, list, read } from "./api.js";
 import { bandOf, desk, isPublic, stateOf } from "./desk.js";
-import { el, find, moment, number, times } from "./format.js";
+import { change, el, find, moment, number, times } from "./format.js";
 
 const KEPT = 200;
 const SHOWN = 40;
@@ -53,6 +53,9 @@ function concerns() {
       found.push({ tone, about: token.tokenName, text: token.stateReason ? `${word}: ${token.stateReason}` : word });
     } else if (tone === "warn") {
       found.push({ tone, about: token.tokenName, text: "its price is older than the fund allows" });
+    }
+    if (token.premiumStage && token.premiumStage !== "none") {
+      found.push({ tone: "warn", about: token.tokenName, text: `premium, stage ${token.premiumStage}: ${change(number(token.premium)).text}` });
     }
     if (lower !== null && token.realLeverage !== null && (size < lower || size > upper)) {
       found.push({ tone: "bad", about: token.tokenName, text: `leverage outside its band of ${times(token.lowerBand)} to ${times(token.upperBand)}` });

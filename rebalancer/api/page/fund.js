@@ -92,7 +92,7 @@ export function drawFund() {
   fact("Price age", token.navTime === null ? "\u2013" : ago(now - token.navTime), token.navState === "STALE" ? "warn" : "");
   fact("Issued", fixed(token.tokenIssued, 2));
   if (token.equity !== undefined) fact("Equity", fixed(token.equity, 2));
-  if (token.premium !== undefined) fact("Premium", change(number(token.premium)).text);
+  if (token.premiumStage) fact("Premium", change(number(token.premium)).text);
   fact("Next rebalance", token.nextRebalanceTime === null ? "none fixed" : `in ${countdown(token.nextRebalanceTime - now)}`);
 }
 
@@ -152,11 +152,11 @@ function drawParts(token, { runs, merges, fees, decisions, basket }) {
       latest.reason, el("span", { class: "when", text: ` (${moment(latest.time)})` }));
   }
   if (token.stateReason) parts.push(el("p", { class: "notice bad", text: `${token.state}: ${token.stateReason}` }));
-  if (basket) parts.push(part(positions(token, basket)));
-  parts.push(part(rebalances(runs), "wide"));
+  const underlying = part(table("Underlying", ["Contract", "Weight", "Price at the last rebalance"], token.underlying.map((one) =>
+    [one.symbol, num(fixed(one.weight, 4)), num(fixed(token.lastRebalance?.prices[one.symbol], 2))])));
+  parts.push(el("div", { class: "stack" }, basket ? part(positions(token, basket)) : null, underlying));
   if (fees) parts.push(part(paid(token, fees)));
-  parts.push(part(table("Underlying", ["Contract", "Weight", "Price at the last rebalance"], token.underlying.map((one) =>
-    [one.symbol, num(fixed(one.weight, 4)), num(fixed(token.lastRebalance?.prices[one.symbol], 2))]))));
+  parts.push(part(rebalances(runs), "wide"));
   if (merges.length) {
     parts.push(part(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
       [moment(one.time), `${one.kind} ${one.ratio}:1`, num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),

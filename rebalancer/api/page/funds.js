@@ -7,7 +7,7 @@ import { ago, change, el, find, fixed, mark, nav, number, times, write } from ".
 const rows = new Map();
 
 function columns() {
-  const premium = [...desk.tokens.values()].some((token) => token.premium !== undefined);
+  const premium = [...desk.tokens.values()].some((token) => token.premiumStage);
   return ["Fund", "NAV", "Age", "24 h", "Since rebalance", "Leverage", "Target",
     ...(premium ? ["Premium"] : []), "Issued", "State"];
 }
@@ -48,7 +48,7 @@ function update({ row, cells, gauge, leverage, state }, token) {
   const outside = gauge.set(number(token.realLeverage), Number(token.targetLeverage), ...bandOf(token));
   mark(leverage, "class", outside ? "figure bad" : "figure");
   write(cells.Target, times(token.targetLeverage));
-  if (cells.Premium) tell(cells.Premium, number(token.premium));
+  if (cells.Premium) tell(cells.Premium, token.premiumStage ? number(token.premium) : null);
   write(cells.Issued, fixed(token.tokenIssued, 2));
   const [word, tone] = stateOf(token);
   write(state, word);

@@ -95,7 +95,7 @@ function take(kind, data) {
     draw();
   } else if (kind === "dropped") {
     desk.linkWhy = data.r;
-  } else if (["rebalance", "state", "decision", "strike"].includes(kind)) {
+  } else if (["rebalance", "state", "premium", "decision", "strike"].includes(kind)) {
     takeEvent(data);
     if (kind !== "decision") soon();
   }
