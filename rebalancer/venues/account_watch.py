@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 #: payments of one settlement are listed one after another; taken once they are this old
 LISTED_MS = 10 * SECOND_MS
+#: a trade this near to the question of what is held may be in its answer or not
+CLOCK_ERROR_MS = 500
 #: contracts asked for payments in one round, in turn: such questions are dear
 CONTRACTS_PER_ROUND = 10
 #: a round that takes longer is given up
@@ -118,6 +120,7 @@ class AccountWatch:
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
         """Emit what is held; nothing when the venue does not answer."""
         asked_ms = self._clock.now_ms()
+        self._asked_ms = asked_ms + self.offset_ms
         try:
             units = held_units(await self._book.positions())
         except VenueUnavailable as outage:
@@ -149,6 +152,9 @@ class AccountWatch:
         if not amount:
             return None
         since = await self._book.trades(contract, at_ms)
+        if any(trade.at_ms >= self._asked_ms - CLOCK_ERROR_MS for trade in since):
+            # Whether what is held has it in or not is not known: what was paid on would be wrong.
+            raise VenueUnavailable(f"{contract}: traded while its payment was being understood")
         units = held - total(trade.units for trade in since if trade.at_ms > at_ms)
         rate = await self._book.funding_rate(contract, at_ms)
         if rate is None:

@@ -22,6 +22,7 @@ from tests.venues.accounts import BTC, CONTRACTS, ETH, D, account
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(account_watch, "LISTED_MS", 0)
+    monkeypatch.setattr(account_watch, "CLOCK_ERROR_MS", 0)
 
 
 def paid(events: list[FundingPaid]) -> list[tuple[str, Decimal]]:
@@ -196,3 +197,32 @@ async def test_a_held_contract_that_is_missing_from_the_markets_is_not_flat(
         monkeypatch.setattr(desk.exchange, "fetch_positions", positions)
         await desk.venue.report_positions()
         assert desk.told(PositionsReported) == []
+
+
+async def test_a_payment_waits_a_round_where_a_trade_came_while_it_was_being_understood(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What is held was asked for before the trade: the mark would be that of another position."""
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "0.0003")
+        await asyncio.sleep(0.005)
+        watch, funding = desk.venue._watch, desk.venue.account.funding
+        watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+
+        async def traded_meanwhile(contract: str, asked_ms: int) -> Any:
+            if contract == BTC:
+                await desk.buy(BTC, "0.1")
+            return await funding(contract, asked_ms)
+
+        monkeypatch.setattr(desk.venue.account, "funding", traded_meanwhile)
+        await watch.round(desk.venue._tell)
+        assert desk.told(FundingPaid) == []
+        monkeypatch.setattr(desk.venue.account, "funding", funding)
+        await asyncio.sleep(0.005)
+        await watch.round(desk.venue._tell)
+        (payment,) = desk.told(FundingPaid)
+        booked = desk.market.core.accounts[KEY].incomes
+        paid_out = next(each.amount for each in booked if each.kind.name == "FUNDING_FEE")
+        assert payment.rate * payment.mark * D("0.2") == -paid_out
