@@ -66,7 +66,7 @@ def on_order(work: Work, event: OrderReported) -> None:
             intent.client_order_id,
             f"{intent.side} {intent.contracts} {intent.contract}: {event.reason}",
         )
-    elif event.outcome is Outcome.CLOSED and not order.filled_contracts:
+    elif event.outcome is Outcome.CLOSED and not order.closed_contracts:
         work.alert(
             Severity.WARNING,
             "collar_missed",

@@ -22,6 +22,7 @@ from rebalancer.exchanges import contract_of, nearest
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.exchange_lists import readable
 from rebalancer.venues.facts_shape import Ask, VenueFacts
 
 _log = structlog.get_logger(__name__)
@@ -81,7 +82,10 @@ class ClockReading(NamedTuple):
 async def read_clock(
     client: CcxtClient, facts: VenueFacts, clock: Clock, count: int = CLOCK_SAMPLES
 ) -> ClockReading:
-    """Return how far the venue's clock is ahead: the median of five, half a round trip off."""
+    """Return how far the venue's clock is ahead: the median of five, half a round trip off.
+
+    Raises VenueUnavailable where it does not tell its time.
+    """
     samples = []
     for _ in range(count):
         asked_ms = clock.now_ms()
@@ -90,7 +94,9 @@ async def read_clock(
         )
         answered_ms = clock.now_ms()
         half_trip_ms = (answered_ms - asked_ms) // 2
-        samples.append(ClockReading(int(told) - (asked_ms + answered_ms) // 2, half_trip_ms))
+        with readable(facts.venue_id, "the venue's time"):
+            told_ms = int(told)
+        samples.append(ClockReading(told_ms - (asked_ms + answered_ms) // 2, half_trip_ms))
     return ClockReading(
         int(statistics.median(each.ahead_ms for each in samples)),
         int(statistics.median(each.uncertain_ms for each in samples)),

@@ -30,8 +30,9 @@ _log = structlog.get_logger(__name__)
 #: an IOC order is over at once; its end and its trades may take this long to be seen
 SETTLE_TRIES = 6
 SETTLE_PAUSE_SECONDS = 0.25
-#: statuses of ccxt's unified orders that end an order
-ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
+#: statuses of ccxt's unified orders that end an order; the last is XT's word for an order of which
+#: a part filled and the rest is gone, which ccxt passes on as it is
+ENDED = frozenset({"closed", "canceled", "cancelled", "expired", "rejected", "PARTIALLY_CANCELED"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

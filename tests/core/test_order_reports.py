@@ -202,6 +202,14 @@ def test_a_trade_of_more_than_an_order_asked_for_is_a_break_and_halts_the_accoun
     assert made.of(Traded) == []
 
 
+def test_an_order_whose_fills_are_told_after_its_end_has_missed_no_collar() -> None:
+    made = started()
+    made.report(made.orders[0], Outcome.CLOSED, filled_contracts=D("0.1"))
+    assert "collar_missed" not in made.alerts
+    made.fill(made.orders[0], "0.1", trade_id="later")
+    assert len(made.of(Traded)) == 1
+
+
 def test_a_missed_collar_is_priced_again_five_times_then_rests_for_a_minute() -> None:
     made = started()
     for attempt in range(5):

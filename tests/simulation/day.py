@@ -20,9 +20,17 @@ ONE = D(1)
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 INSTRUMENTS = {BTC: "BTC/USDT", ETH: "ETH/USDT"}
 START_PRICES = {BTC: D(50_000), ETH: D(3_000)}
+BINANCE, XT = "binanceusdm", "xt"
+#: by venue: counted in coins in one book, and in whole contracts in two
 CONTRACTS = {
-    BTC: Contract(BTC, D(1), D("0.001"), D("0.1"), D("0.001"), D(100)),
-    ETH: Contract(ETH, D(1), D("0.001"), D("0.01"), D("0.001"), D(20)),
+    BINANCE: {
+        BTC: Contract(BTC, D(1), D("0.001"), D("0.1"), D("0.001"), D(100)),
+        ETH: Contract(ETH, D(1), D("0.001"), D("0.01"), D("0.001"), D(20)),
+    },
+    XT: {
+        BTC: Contract(BTC, D("0.0001"), D(1), D("0.1"), D(1)),
+        ETH: Contract(ETH, D("0.01"), D(1), D("0.01"), D(1)),
+    },
 }
 #: the default fixed time, 10:30 at +08:00
 DUE_MS = parse("2026-01-02T02:30:00Z")
@@ -33,6 +41,8 @@ TICKS, QUIET_TICKS = 500, 60
 DUE_TICK = (DUE_MS - BEGIN_MS) // TICK_MS
 SHOCK_TICK = 330
 PLACES = D("0.1")
+#: so many days are lived at the venue with two books
+XT_SHARE = 0.2
 #: a venue that says this has not taken the order: its own code proves it
 PROOFS = frozenset({Shape.UNAUTHORIZED, Shape.TOO_MANY, Shape.BANNED})
 
@@ -44,14 +54,57 @@ class Trouble(StrEnum):
     QUESTION = "a question's request or answer"
     MAINTENANCE = "the venue is under maintenance"
     THIN_BOOK = "orders fill in part"
+    THIN_LOST = "orders fill in part, and an order's request or answer goes wrong"
+    LATE_SIGHT = "an order's answer is lost, and the venue shows the order late"
+    ECHO = "fills are told late, out of order and again"
+    EMPTY = "the venue tells an empty list of positions, every second time"
     FALSE_PRICE = "one source tells a false price"
+    NO_PRICE = "every source tells what is no price"
+    FUTURE_PRICE = "every source tells a false price from the future"
     OLD_PRICE = "prices come late"
     SILENCE = "no prices come"
     GAP = "the market jumps"
+    TWO_GAPS = "the market jumps, and again while the rule cools down"
     CLOCK = "the desk's clock is set"
     STORE_BEFORE = "a commit fails"
     STORE_AFTER = "a commit fails and has happened"
+    STORE_LOCKED = "the database is locked for a while"
     KILL = "the desk is killed"
+
+
+#: troubles in which an order's request or answer goes wrong
+ON_THE_WIRE = frozenset({Trouble.WIRE, Trouble.THIN_LOST, Trouble.LATE_SIGHT})
+#: troubles that find something only while the desk trades or looks at the price
+AT_WORK = ON_THE_WIRE | {
+    Trouble.QUESTION,
+    Trouble.MAINTENANCE,
+    Trouble.OLD_PRICE,
+    Trouble.NO_PRICE,
+    Trouble.FUTURE_PRICE,
+}
+#: what a day's trouble is drawn from: more often, what there is more of
+DRAWN = (*Trouble, Trouble.WIRE, Trouble.WIRE, Trouble.LATE_SIGHT, Trouble.LATE_SIGHT, Trouble.KILL)
+NO_PRICES = (D("NaN"), D("sNaN"), D("Infinity"), D("-Infinity"), D(0), D(-50_000), D("-0.01"))
+
+
+class Place(StrEnum):
+    """Where an order can be looked for; each has a memory of its own at a venue."""
+
+    ONE = "by its id"
+    LISTS = "in the lists"
+    TRADES = "in the trades"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the venue shows of an order whose answer was lost."""
+
+    #: so long after that it answers nothing at all
+    down_ms: int = 0
+    #: and then, by place, so long it shows the world of before
+    stale_ms: dict[Place, int]
+    #: places that refuse to answer instead
+    refusing: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +118,10 @@ class Day:
     #: by contract, the true price at each tick
     prices: dict[str, tuple[Decimal, ...]]
     wire: tuple[Fault, ...] = ()
+    sight: Sight | None = None
+    venue: str = BINANCE
+    #: what is told where no price is
+    told_instead: Decimal = ONE
     #: how long it lasts, in ticks
     ticks: int = 0
     #: of the false price, the gap and the clock
@@ -74,30 +131,43 @@ class Day:
     #: how long the desk stays down after it died
     down_ms: int = 5_000
 
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """The contracts as the venue of the day counts them."""
+        return CONTRACTS[self.venue]
+
     def told(self, contract: str, index: int) -> Iterator[tuple[str, Decimal, int]]:
         """Yield source, price and age in ms of what the feed tells at one tick."""
-        price = self.prices[contract][index]
-        troubled = self.tick <= index < self.tick + self.ticks
-        if troubled and self.trouble is Trouble.SILENCE:
-            return
+        mark = index_price = self.prices[contract][index]
         age_ms = 0
-        if troubled and self.trouble is Trouble.OLD_PRICE:
+        trouble = self.trouble if self.tick <= index < self.tick + self.ticks else None
+        if trouble is Trouble.SILENCE:
+            return
+        if trouble is Trouble.OLD_PRICE:
             age_ms = (index - self.tick + 1) * TICK_MS
-            price = self.prices[contract][self.tick - 1]
-        mark = price
-        if troubled and self.trouble is Trouble.FALSE_PRICE and contract == BTC:
-            mark = (price * self.size).quantize(PLACES)
+            mark = index_price = self.prices[contract][self.tick - 1]
+        elif trouble is Trouble.FALSE_PRICE and contract == BTC:
+            mark = self.lie(index)
+        elif trouble is Trouble.NO_PRICE and contract == BTC:
+            mark = index_price = self.told_instead
+        elif trouble is Trouble.FUTURE_PRICE and contract == BTC:
+            mark = index_price = self.lie(index)
+            age_ms = -self.count * SECOND_MS
         yield "mark", mark, age_ms
-        yield "index", price, age_ms
+        yield "index", index_price, age_ms
+
+    def lie(self, index: int) -> Decimal:
+        """Return the false price of BTC at a tick."""
+        return (self.prices[BTC][index] * self.size).quantize(PLACES)
 
 
 def day_of(seed: int, trouble: Trouble | None = None) -> Day:
     """Return the day of a seed; `trouble` takes the place of the one it would draw."""
     dice = Random(seed)  # noqa: S311 - for tests, not for secrets
-    drawn = dice.choice(tuple(Trouble))
+    drawn = dice.choice(DRAWN)
     chosen = trouble or drawn
     tick = dice.randrange(1, TICKS - 20)
-    if chosen in (Trouble.WIRE, Trouble.QUESTION, Trouble.MAINTENANCE) and dice.random() < 0.7:
+    if chosen in AT_WORK and dice.random() < 0.7:
         # where orders are under way: at the launch, at the fixed time, at the shock
         tick = dice.choice((1, DUE_TICK, SHOCK_TICK)) + dice.randrange(4)
     low, high = (0.4, 0.99) if dice.random() < 0.5 else (1.01, 1.6)
@@ -106,8 +176,11 @@ def day_of(seed: int, trouble: Trouble | None = None) -> Day:
         seed=seed,
         trouble=chosen,
         tick=tick,
-        prices=_paths(dice, tick if chosen is Trouble.GAP else None, size),
+        prices=_paths(dice, _jumps(dice, chosen, tick, size)),
         wire=_wire(dice, chosen),
+        sight=_sight(dice) if chosen is Trouble.LATE_SIGHT else None,
+        venue=XT if dice.random() < XT_SHARE else BINANCE,
+        told_instead=dice.choice(NO_PRICES),
         ticks=_length(dice, chosen),
         size=size,
         count=dice.randrange(2, 95) if "STORE" in chosen.name else dice.randrange(20, 3_200),
@@ -118,22 +191,28 @@ def day_of(seed: int, trouble: Trouble | None = None) -> Day:
 def _length(dice: Random, trouble: Trouble) -> int:
     lengths = {
         Trouble.FALSE_PRICE: (1, 2),
+        Trouble.NO_PRICE: (1, 20),
+        Trouble.FUTURE_PRICE: (1, 3),
         Trouble.OLD_PRICE: (1, 30),
         Trouble.SILENCE: (1, 60),
         Trouble.MAINTENANCE: (1, 40),
+        Trouble.STORE_LOCKED: (1, 6),
     }
     low, high = lengths.get(trouble, (0, 0))
     return dice.randint(low, high)
 
 
 def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
-    if trouble not in (Trouble.WIRE, Trouble.QUESTION):
+    if trouble is not Trouble.QUESTION and trouble not in ON_THE_WIRE:
         return ()
-    method, path = ("POST", "rder") if trouble is Trouble.WIRE else ("GET", "")
+    method, path = ("GET", "") if trouble is Trouble.QUESTION else ("POST", "rder")
     shape = dice.choice(tuple(Shape))
-    taken = dice.choice(tuple(Taken)) if trouble is Trouble.WIRE else Taken.FIRST
+    taken = dice.choice(tuple(Taken)) if method == "POST" else Taken.FIRST
     if shape in PROOFS:
         taken = Taken.NEVER
+    if trouble is Trouble.LATE_SIGHT:
+        shape, taken = dice.choice((Shape.CLOSE, Shape.RESET, Shape.CUT_BODY)), Taken.FIRST
+    times = 1 if trouble is Trouble.LATE_SIGHT else dice.choice((1, 1, 1, 2, 5))
     return (
         Fault(
             shape=shape,
@@ -141,14 +220,41 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
             method=method,
             path=path,
             skip=dice.randrange(0, 24),
-            times=dice.choice((1, 1, 1, 2, 5)),
+            times=times,
             late_ms=dice.choice((10, 500, 3_000, 4_900)),
         ),
     )
 
 
-def _paths(dice: Random, gap_tick: int | None, size: Decimal) -> dict[str, tuple[Decimal, ...]]:
-    """Draw a calm walk with one shock of 16 to 20 % that rests, and perhaps a jump."""
+def _sight(dice: Random) -> Sight:
+    """Draw a venue that lags: everywhere for less than the margin, in one place for minutes."""
+    kind = dice.randrange(4)
+    if kind == 0:  # everywhere, for less than what the desk allows for
+        return Sight(stale_ms=dict.fromkeys(Place, dice.randrange(500, 9_000)))
+    if kind == 1:  # it answers nothing, and then shows for a moment the world of before
+        return Sight(
+            down_ms=dice.randrange(20_000, 60_000),
+            stale_ms=dict.fromkeys(Place, dice.randrange(1_000, 4_000)),
+        )
+    stale_ms = dice.randrange(30_000, 150_000)
+    if kind == 2:  # one place has forgotten
+        return Sight(stale_ms={dice.choice(tuple(Place)): stale_ms})
+    knows = dice.choice(tuple(Place))  # the only one that would know does not answer
+    return Sight(stale_ms=dict.fromkeys(Place, stale_ms), refusing=frozenset({knows}))
+
+
+def _jumps(dice: Random, trouble: Trouble, tick: int, size: Decimal) -> dict[int, float]:
+    """Return by how much the price of BTC jumps at which tick."""
+    if trouble is Trouble.GAP:
+        return {tick: float(size)}
+    if trouble is Trouble.TWO_GAPS:
+        factor = 1 + dice.choice((-1, 1)) * dice.uniform(0.15, 0.19)
+        return {tick: factor, tick + dice.randrange(5, 10): factor}
+    return {}
+
+
+def _paths(dice: Random, jumps: dict[int, float]) -> dict[str, tuple[Decimal, ...]]:
+    """Draw a calm walk with one shock of 16 to 20 % that rests, and perhaps jumps."""
     paths = {}
     shock = dice.choice((-1, 1)) * dice.uniform(0.16, 0.20)
     for contract, start in START_PRICES.items():
@@ -158,15 +264,15 @@ def _paths(dice: Random, gap_tick: int | None, size: Decimal) -> dict[str, tuple
                 price *= 1 + dice.gauss(0, 0.0002)
             if contract == BTC and SHOCK_TICK <= index < SHOCK_TICK + 4:
                 price *= 1 + shock / 4
-            if contract == BTC and index == gap_tick:
-                price *= float(size)
+            if contract == BTC:
+                price *= jumps.get(index, 1)
             path.append(D(str(price)).quantize(PLACES))
         paths[contract] = tuple(path)
     return paths
 
 
-def desk_of_the_day() -> Desk:
-    """Return three funds on two contracts, cut into child orders."""
+def desk_of_the_day(venue: str = BINANCE) -> Desk:
+    """Return three funds on two contracts of a venue, cut into child orders."""
     funds = {}
     for name, target, symbol in (("BTC3L", 3, BTC), ("BTC3S", -3, BTC), ("ETH2L", 2, ETH)):
         threshold = D("0.14") if symbol == BTC else D("0.2")
@@ -188,6 +294,6 @@ def desk_of_the_day() -> Desk:
         )
     return Desk(
         funds=funds,
-        accounts={"main": Account(name="main", venue="binanceusdm")},
-        contracts=CONTRACTS,
+        accounts={"main": Account(name="main", venue=venue, hedge=venue == XT)},
+        contracts=CONTRACTS[venue],
     )

@@ -18,6 +18,7 @@ from tests.loopback.dialect import Dialect
 from tests.loopback.faults import Fault, Faults, Shape, Taken
 from tests.loopback.matching import Core
 from tests.loopback.wire import spoil
+from tests.simulation.day import Place, Sight
 from tests.simulation.timeline import SimClock
 
 PEER = "127.0.0.1"
@@ -38,6 +39,20 @@ NO_ANSWER = {
 }
 
 
+#: ends of a path -> the place that answers, of either venue; XT's list by client id is one order
+_PLACES: dict[str, Place] = {
+    "order": Place.ONE,
+    "detail": Place.ONE,
+    "allOrders": Place.LISTS,
+    "openOrders": Place.LISTS,
+    "list-history": Place.LISTS,
+    "order/list": Place.LISTS,
+    "userTrades": Place.TRADES,
+    "trade-list": Place.TRADES,
+}
+_POSITIONS = ("positionRisk", "position/list")
+
+
 class Exchange:
     """One venue for a whole day, over every life of the desk."""
 
@@ -54,6 +69,12 @@ class Exchange:
         #: requests that have left the desk, and answers that have left the venue
         self.requests = self.answers = 0
         self._late: list[tuple[int, int, Call]] = []
+        #: how the venue shows an order whose answer was lost; what it shows instead, and since when
+        self.sight: Sight | None = None
+        self._before: tuple[Core, int] | None = None
+        #: from when on every second list of positions is empty
+        self.empties_from_ms: int | None = None
+        self._told_empty = False
 
     @property
     def core(self) -> Core:
@@ -79,10 +100,37 @@ class Exchange:
             return self.dialect.stamp(call, refusal), None
         fault = self.faults.take(call)
         if fault is None:
-            return self.dialect.stamp(call, self.dialect.act(self.dialect.core, call)), None
+            return self.dialect.stamp(call, self._honest(call)), None
+        if self.sight is not None:
+            self._before = (copy.deepcopy(self.dialect.core), call.at_ms)
+            self.maintenance_until_ms = call.at_ms + self.sight.down_ms
         honest = self._taken(fault, call)
         spoilt = spoil(fault.shape, call, honest, self.dialect)
         return self.dialect.stamp(call, spoilt), fault
+
+    def _honest(self, call: Call) -> Answer:
+        """Answer with what the place that is asked knows by now."""
+        if call.path.endswith(_POSITIONS):
+            return self._positions(call)
+        if self._before is not None and self.sight is not None:
+            (before, at_ms), place = self._before, _place(call)
+            stale_ms = self.sight.stale_ms.get(place, 0) if place else 0
+            if call.at_ms < at_ms + self.sight.down_ms + stale_ms:
+                if place in self.sight.refusing:
+                    return self.dialect.phrase("busy", call.at_ms)
+                return self.dialect.act(before if stale_ms else self.dialect.core, call)
+        return self.dialect.act(self.dialect.core, call)
+
+    def _positions(self, call: Call) -> Answer:
+        from_ms = self.empties_from_ms
+        empty = from_ms is not None and call.at_ms >= from_ms and not self._told_empty
+        self._told_empty = empty
+        if not empty:
+            return self.dialect.act(self.dialect.core, call)
+        flat = copy.deepcopy(self.dialect.core)
+        for account in flat.accounts.values():
+            account.positions.clear()
+        return self.dialect.act(flat, call)
 
     def _taken(self, fault: Fault, call: Call) -> Answer:
         if fault.taken is Taken.FIRST:
@@ -124,6 +172,14 @@ class SimTransport:
         """Nothing to give up."""
 
 
+def _place(call: Call) -> Place | None:
+    if call.method != "GET":
+        return None
+    if call.params.get("clientOrderId"):
+        return Place.ONE
+    return next((place for end, place in _PLACES.items() if call.path.endswith(f"/{end}")), None)
+
+
 def _call(request: SignedRequest, at_ms: int) -> Call:
     parts = urlsplit(request.url)
     return Call(
@@ -142,6 +198,9 @@ def _order_ids(call: Call) -> tuple[str, ...]:
     if call.method != "POST":
         return ()
     orders = [call.params]
-    if "batchOrders" in call.params:
+    if call.body.startswith(b"{"):
+        orders = [json.loads(call.body)]
+    elif "batchOrders" in call.params:
         orders = json.loads(call.params["batchOrders"])
-    return tuple(order["newClientOrderId"] for order in orders if "newClientOrderId" in order)
+    ids = (order.get("newClientOrderId", order.get("clientOrderId")) for order in orders)
+    return tuple(each for each in ids if each)

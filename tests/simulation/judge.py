@@ -9,27 +9,28 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
+from rebalancer.core.breaks import BreakFound, BreakKind
 from rebalancer.core.folding import fold
+from rebalancer.core.instant import iso
 from rebalancer.core.ledger import postings
+from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.records import (
-    Crossed,
     FixedSettled,
     FundWiped,
     IntentCreated,
     Record,
-    RunMoved,
     RunOpened,
     Settlement,
     Traded,
 )
-from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.run import RunPlan
 from rebalancer.core.state import DeskState
-from tests.simulation.day import BTC, CONTRACTS, DUE_MS, DUE_TICK, INSTRUMENTS, Trouble
+from rebalancer.errors import BrokenInvariant
+from tests.loopback.faults import Taken
+from tests.simulation.day import BEGIN_MS, BTC, DUE_MS, DUE_TICK, INSTRUMENTS, TICK_MS, Trouble
+from tests.simulation.judge_runs import runs
 from tests.simulation.world import World
-
-#: alerts that tell a person that a run has not come to its target
-TOLD = frozenset({"run_incomplete", "collar_missed", "order_unknown", "fund_halted", "fund_wiped"})
 
 #: the venue writes fees with so many decimals
 WIRE_STEP = Decimal("1e-8")
@@ -46,10 +47,11 @@ def judge(world: World) -> list[str]:
     found += _positions(world, state)
     found += _fills(world, records)
     found += _fixed(world, records)
-    found += _runs(world, records)
+    found += runs(world, records)
     found += _orders(world, state)
     found += _same_again(world, state)
-    found += _false_prices(world, records)
+    found += _prices(world, records)
+    found += _breaks(world, records)
     return found
 
 
@@ -67,7 +69,7 @@ def _sends(world: World) -> Iterator[str]:
 def _positions(world: World, state: DeskState) -> Iterator[str]:
     """I4: the venue's position is the account's, and the sum of its funds'."""
     (owner,) = world.exchange.core.accounts.values()
-    for symbol, contract in CONTRACTS.items():
+    for symbol, contract in world.day.contracts.items():
         at_venue = total(
             contract.units_in(position.contracts)
             for (name, _), position in owner.positions.items()
@@ -124,51 +126,6 @@ def _fixed(world: World, records: tuple[Record, ...]) -> Iterator[str]:
         yield "I6: a missed run was not told"
 
 
-def _runs(world: World, records: tuple[Record, ...]) -> Iterator[str]:
-    """I3, I5: no run trades more than its way to the target plus a lot; every run ends or is told.
-
-    The way is what the fund lacked when the run was opened: an order of an earlier run that was
-    still unknown then may turn out to be absent, and is made up for.
-    """
-    plans: dict[str, RunPlan] = {}
-    held: dict[tuple[str, str], Decimal] = {}
-    ways: dict[tuple[str, str], Decimal] = {}
-    open_runs: dict[str, RunPlan] = {}
-    traded: dict[tuple[str, str], Decimal] = {}
-    last: dict[str, RunStatus] = {}
-    for record in records:
-        if isinstance(record, RunOpened):
-            plan = plans[record.plan.run_id] = open_runs[record.plan.fund] = record.plan
-            for symbol, target in plan.target_units.items():
-                ways[plan.run_id, symbol] = abs(target - held.get((plan.fund, symbol), ZERO))
-        elif isinstance(record, RunMoved):
-            last[record.run_id] = record.status
-        for fund, symbol, units in _moves(record):
-            held[fund, symbol] = held.get((fund, symbol), ZERO) + units
-            if fund not in open_runs:
-                yield f"I3: {fund} traded {units} {symbol} before it had a run"
-                continue
-            key = (open_runs[fund].run_id, symbol)
-            traded[key] = traded.get(key, ZERO) + abs(units)
-    for (run_id, symbol), gross in traded.items():
-        lot = CONTRACTS[symbol].units_in(CONTRACTS[symbol].lot)
-        way = ways.get((run_id, symbol), ZERO)
-        if gross > way + lot:
-            yield f"I3: {run_id} traded {gross} {symbol} where its way was {way}"
-    stuck = [run_id for run_id, status in last.items() if status is RunStatus.INCOMPLETE]
-    never_ended = plans.keys() - last.keys()
-    told = {alert.name for alert in world.alerts} & TOLD
-    if (stuck or never_ended) and not told:
-        yield f"I5: {sorted({*stuck, *never_ended})} did not come to an end and nobody was told"
-
-
-def _moves(record: Record) -> Iterator[tuple[str, str, Decimal]]:
-    if isinstance(record, Traded):
-        yield from ((fund, record.contract, units) for fund, units in record.allocations.items())
-    elif isinstance(record, Crossed):
-        yield from ((fund, record.contract, units) for fund, units in record.units.items())
-
-
 def _orders(world: World, state: DeskState) -> Iterator[str]:
     """I18: after a quiet stretch nothing is under way, but for what a person was told of."""
     for order_id, order in state.orders.items():
@@ -181,32 +138,66 @@ def _halted(world: World) -> set[str]:
     return {alert.subject for alert in world.alerts if alert.name == "fund_halted"}
 
 
+def _breaks(world: World, records: tuple[Record, ...]) -> Iterator[str]:
+    """I4: nobody but the desk trades on these days, so that a break is the desk's own mistake.
+
+    Only a venue that says yes and takes the order later or never contradicts itself.
+    """
+    lies = any(fault.taken is not Taken.FIRST for fault in world.day.wire)
+    for record in records:
+        if isinstance(record, BreakFound):
+            if lies and record.found.kind is BreakKind.EVIDENCE:
+                continue
+            yield f"I4: a break that is none: {record.found.kind}: {record.found.cause}"
+
+
 def _same_again(world: World, state: DeskState) -> Iterator[str]:
     """I14: the records alone give the same desk."""
-    again = fold(world.desk, world.disk.records)
+    try:
+        again = fold(world.desk, world.disk.records)
+    except BrokenInvariant as broken:
+        yield f"I14: the records do not fit together: {broken}"
+        return
     for name, fund in state.funds.items():
         other = again.funds[name]
         if (fund.holding, fund.shares, fund.point) != (other.holding, other.shares, other.point):
             yield f"I14: {name} is not what its records say"
 
 
-def _false_prices(world: World, records: tuple[Record, ...]) -> Iterator[str]:
-    """I7: a false price that one source tells once is never traded on.
+def _prices(world: World, records: tuple[Record, ...]) -> Iterator[str]:
+    """I7: whatever is sized is sized by a price that was true, and not long ago.
 
-    Told twice in a row it counts as confirmed (spec section 3), so that it may be the market.
+    A false price that one source tells twice in a row counts as confirmed (spec section 3). Where
+    the desk's clock was set, nobody can say from its records how old a price was.
     """
-    day = world.day
-    if day.trouble is not Trouble.FALSE_PRICE or day.ticks > 1:
+    if world.day.trouble is Trouble.CLOCK:
         return
-    lies = {day.prices[BTC][tick] * day.size for tick in range(day.tick, day.tick + day.ticks)}
+    plans: dict[str, RunPlan] = {}
     for record in records:
-        if isinstance(record, IntentCreated) and record.intent.contract == BTC:
-            mark = record.intent.mark
-            if any(abs(mark - lie) <= lie * Decimal("0.0001") for lie in lies) and not _true(
-                world, mark
-            ):
-                yield f"I7: an order was sized by the false price {mark}"
+        if isinstance(record, RunOpened):
+            plan = plans[record.plan.fund] = record.plan
+            for symbol, mark in plan.marks.items():
+                if symbol in plan.target_units:
+                    yield from _price(world, (symbol, mark), record.at_ms, {plan.fund: plan})
+        elif isinstance(record, IntentCreated):
+            intent = record.intent
+            meant = {name: plans[name] for name in intent.wanted if name in plans}
+            yield from _price(world, (intent.contract, intent.mark), record.at_ms, meant)
 
 
-def _true(world: World, mark: Decimal) -> bool:
-    return any(abs(mark - price) <= price * Decimal("0.01") for price in world.day.prices[BTC])
+def _price(
+    world: World, told: tuple[str, Decimal], at_ms: int, plans: dict[str, RunPlan]
+) -> Iterator[str]:
+    (symbol, mark), day = told, world.day
+    limits_ms = [
+        world.desk.funds[name].age_limit_ms(for_fixed=plan.trigger is Trigger.FIXED)
+        for name, plan in plans.items()
+    ]
+    oldest_ms = at_ms - min(each for each in limits_ms if each is not None)
+    last = min((at_ms - BEGIN_MS) // TICK_MS, len(day.prices[symbol]) - 1)
+    first = max(0, -((BEGIN_MS - oldest_ms) // TICK_MS))
+    known = set(day.prices[symbol][first : last + 1])
+    if day.trouble is Trouble.FALSE_PRICE and day.ticks > 1 and symbol == BTC:
+        known |= {day.lie(index) for index in range(day.tick, day.tick + day.ticks)}
+    if mark not in known:
+        yield f"I7: {symbol} was traded by {mark}, which is false or too old, at {iso(at_ms)}"

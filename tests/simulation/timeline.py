@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import selectors
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from rebalancer.core.instant import SECOND_MS
@@ -46,6 +47,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual seconds since this loop began."""
         return self._jumping.now_s
+
+    def as_time(self) -> SimpleNamespace:
+        """Return what stands in for the module `time` where a library reads the clock by itself."""
+        return SimpleNamespace(monotonic=self.time)
 
     def _run_once(self) -> None:
         self.rounds += 1

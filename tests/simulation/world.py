@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import tenacity
+
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import PricesObserved, PriceTick, Woke
+from rebalancer.core.events import Event, FillReported, PricesObserved, PriceTick, Woke
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import IntentCreated, Record
@@ -21,14 +24,16 @@ from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Start, recover
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import StoreUnavailable, VenueUnavailable
-from rebalancer.ports import NavView
+from rebalancer.ports import Emit, NavView
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_with_keys
 from rebalancer.venues.rates import Budget, Limiter
 from tests.loopback.accounts import Account as VenueAccount
+from tests.loopback.dialect import Dialect
 from tests.loopback.instruments import Depth
-from tests.loopback.presets import KEY, SECRET, binance, binance_instruments
+from tests.loopback.presets import KEY, SECRET, binance, binance_instruments, xt, xt_instruments
 from tests.loopback.settling import Move, move_price
 from tests.simulation.day import (
     BEGIN_MS,
@@ -39,6 +44,7 @@ from tests.simulation.day import (
     SHOCK_TICK,
     TICK_MS,
     TICKS,
+    XT,
     Day,
     Trouble,
     desk_of_the_day,
@@ -52,7 +58,10 @@ PULSE_SECONDS = 10.0
 ACCOUNT_SECONDS = 180.0
 #: so long the feed goes by its old reading of the venue's clock after one of them was set
 CLOCK_READ_TICKS = 2
-FACTS = facts_of("binanceusdm")
+#: turns of the loop that no day needs; one that takes more does not come to rest
+ROUNDS_MAX = 60_000
+EXPECTED = Expected(accept_untold=True)
+FACTS = {venue: facts_of(venue) for venue in CONTRACTS}
 
 
 class Disk(MemoryStore):
@@ -69,6 +78,9 @@ class Disk(MemoryStore):
         self.commits += 1
         fails = self.commits == self._day.count
         await asyncio.sleep(0)
+        locked = self._day.trouble is Trouble.STORE_LOCKED
+        if locked and 0 <= self.commits - self._day.count < self._day.ticks:
+            await asyncio.sleep(self._day.down_ms % 60_001 / SECOND_MS)
         if fails and self._day.trouble is Trouble.STORE_BEFORE:
             raise StoreUnavailable("simulated: the disk is full")
         await super().commit(records)
@@ -145,8 +157,9 @@ class World:
     def __post_init__(self) -> None:
         self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
         self.disk = Disk(self.day)
-        self.desk = desk_of_the_day()
-        self.exchange = Exchange(binance(_instruments(self.day), [_owner()]), self.clock)
+        self.desk = desk_of_the_day(self.day.venue)
+        self.exchange = Exchange(_venue(self.day), self.clock)
+        self.exchange.sight = self.day.sight
         self.exchange.faults.plan(*map(dataclasses.replace, self.day.wire))
         self.exchange.on_send = self._sending
         self.next_tick = 0
@@ -171,17 +184,22 @@ class World:
         loop = VirtualLoop(lambda number: self._before_round(begun + number))
         self.clock.live_on(loop)
         asyncio.set_event_loop(loop)
+        retries: Any = tenacity
+        retries.time = loop.as_time()  # how long to ask again goes by the monotonic clock
         try:
             loop.run_until_complete(self._desk())
         except (Killed, StoreUnavailable, VenueUnavailable):
             pass
         finally:
+            retries.time = time
             asyncio.set_event_loop(None)
             self.clock.pass_ms(self.day.down_ms if self.lives == 1 else 5 * SECOND_MS)
             loop.bury()
 
     def _before_round(self, number: int) -> None:
         self.rounds = number
+        if number > ROUNDS_MAX:
+            raise Restless(f"the desk does not come to rest within {ROUNDS_MAX} turns")
         seen = (self.disk.commits, self.exchange.requests, self.exchange.answers)
         if seen != self._seen:
             self._seen = seen
@@ -205,7 +223,7 @@ class World:
         start = Start(self.clock.now_ms(), "live", "simulated", "simulation")
         recovered = await recover(self.disk, history, self.desk, start)
         inbox = Inbox()
-        venue = ExchangeVenue(self.desk.accounts["main"], self._client(), CONTRACTS, self.clock)
+        venue = Venue(self)
         daemon = Daemon(
             state=recovered.state,
             store=self.disk,
@@ -225,19 +243,55 @@ class World:
         finally:
             looking.cancel()
 
-    def _client(self) -> CcxtClient:
-        exchange = _exchange_object()
+    def client(self) -> CcxtClient:
+        """Return a client as a new life of the desk opens it."""
+        facts = FACTS[self.day.venue]
+        exchange = _exchange_object(self.day.venue)
         exchange.milliseconds = self.clock.now_ms
         exchange.options["timeDifference"] = 0
-        limiter = Limiter(Budget(FACTS.limits.rate_windows), self.clock.now_ms)
+        limiter = Limiter(Budget(facts.limits.rate_windows), self.clock.now_ms)
         transport: Any = SimTransport(self.exchange, lambda: self.dice.uniform(0.002, 0.08))
-        return CcxtClient(exchange, transport, limiter, FACTS.limits.counters)
+        return CcxtClient(exchange, transport, limiter, facts.limits.counters)
 
     def _sending(self, client_order_id: str) -> None:
         if client_order_id not in self.disk.intents:
             self.violations.append(f"I2: {client_order_id} left before its intent was kept")
         if self.exchange.sent[client_order_id]:
             self.violations.append(f"I1: {client_order_id} was sent twice")
+
+
+class Restless(AssertionError):
+    """The desk goes on and on."""
+
+
+class Venue(ExchangeVenue):
+    """The product's venue, whose news may come late, out of order and again."""
+
+    def __init__(self, world: World) -> None:
+        account = world.desk.accounts["main"]
+        super().__init__(account, world.client(), world.day.contracts, world.clock, EXPECTED)
+        self._world = world
+
+    async def start(self, emit: Emit) -> None:
+        """Start as the product does; the news go through the day's trouble."""
+        echoes = self._world.day.trouble is Trouble.ECHO
+        await super().start(self._echo(emit) if echoes else emit)
+
+    def _echo(self, emit: Emit) -> Emit:
+        dice, loop = self._world.dice, asyncio.get_running_loop()
+
+        def tell(event: Event) -> None:
+            if not isinstance(event, FillReported):
+                emit(event)
+                return
+            if dice.random() < 0.5:
+                emit(event)
+            else:
+                loop.call_later(dice.uniform(0, 4), emit, event)
+            if dice.random() < 0.5:
+                loop.call_later(dice.choice((0.01, 0.1, 1, 20)), emit, event)
+
+        return tell
 
 
 class Feed:
@@ -263,7 +317,7 @@ class Feed:
 
     def _observed(self, index: int, at_ms: int) -> PricesObserved | None:
         world, ticks = self._world, []
-        for contract in CONTRACTS:
+        for contract in INSTRUMENTS:
             price = world.day.prices[contract][index]
             move_price(
                 world.exchange.core,
@@ -288,33 +342,33 @@ def _trouble(world: World, index: int) -> None:
         return
     if day.trouble is Trouble.MAINTENANCE:
         world.exchange.maintenance_until_ms = world.clock.true_ms() + day.ticks * TICK_MS
+    elif day.trouble is Trouble.EMPTY:
+        world.exchange.empties_from_ms = world.clock.true_ms()
     elif day.trouble is Trouble.CLOCK:
         world.clock.step(int((day.size - 1) * 60_000))
 
 
-def _instruments(day: Day) -> list[Any]:
-    found = [each for each in binance_instruments() if each.name in INSTRUMENTS.values()]
+def _venue(day: Day) -> Dialect:
+    make, listed = (xt, xt_instruments) if day.venue == XT else (binance, binance_instruments)
+    found = [each for each in listed() if each.name in INSTRUMENTS.values()]
     for each in found:
         each.last = each.mark = each.index = day.prices[f"{each.name}:USDT"][0]
-        if day.trouble is Trouble.THIN_BOOK:
-            share = 1 + day.seed % 7
-            each.depth = Depth(levels=3, contracts=each.lot * 60 * share)
-    return found
+        if day.trouble in (Trouble.THIN_BOOK, Trouble.THIN_LOST):
+            coins = Decimal("0.06") * (1 + day.seed % 7)
+            each.depth = Depth(levels=3, contracts=coins / each.contract_size)
+    owner = VenueAccount(name="demo", key=KEY, secret=SECRET, wallet=Decimal(1_000_000))
+    return make(found, [owner])
 
 
-def _owner() -> VenueAccount:
-    return VenueAccount(name="demo", key=KEY, secret=SECRET, wallet=Decimal(1_000_000))
+_OPENED: dict[str, tuple[Any, dict[str, Any]]] = {}
 
 
-_OPENED: list[tuple[Any, dict[str, Any]]] = []
-
-
-def _exchange_object() -> Any:
+def _exchange_object(venue: str) -> Any:
     """Return ccxt's object as if it were new; opening one takes longer than a day with it."""
-    if not _OPENED:
-        opened = open_with_keys(FACTS, {"apiKey": KEY, "secret": SECRET})
-        _OPENED.append((opened, dict(vars(opened))))
-    exchange, as_opened = _OPENED[0]
+    if venue not in _OPENED:
+        opened = open_with_keys(FACTS[venue], {"apiKey": KEY, "secret": SECRET})
+        _OPENED[venue] = (opened, dict(vars(opened)))
+    exchange, as_opened = _OPENED[venue]
     vars(exchange).clear()
     vars(exchange).update(as_opened, options=dict(as_opened["options"]))
     return exchange

@@ -21,6 +21,7 @@ from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_clien
 from rebalancer.venues.facts_shape import Ask
 from tests.loopback import presets
 from tests.loopback.faults import Fault, Shape, Taken
+from tests.loopback.instruments import Depth
 from tests.loopback.presets import KEY, SECRET
 from tests.loopback.server import LoopbackVenue
 
@@ -175,3 +176,12 @@ async def test_what_an_open_order_has_left_is_told_in_base_coins():
         await exchange.create_order(BTC, "limit", "buy", 30, 49_000, wish)
         (order,) = await desk.venue.account.open_orders(BTC)
         assert (order.client_order_id, order.remaining) == ("theirs", desk.contract.units_in(D(30)))
+
+
+async def test_an_order_that_the_book_fills_in_part_ends_though_ccxt_does_not_know_the_word():
+    # XT says PARTIALLY_CANCELED where a part filled and the rest is gone; ccxt leaves it so.
+    async with trading() as desk:
+        desk.market.core.instruments["BTC/USDT"].depth = Depth(levels=1, contracts=D(70))
+        await desk.venue.submit(desk.intent(200, BUY, LONG))
+        assert desk.outcomes() == [Outcome.ACCEPTED, Outcome.CLOSED]
+        assert desk.filled() == 70

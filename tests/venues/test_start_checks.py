@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from structlog.testing import capture_logs
 
 from rebalancer.clock import WallClock
 from rebalancer.core.fund import Account
-from rebalancer.errors import BrokenInvariant, ConfigRefused
-from rebalancer.venues.exchange_checks import Expected, StartChecks
+from rebalancer.errors import BrokenInvariant, ConfigRefused, VenueUnavailable
+from rebalancer.venues.exchange_checks import Expected, StartChecks, read_clock
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts import FACTS
 from tests.contracts.test_venue_contract import intent
@@ -200,3 +201,13 @@ async def test_funds_begin_on_an_account_that_is_worth_their_capital():
         "initial_shares), the account at Binance USD-M is worth 100000: pay in the rest, or lower "
         "initial_shares"
     )
+
+
+async def test_a_venue_that_does_not_tell_its_time_is_an_outage_and_no_end_of_the_desk():
+    client = SimpleNamespace(ask=silent)
+    with pytest.raises(VenueUnavailable, match="the venue's time: unreadable answer"):
+        await read_clock(client, facts_of("binanceusdm"), WallClock())
+
+
+async def silent(_question: object, _cost: object) -> None:
+    """Answer as ccxt does for a page that is no answer: with nothing."""
