@@ -39,15 +39,19 @@ specs: setup
 pictures: setup
 	$(BIN)/python -m tests.page $(URL) docs/pictures $(FUND)
 
-# Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50
+# Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50 BAD_PRICES=1000
 DAYS           := 20000
 CRASH_DAYS     := 100
 DOUBLE_CRASHES := 5000
+BAD_PRICES     := 200000
+MUTANT_SEEDS   := 1000
 
 soak: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
 	$(BIN)/python -m tests.simulation crashes --count $(CRASH_DAYS)
 	$(BIN)/python -m tests.simulation double --count $(DOUBLE_CRASHES)
+	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
+	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

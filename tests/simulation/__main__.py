@@ -3,6 +3,8 @@
 days      one day of each seed
 crashes   every step of so many days, the desk killed there
 double    the same, and killed again during recovery, until the count is reached
+mutants   every planted fault against seed after seed; --write keeps the table of kills
+prices    bad prices, one case of each seed
 day       one seed, told step by step
 """
 
@@ -17,11 +19,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from rebalancer.core.instant import iso
-from tests.simulation import sweep
+from tests.simulation import bad_prices, mutants, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
 
-CHUNK = 50
+COUNTS = {"days": 20_000, "crashes": 100, "double": 5_000, "mutants": 1_000, "prices": 200_000}
+#: seeds that one task of a process takes
+CHUNKS = {"days": 50, "prices": 1_000}
 
 
 def main() -> int:
@@ -30,13 +34,16 @@ def main() -> int:
     if asked.what == "day":
         return _tell(asked.seed, tuple(asked.kill))
     sweep.quiet()
+    if asked.what == "mutants":
+        return _hunt(asked)
     begun = time.perf_counter()
     work: dict[str, Callable[[int, int], tuple[int, list[str]]]] = {
         "days": _days,
         "crashes": _crashes,
         "double": _double,
+        "prices": _prices,
     }
-    step = CHUNK if asked.what == "days" else 1
+    step = CHUNKS.get(asked.what, 1)
     lived, broken = 0, 0
     with ProcessPoolExecutor(asked.jobs, initializer=sweep.quiet) as pool:
         starts = itertools.count(asked.first, step)
@@ -90,6 +97,30 @@ def _double(seed: int, _count: int) -> tuple[int, list[str]]:
     return len(points), [str(each) for each in sweep.double_crashes(day, points)]
 
 
+def _prices(first: int, count: int) -> tuple[int, list[str]]:
+    return count, list(bad_prices.tried(range(first, first + count)))
+
+
+def _hunt(asked: argparse.Namespace) -> int:
+    """Search seeds for a day that finds each fault out; 1 where one of them survives."""
+    seeds = range(asked.first, asked.first + asked.count)
+    begun, kills = time.perf_counter(), []
+    with ProcessPoolExecutor(asked.jobs, initializer=sweep.quiet) as pool:
+        hunts = pool.map(mutants.hunted, mutants.MUTANTS, [seeds] * len(mutants.MUTANTS))
+        for mutant, kill in zip(mutants.MUTANTS, hunts, strict=True):
+            how = f"{kill.promise} on seed {kill.seed}" if kill else "SURVIVED"
+            sys.stdout.write(f"{mutant.name}: {how}\n")
+            kills += [kill] if kill else []
+    survivors = len(mutants.MUTANTS) - len(kills)
+    sys.stdout.write(
+        f"mutants: {len(kills)} of {len(mutants.MUTANTS)} killed within {asked.count} seeds from "
+        f"{asked.first}, {time.perf_counter() - begun:.0f} s with {asked.jobs} processes\n"
+    )
+    if asked.write and not survivors:
+        mutants.write(kills)
+    return 1 if survivors else 0
+
+
 def _tell(seed: int, kills: tuple[int, ...]) -> int:
     day = day_of(seed)
     sys.stdout.write(f"{day.trouble} at tick {day.tick} for {day.ticks}, {day.wire}\n")
@@ -106,11 +137,13 @@ def _tell(seed: int, kills: tuple[int, ...]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     commands = parser.add_subparsers(dest="what", required=True)
-    for name, count in (("days", 20_000), ("crashes", 100), ("double", 5_000)):
+    for name, count in COUNTS.items():
         each = commands.add_parser(name)
         each.add_argument("--count", type=int, default=count)
         each.add_argument("--first", type=int, default=0, help="the first seed")
         each.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+        if name == "mutants":
+            each.add_argument("--write", action="store_true", help="keep the table of kills")
     one = commands.add_parser("day")
     one.add_argument("seed", type=int)
     one.add_argument("--kill", type=lambda text: [int(n) for n in text.split(",")], default=[])

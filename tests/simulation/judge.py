@@ -28,12 +28,31 @@ from rebalancer.core.run import RunPlan
 from rebalancer.core.state import DeskState
 from rebalancer.errors import BrokenInvariant
 from tests.loopback.faults import Taken
-from tests.simulation.day import BEGIN_MS, BTC, DUE_MS, DUE_TICK, INSTRUMENTS, TICK_MS, Trouble
+from tests.simulation.day import (
+    BEGIN_MS,
+    BTC,
+    DUE_MS,
+    DUE_TICK,
+    INSTRUMENTS,
+    ON_THE_WIRE,
+    TICK_MS,
+    Trouble,
+)
 from tests.simulation.judge_runs import runs
 from tests.simulation.world import World
 
 #: the venue writes fees with so many decimals
 WIRE_STEP = Decimal("1e-8")
+
+
+#: days on which a run may give up: the venue did not take its orders, or its price was not true
+MAY_GIVE_UP = ON_THE_WIRE | {
+    Trouble.QUESTION,
+    Trouble.MAINTENANCE,
+    Trouble.FALSE_PRICE,
+    Trouble.FUTURE_PRICE,
+    Trouble.CLOCK,
+}
 
 
 def judge(world: World) -> list[str]:
@@ -52,6 +71,7 @@ def judge(world: World) -> list[str]:
     found += _same_again(world, state)
     found += _prices(world, records)
     found += _breaks(world, records)
+    found += _gave_up(world)
     return found
 
 
@@ -149,6 +169,15 @@ def _breaks(world: World, records: tuple[Record, ...]) -> Iterator[str]:
             if lies and record.found.kind is BreakKind.EVIDENCE:
                 continue
             yield f"I4: a break that is none: {record.found.kind}: {record.found.cause}"
+
+
+def _gave_up(world: World) -> Iterator[str]:
+    """I5: where neither the wire nor a price lied, no run gives up and no fund is halted."""
+    if world.day.trouble in MAY_GIVE_UP:
+        return
+    for alert in world.alerts:
+        if alert.name in ("run_incomplete", "fund_halted"):
+            yield f"I5: {alert.subject} gave up without a reason: {alert.text}"
 
 
 def _same_again(world: World, state: DeskState) -> Iterator[str]:

@@ -32,6 +32,9 @@ _SENDS = "rebalancer.venues.exchange_sends:OrderSends"
 _ORDERS = "rebalancer.venues.exchange_orders:ExchangeOrders"
 _SEND = "reply = await self._client.write_order(order, cost_of(self._facts.limits, 1))"
 _CORE = "rebalancer.core"
+_SIZED_AGAIN = """
+(run.plan.target_leverage * work.worth(fund).equity / mark - held) if run.orders else OLD
+"""
 
 MUTANTS = tuple(
     Mutant(name=name, where=where, old=old, new=new)
@@ -81,24 +84,12 @@ MUTANTS = tuple(
             "answer is None",
             "answer is None and (answer := Answer(code=next(iter(judge.rejects)))) is None",
         ),
-        (
-            "an answer about another order is taken for ours",
-            "rebalancer.venues.evidence:_by_ids",
-            "judge.echoes_client_id",
-            "False",
-        ),
         # -- looking for an order
         (
             "the first 'not found' means absent, at once",
             f"{_ORDERS}._absent_or_unknown",
-            "self._may_still_arrive(intent)",
+            "self.departures.may_still_arrive(intent)",
             "self._absent_once.add(ours)",
-        ),
-        (
-            "one look is enough for absence",
-            f"{_ORDERS}._absent_or_unknown",
-            "ours not in self._absent_once",
-            "False",
         ),
         (
             "one place is enough for absence",
@@ -176,9 +167,9 @@ MUTANTS = tuple(
         ),
         (
             "an unconfirmed price is traded on",
-            f"{_CORE}.trust:_confirmed",
-            "return suspicion.confirmed and all((market.second_source_agrees(*pair) or market.steady(*pair) for pair in pairs if pair[1] is not source))",
-            "return True",
+            f"{_CORE}.trust:price_not_good",
+            "_confirmed(work, fund, worth, signal)",
+            "True",
         ),
         (
             "a price of zero or less, or of infinity, is taken",
@@ -227,7 +218,7 @@ MUTANTS = tuple(
             "the target is sized again with every order",
             f"{_CORE}.trading:want_of",
             "run.plan.target_units[symbol] - held",
-            "(run.plan.target_leverage * work.worth(fund).equity / mark if run.plan.target_leverage and run.orders else run.plan.target_units[symbol]) - held",
+            _SIZED_AGAIN,
         ),
         (
             "lots are not rounded toward zero",
@@ -266,12 +257,6 @@ MUTANTS = tuple(
             "-OLD",
         ),
         (
-            "a closing leg is forgotten, the whole is opened",
-            f"{_CORE}.planner:_close_and_open",
-            "min(abs(contracts), book.contract.contracts_in(held))",
-            "ZERO",
-        ),
-        (
             "the collar is on the wrong side",
             f"{_CORE}.planner:collar_price",
             "side is OrderSide.BUY",
@@ -282,7 +267,7 @@ MUTANTS = tuple(
             "a start does not ask about orders that were only prepared",
             "rebalancer.desk.recovery:recover",
             "tuple((order.intent for order in state.orders.values()))",
-            "tuple(order.intent for order in state.orders.values() if order.status is not OrderStatus.PREPARED)",
+            "tuple(o for o in OLD if state.orders[o.client_order_id].status != 'prepared')",
         ),
         (
             "a start asks about no order",

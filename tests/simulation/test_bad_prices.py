@@ -11,7 +11,8 @@ from rebalancer.core.events import PricesObserved
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import RunOpened
 from tests.simulation import bad_prices
-from tests.simulation.bad_prices import BTC, CASES, D, both
+from tests.simulation.bad_prices import CASES, D, both
+from tests.simulation.day import BTC
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.planting import planted
 

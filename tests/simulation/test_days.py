@@ -12,12 +12,13 @@ from rebalancer.core.records import IntentCreated, RunOpened
 from rebalancer.core.run import RunStatus
 from tests.desk.rig import done, of
 from tests.simulation import sweep
-from tests.simulation.day import TICKS, Trouble, day_of
+from tests.simulation.day import CONTRACTS, TICKS, Trouble, day_of
 
 SEEDS = 500
 CHUNK = 25
-#: an answer is lost after the order was taken; late prices; maintenance while orders are under way
-CRASH_DAYS = (2, 7, 21)
+#: requests that arrive after their answer was lost; late prices at the fixed time; maintenance
+#: while orders are under way
+CRASH_DAYS = (1, 47, 46)
 SHARDS = 4
 DOUBLE_CRASHES = 51
 
@@ -47,8 +48,15 @@ def test_a_day_has_what_a_day_must_have() -> None:
     assert all(run.status is RunStatus.DONE for run in done(records, "BTC3L"))
 
 
-def test_every_kind_of_trouble_is_drawn() -> None:
-    assert {day_of(seed).trouble for seed in range(SEEDS)} == set(Trouble)
+def test_every_kind_of_trouble_is_drawn_at_both_venues() -> None:
+    days = [day_of(seed) for seed in range(SEEDS)]
+    for venue in CONTRACTS:
+        assert {day.trouble for day in days if day.venue == venue} == set(Trouble)
+
+
+def test_the_days_on_which_it_is_killed_are_of_three_kinds() -> None:
+    troubles = [day_of(seed).trouble for seed in CRASH_DAYS]
+    assert troubles == [Trouble.THIN_LOST, Trouble.OLD_PRICE, Trouble.MAINTENANCE]
 
 
 @pytest.mark.parametrize("seed", [0, 2, 7, 8, 17])

@@ -204,7 +204,7 @@ async def test_funds_begin_on_an_account_that_is_worth_their_capital():
 
 
 async def test_a_venue_that_does_not_tell_its_time_is_an_outage_and_no_end_of_the_desk():
-    client = SimpleNamespace(ask=silent)
+    client: Any = SimpleNamespace(ask=silent)
     with pytest.raises(VenueUnavailable, match="the venue's time: unreadable answer"):
         await read_clock(client, facts_of("binanceusdm"), WallClock())
 
