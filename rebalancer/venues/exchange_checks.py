@@ -55,7 +55,12 @@ class Expected:
 def refuse_other_contracts(
     client: CcxtClient, facts: VenueFacts, contracts: Mapping[str, Contract]
 ) -> None:
-    """Raise ConfigRefused unless the venue describes every contract as we do."""
+    """Raise ConfigRefused unless the venue describes every contract as we do.
+
+    Raises VenueUnavailable where it describes none at all.
+    """
+    if not client.markets:
+        raise VenueUnavailable(f"{facts.venue_id} lists no contract at all")
     for symbol, contract in contracts.items():
         market = client.markets.get(symbol)
         if market is None:
