@@ -54,6 +54,8 @@ export function takeNav(message) {
     nav: message.n, formulaNav: message.i, realLeverage: message.l, targetLeverage: message.t,
     tokenIssued: message.m, navTime: message.T, navState: message.S, timestamp: message.E,
   });
+  // The stream carries no equity; where it may be seen it has to go with the NAV beside it.
+  if (token.equity !== undefined) token.equity = message.n === null ? null : String(Number(message.n) * Number(message.m));
   if (message.b && token.currentBaskets) {
     const known = new Map(token.currentBaskets.map((one) => [one.symbol, one]));
     token.currentBaskets = message.b.map(({ s, n }) =>
