@@ -129,9 +129,17 @@ def test_a_halted_fund_is_valued_and_not_traded_even_when_forced() -> None:
     assert answer["orders"] == []
 
 
-def test_a_wiped_fund_has_a_formula_nav_of_zero_and_is_left_alone() -> None:
+def test_a_wiped_fund_has_a_formula_nav_of_zero_and_goes_on_to_flat() -> None:
+    """Spec section 2, gap rule: the fund halts and its position is flattened."""
     document = snapshot({"BTC3L": holding(state="wiped")}, trigger="fixed")
     told = planned(desk(), document)["funds"]["BTC3L"]
+    assert (told["trigger"], told["formula_nav"]) == ("gap", "0")
+    assert told["target_units"] == {BTC: "0"}
+
+
+def test_a_wiped_fund_that_holds_nothing_is_left_alone() -> None:
+    flat = holding(state="wiped", units={}, cash="0")
+    told = planned(desk(), snapshot({"BTC3L": flat}, trigger="fixed"))["funds"]["BTC3L"]
     assert (told["trigger"], told["formula_nav"]) == ("none", "0")
 
 

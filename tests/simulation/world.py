@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import tenacity
 
@@ -19,6 +20,7 @@ from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import IntentCreated, Record
 from rebalancer.core.state import DeskState
+from rebalancer.desk import alert_book
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Start, recover
@@ -56,6 +58,8 @@ from tests.simulation.timeline import Killed, SimClock, VirtualLoop
 LIVES_MAX = 60
 PULSE_SECONDS = 10.0
 ACCOUNT_SECONDS = 180.0
+#: alerts that go on are looked at this often: once a second would be half of a day's turns
+ALERTS_SECONDS = 60.0
 #: so long the feed goes by its old reading of the venue's clock after one of them was set
 CLOCK_READ_TICKS = 2
 #: turns of the loop that no day needs; one that takes more does not come to rest
@@ -172,6 +176,10 @@ class World:
 
     def live(self) -> None:
         """Live the day to its end, over as many lives of the desk as it takes."""
+        with mock.patch.object(alert_book, "LOOK_SECONDS", ALERTS_SECONDS):
+            self._live()
+
+    def _live(self) -> None:
         while self.next_tick < self.end_tick:
             if self.lives == LIVES_MAX:
                 self.violations.append(f"the desk died {LIVES_MAX} times")
