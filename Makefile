@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/rebalancer demo $(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
