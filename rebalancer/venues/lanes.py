@@ -8,12 +8,14 @@ aiohttp's takes longer to put an order's request together than all the rest of i
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from dataclasses import dataclass
 from functools import cache
 
 import yarl
+from aiohappyeyeballs import start_connection
 from aiohttp.client_proto import ResponseHandler
 
 from rebalancer.errors import ensure
@@ -132,14 +134,20 @@ def place_of(base: str) -> tuple[Origin, str]:
 
 
 async def _open(origin: Origin) -> Lane:
+    """Connect; a send that gives up meanwhile leaves no socket behind.
+
+    asyncio's own race of addresses forgets the winner's socket when it is cancelled in that moment.
+    """
     loop = asyncio.get_running_loop()
+    secure = origin.scheme == "https"
     try:
+        addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        connected = await start_connection(addresses, happy_eyeballs_delay=0.25)
         _, protocol = await loop.create_connection(
             lambda: ResponseHandler(loop),
-            origin.host,
-            origin.port,
-            ssl=_trusted() if origin.scheme == "https" else None,
-            happy_eyeballs_delay=0.25,
+            sock=connected,
+            ssl=_trusted() if secure else None,
+            server_hostname=origin.host if secure else None,
         )
     except OSError as error:
         raise Unreachable from error

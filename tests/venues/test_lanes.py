@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
+import itertools
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -199,3 +203,27 @@ async def test_a_line_break_inside_a_line_is_refused_before_anything_leaves(
 async def test_an_address_that_is_none_is_refused_before_anything_leaves() -> None:
     reply = await Transport(1.0).send(SignedRequest("POST", "ftp://venue/x", {}, "a=1"))
     assert not reply.evidence.left
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
+async def test_a_send_that_is_given_up_while_it_connects_leaves_no_socket_open(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up at every turn of the event loop until a connection stands."""
+    left: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: left.append(str(raised.exc_value)))
+    async with recording(Recorder()) as venue:
+        origin = dataclasses.replace(lanes.place_of(venue.url)[0], host=address)
+        for turns in itertools.count():
+            opening = asyncio.create_task(lanes._open(origin))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled():
+                opening.result().protocol.close()
+                break
+        del opening
+        gc.collect()
+    assert left == []
