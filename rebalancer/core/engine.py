@@ -78,7 +78,8 @@ def step(state: DeskState, event: Event, forced: Trigger | None = None) -> Step:
     Raises BrokenInvariant when a promise of the desk does not hold; then `state` is void.
     """
     taken = react(state, event, forced)
-    rest(state)
+    if state.unarmed:
+        rest(state)
     return taken
 
 
@@ -87,25 +88,23 @@ def react(state: DeskState, event: Event, forced: Trigger | None = None) -> Step
 
     It is made good before the next event, so that whenever it comes, nothing is decided otherwise.
     """
-    rest(state)
-    state.now_ms = event.at_ms
-    crossed: set[str] = set()
-    refused: dict[Key, str] = {}
-    if isinstance(event, PricesObserved):
-        _take_prices(state, event, crossed, refused)
-    next_alarm_ms = state.alarms.next_ms()
-    alarmed = next_alarm_ms is not None and next_alarm_ms <= event.at_ms
-    if isinstance(event, FundingPaid):
-        alarmed = False  # funding comes first of what happens at one instant (spec section 2)
+    if state.unarmed:
+        rest(state)
+    now_ms = state.now_ms = event.at_ms
+    left = _take_prices(state, event) if type(event) is PricesObserved else None
+    next_alarm_ms = state.alarms.next_ms
+    alarmed = next_alarm_ms is not None and next_alarm_ms <= now_ms
     handle = _HANDLERS.get(type(event))
-    if handle is None and not crossed and not refused and not alarmed:
+    if handle is None and left is None and not alarmed:
         return QUIET
-    work = Work(state, event.at_ms, forced=forced, due=crossed)
+    crossed, refused = left or (set(), {})
+    work = Work(state, now_ms, forced=forced, due=crossed)
     for key, problem in refused.items():
         _refuse_tick(work, key, problem)
     if handle is not None:
         handle(work, event)
-    if alarmed:
+    # Funding comes first of what happens at one instant (spec section 2).
+    if alarmed and type(event) is not FundingPaid:
         work.due |= state.alarms.due(event.at_ms)
     if work.due or work.books or work.touched:
         _settle(work)
@@ -131,7 +130,7 @@ def begin(state: DeskState) -> None:
 
 def next_wake_ms(state: DeskState) -> int | None:
     """Return when the engine wants to be woken, whatever the prices do."""
-    return state.alarms.next_ms()
+    return state.alarms.next_ms
 
 
 def _settle(work: Work) -> None:
@@ -158,22 +157,26 @@ def _settle(work: Work) -> None:
     state.unarmed |= work.touched
 
 
-def _take_prices(
-    state: DeskState, event: PricesObserved, crossed: set[str], refused: dict[Key, str]
-) -> None:
-    """Take every tick; note the funds whose range it leaves, and the ticks that are refused.
+def _take_prices(state: DeskState, event: PricesObserved) -> tuple[set[str], dict[Key, str]] | None:
+    """Take every tick; return the funds whose range it leaves and the ticks that are refused.
 
-    This is all that happens for a tick that crosses nothing: its cost does not depend on how many
-    funds there are.
+    None where there are neither. This is all that happens for a tick that crosses nothing: its
+    cost does not depend on how many funds there are.
     """
     market, watch = state.market, state.watch
+    now_ms, confirmed = event.at_ms, event.confirmed
+    left: tuple[set[str], dict[Key, str]] | None = None
     for tick in event.ticks:
-        problem = market.observe(tick, event.at_ms, trusted=event.confirmed)
+        problem = market.observe(tick, now_ms, trusted=confirmed)
+        if problem is None and watch.quiet((tick.contract, tick.source), tick.price):
+            continue
+        crossed, refused = left = left or (set(), {})
         key = (tick.contract, tick.source)
         if problem is not None:
             refused[key] = problem
-        elif not watch.quiet(key, tick.price):
+        else:
             crossed |= watch.crossed(key, tick.price)
+    return left
 
 
 def _refuse_tick(work: Work, key: Key, problem: str) -> None:

@@ -18,6 +18,10 @@ FUTURE_TOLERANCE_MS = SECOND_MS
 #: two opinions on a price agree when they are this near to each other, in time and in value
 AGREEMENT_MS = 10 * SECOND_MS
 AGREEMENT = Decimal("0.01")
+#: the calm range begins so far under a price, and is so wide as a share of where it begins: a hair
+#: less than the agreement, so that no rounding of the two edges makes it wider than that
+_CALM_BELOW = Decimal("0.995")
+_CALM_WIDTH = Decimal("1.00999")
 
 Key = tuple[str, PriceSource]
 
@@ -34,6 +38,18 @@ class Quote:
     gap_ms: int = 0
     #: a snapshot or history: beyond doubt
     trusted: bool = False
+    #: any two prices in this open range are near each other: while prices stay in it, that takes
+    #: two comparisons instead of arithmetic. It is set around the first price that left the last.
+    calm_low: Decimal = field(init=False)
+    calm_high: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calm()
+
+    def calm(self) -> None:
+        """Set the calm range around the price."""
+        self.calm_low = self.price * _CALM_BELOW
+        self.calm_high = self.calm_low * _CALM_WIDTH
 
 
 def near(one: Decimal, other: Decimal) -> bool:
@@ -54,12 +70,33 @@ class Market:
         """Take a tick; return why it was refused, or None when it is now the newest price."""
         key = (tick.contract, tick.source)
         quote = self.quotes.get(key)
+        price, at_ms = tick.price, tick.at_ms
+        if (
+            quote is None
+            or self.refusing
+            or not quote.at_ms <= at_ms <= now_ms + FUTURE_TOLERANCE_MS
+            or not price.is_finite()  # what is not cannot be compared
+            or not quote.calm_low < price < quote.calm_high
+        ):
+            return self._observe_doubtful(tick, quote, now_ms, trusted=trusted)
+        # Nearly every tick comes this way, so it is the same as below in the fewest steps.
+        if at_ms > quote.at_ms:
+            quote.steady_ticks += 1
+            quote.gap_ms = at_ms - quote.at_ms
+            quote.at_ms = at_ms
+        quote.price = price
+        quote.trusted = trusted
+        return None
+
+    def _observe_doubtful(
+        self, tick: PriceTick, quote: Quote | None, now_ms: int, *, trusted: bool
+    ) -> str | None:
+        """Take a tick that is refused, the first, or out of the calm range."""
         problem = self._problem(tick, quote, now_ms)
         if problem is not None:
             return problem
-        if self.refusing:
-            self.refusing.pop(key, None)
-        price = tick.price
+        key, price = (tick.contract, tick.source), tick.price
+        self.refusing.pop(key, None)
         if quote is None:
             self.quotes[key] = Quote(price, tick.at_ms, trusted=trusted)
             return None
@@ -71,6 +108,7 @@ class Market:
         quote.price = price
         quote.at_ms = tick.at_ms
         quote.trusted = trusted
+        quote.calm()
         return None
 
     def _problem(self, tick: PriceTick, quote: Quote | None, now_ms: int) -> str | None:

@@ -91,6 +91,8 @@ class WatchIndex:
 class AlarmClock:
     """The next time at which each fund must be looked at even if no price moves."""
 
+    #: the earliest alarm: kept, because every tick asks for it and few things change it
+    next_ms: int | None = None
     _heap: list[tuple[int, str]] = field(default_factory=list)
     _at_ms: dict[str, int] = field(default_factory=dict)
 
@@ -101,19 +103,20 @@ class AlarmClock:
         elif self._at_ms.get(fund) != at_ms:
             self._at_ms[fund] = at_ms
             heapq.heappush(self._heap, (at_ms, fund))
-
-    def next_ms(self) -> int | None:
-        """Return the earliest alarm."""
-        heap = self._heap
-        while heap and self._at_ms.get(heap[0][1]) != heap[0][0]:
-            heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        self._find_next()
 
     def due(self, now_ms: int) -> set[str]:
         """Take away and return every alarm at or before `now_ms`."""
         names: set[str] = set()
-        while (at_ms := self.next_ms()) is not None and at_ms <= now_ms:
+        while self.next_ms is not None and self.next_ms <= now_ms:
             _, fund = heapq.heappop(self._heap)
             del self._at_ms[fund]
             names.add(fund)
+            self._find_next()
         return names
+
+    def _find_next(self) -> None:
+        heap = self._heap
+        while heap and self._at_ms.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)  # replaced or taken away
+        self.next_ms = heap[0][0] if heap else None

@@ -105,7 +105,7 @@ def test_days_are_those_of_the_calendar() -> None:
 def test_interest_of_a_new_day_wakes_the_desk() -> None:
     made = made_of(CashAccount(reference=D("0.02")))
     made.known(100)
-    assert made.state.alarms.next_ms() == NOON + 4 * HOUR_MS  # the strike
+    assert made.state.alarms.next_ms == NOON + 4 * HOUR_MS  # the strike
     made.now_ms += 4 * HOUR_MS
     made.wake()
-    assert made.state.alarms.next_ms() == NOON + 12 * HOUR_MS
+    assert made.state.alarms.next_ms == NOON + 12 * HOUR_MS

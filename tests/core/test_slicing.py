@@ -118,7 +118,7 @@ class TestBounds:
         made = losing(bench(sliced(limits=Limits(max_orders_per_run=10))))
         made.complete(made.orders[0])
         made.later(10).wake()
-        wake_ms = made.state.alarms.next_ms()
+        wake_ms = made.state.alarms.next_ms
         assert wake_ms is not None
         assert wake_ms <= made.now_ms + HOUR_MS + 2 * 10 * 10_000 + 1
 
