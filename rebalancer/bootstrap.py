@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 
-from rebalancer import live
+from rebalancer import live, publishing
 from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.core.actions import Alert
 from rebalancer.core.contract import Contract
@@ -31,7 +31,6 @@ from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
-from rebalancer.settings.sources import environment_name
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
@@ -109,10 +108,7 @@ async def open_daemon(
     try:
         refuse_empty(config)
         daemon = await _wire(config, store, publishers, alert, control=control)
-        if config.api.listen is not None or config.api.public_listen is not None:
-            _publish_over_http(config, daemon, alerted)
-        if config.webhooks:
-            _send_webhooks(config, daemon, alerted)
+        alerted += publishing.publish(config, daemon)
         if source is not None:
             _reload_from(source, daemon)
     except BaseException:
@@ -133,41 +129,6 @@ def _reload_from(source: Source, daemon: Daemon) -> None:
             tell=daemon.executor.tell,
         ).reload
     )
-
-
-def _publish_over_http(
-    config: Config, daemon: Daemon, alerted: list[Callable[[Alert], None]]
-) -> None:
-    """Add the HTTP interface to the daemon."""
-    from rebalancer.api.service import ApiService  # noqa: PLC0415 - a third of a second
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
-
-    service = ApiService(config.api, daemon, open_reader(config.store_url))
-    daemon.services.append(service)
-    daemon.publishers.append(service)
-    alerted.append(service.take)
-
-
-def _send_webhooks(config: Config, daemon: Daemon, alerted: list[Callable[[Alert], None]]) -> None:
-    """Have other programs told of events; ConfigRefused where a secret is missing or none."""
-    from rebalancer.webhooks.service import (  # noqa: PLC0415 - its client is slow to load
-        Receiver,
-        WebhookService,
-    )
-    from rebalancer.webhooks.signing import key_of  # noqa: PLC0415 - as above
-
-    receivers = {}
-    for name, each in config.webhooks.items():
-        path = ("webhooks", name, "secret")
-        secret = config.webhook_secrets.get(name)
-        if secret is None:
-            raise ConfigRefused(f"{'.'.join(path)}: is missing; set {environment_name(path)}")
-        key = key_of(secret.get_secret_value(), ".".join(path))
-        receivers[name] = Receiver(url=each.url, key=key, kinds=frozenset(each.events))
-    service = WebhookService(receivers, daemon.store, WallClock())
-    daemon.services.append(service)
-    daemon.publishers.append(service)
-    alerted.append(service.take)
 
 
 async def _wire(

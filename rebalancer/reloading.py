@@ -206,6 +206,8 @@ def _unlisted(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterat
         yield "accounts: a key changed; keys are read at a start only: restart the desk for it"
     if old.webhook_secrets != new.webhook_secrets:
         yield "webhooks: a secret changed; it is read at a start only: restart the desk for it"
+    if old.alert_urls != new.alert_urls:
+        yield "alerts: an address changed; it is read at a start only: restart the desk for it"
     told = {each.path[:2] for each in found}
     for name, fund in new.funds.items():
         before = old.funds.get(name)

@@ -45,9 +45,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "webhooks": frozenset({"core", "ports"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
     "reloading": frozenset({"core", "ports", "settings", "desk", "live"}),
+    "publishing": frozenset(
+        {"core", "ports", "clock", "settings", "store", "desk", "api", "webhooks"}
+    ),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "api", "reloading", "webhooks"}
+        | {"live", "publishing", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

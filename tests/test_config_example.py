@@ -67,7 +67,7 @@ def test_the_example_loads_as_it_is() -> None:
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
     exist = {as_of_a_fund(path) for path in settings_of(Settings)}
-    secrets = {("accounts", "*", key) for key in SECRET_KEYS} | {("webhooks", "*", "secret")}
+    secrets = {(section, "*", key) for section, keys in SECRET_KEYS.items() for key in keys}
     shown = {as_of_a_fund(path) for path in documented(uncommented(), Settings)}
     assert secrets <= exist
     assert exist - secrets - shown == set(), "settings that the example does not show"

@@ -189,6 +189,9 @@ class Config:
     #: programs that are told of events, and their secrets, by name
     webhooks: Mapping[str, WebhookSettings] = field(default_factory=dict)
     webhook_secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    #: the least severe alert of each channel to people, and the channels' addresses, by name
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    alert_urls: Mapping[str, SecretStr] = field(default_factory=dict)
     #: for a live venue only; paper and dry-run trade without keys
     secrets: Mapping[str, Credentials] = field(default_factory=dict)
     #: by account, as the others
@@ -212,7 +215,7 @@ class Config:
         effective = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
-            if item.name not in ("secrets", "webhook_secrets")
+            if item.name not in ("secrets", "webhook_secrets", "alert_urls")
         }
         effective["store_url"] = self.store_url_shown
         canonical = json.dumps(_plain(effective), sort_keys=True, separators=(",", ":"))

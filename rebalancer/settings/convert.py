@@ -99,6 +99,10 @@ def to_config(settings: Settings, places: Places) -> Config:
             for name, table in settings.webhooks.items()
             if table.secret is not None
         },
+        alerts={name: table.at_least for name, table in settings.alerts.items()},
+        alert_urls={
+            name: table.url for name, table in settings.alerts.items() if table.url is not None
+        },
         secrets={name: _credentials(table) for name, table in settings.accounts.items()},
         at_venue={name: _at_venue(table) for name, table in settings.accounts.items()},
     )

@@ -123,10 +123,10 @@ def _toml_refusal(text: str, name: str, message: str) -> str:
 
 
 def _secrets_in_file(layer: Layer) -> Iterable[Problem]:
-    for section in ("accounts", "webhooks"):
+    for section, secret_keys in SECRET_KEYS.items():
         named = layer.data.get(section)
         for name, table in named.items() if isinstance(named, dict) else ():
-            for key in SECRET_KEYS:
+            for key in secret_keys:
                 if isinstance(table, dict) and key in table:
                     yield _secret_in_file(layer, (section, name, key), "a secret")
                     # Refused already: what stands there must not be looked at any further.

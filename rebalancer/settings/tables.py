@@ -18,6 +18,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, PriceSource
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import ONE, ZERO
+from rebalancer.settings.alerts import AlertTable
 from rebalancer.settings.calendars import CalendarTable
 from rebalancer.settings.capital import (
     CashAccountTable,
@@ -58,8 +59,12 @@ from rebalancer.settings.values import (
 )
 from rebalancer.settings.webhooks import WebhookTable
 
-#: Keys of an account that never stand in the file.
-SECRET_KEYS = ("api_key", "secret", "password")
+#: Keys that never stand in the file, by section.
+SECRET_KEYS = {
+    "accounts": ("api_key", "secret", "password"),
+    "webhooks": ("secret",),
+    "alerts": ("url",),
+}
 
 
 class ExecutionTable(Table):
@@ -218,6 +223,7 @@ class Settings(BaseSettings):
     contracts: dict[Symbol, ContractTable] = Field(default_factory=dict)
     rates: dict[Name, RateTable] = Field(default_factory=dict)
     webhooks: dict[Name, WebhookTable] = Field(default_factory=dict)
+    alerts: dict[Name, AlertTable] = Field(default_factory=dict)
     defaults: FundTable = Field(default_factory=FundTable)
     funds: dict[Name, FundTable] = Field(default_factory=dict)
 

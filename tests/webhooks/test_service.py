@@ -24,7 +24,8 @@ from rebalancer.errors import ConfigRefused, StoreUnavailable
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store
-from rebalancer.webhooks.service import GIVE_UP_AFTER_MS, WAITING_MAX, Receiver, WebhookService
+from rebalancer.webhooks.outbox import WAITING_MAX
+from rebalancer.webhooks.service import GIVE_UP_AFTER_MS, Receiver, WebhookService
 from rebalancer.webhooks.signing import headers, key_of
 from rebalancer.webhooks.words import KINDS
 from tests.factories import NOON, D
@@ -47,9 +48,8 @@ class Desk:
         )
 
     async def turn(self) -> int:
-        await self.service.save()
-        async with httpx.AsyncClient() as client:
-            return await self.service.turn(client, "makers")
+        await self.service.outbox.save()
+        return await self.service.outbox.turn("makers")
 
     @property
     def kept(self) -> list[Delivery]:
@@ -141,6 +141,17 @@ async def test_after_three_days_an_event_is_given_up_and_kept(desk: Desk) -> Non
 
 
 @respx.mock
+async def test_a_receiver_that_is_gone_for_good_is_not_asked_again(desk: Desk) -> None:
+    route = respx.post(URL).respond(410)
+    desk.service.publish([STAGED])
+    await desk.turn()
+    desk.clock.advance(36_000_000)
+    await desk.turn()
+    assert route.call_count == 1
+    assert [each.status for each in desk.kept] == [DeliveryStatus.GIVEN_UP]
+
+
+@respx.mock
 async def test_one_failure_ends_the_turn_so_that_a_dead_receiver_is_not_flooded(
     desk: Desk,
 ) -> None:
@@ -181,7 +192,7 @@ async def test_a_flood_is_bounded_and_what_is_left_out_is_counted(desk: Desk) ->
     for _ in range(WAITING_MAX + 5):
         desk.service.take(ALERT)
     with capture_logs() as logs:
-        await desk.service.save()
+        await desk.service.outbox.save()
     assert {"event": "webhook_events_left_out", "count": 5, "log_level": "warning"} in logs
     assert len(desk.kept) == WAITING_MAX
 
@@ -195,8 +206,8 @@ async def test_a_store_that_fails_keeps_events_waiting(
     desk.service.take(ALERT)
     with monkeypatch.context() as patch:
         patch.setattr(desk.store, "put_deliveries", gone)
-        await desk.service.save()
-    await desk.service.save()
+        await desk.service.outbox.save()
+    await desk.service.outbox.save()
     assert len(desk.kept) == 1
 
 
