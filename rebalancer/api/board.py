@@ -23,6 +23,7 @@ from rebalancer.api.messages import (
     nav_message,
 )
 from rebalancer.api.pictures import Picture, picture_of
+from rebalancer.core.actions import Alert
 from rebalancer.core.money import text
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
@@ -152,7 +153,7 @@ def _candles(hub: Hub, picture: Picture, candle: Candle) -> Iterator[Message]:
 
 
 class Journalist:
-    """Tells the hubs what was committed: runs, states, verdicts and strikes."""
+    """Tells the hubs what was committed (runs, states, verdicts, strikes), and of alerts."""
 
     def __init__(self, hubs: Mapping[Hub, bool]) -> None:
         self._hubs = hubs
@@ -163,13 +164,26 @@ class Journalist:
             told = event_of(record)
             if told is None:
                 continue
-            kind, token, what, why = told
             for hub, public in self._hubs.items():
-                if public and kind == "decision":
+                if public and told[0] == "decision":
                     continue  # why a fund does not trade is the operator's business
-                seq = hub.next_seq()
-                model = DeskEvent(e=kind, E=record.at_ms, u=seq, s=token, a=what, r=why)
-                hub.publish([Message(EVENTS, seq, model)])
+                self._tell(hub, told, record)
+
+    def take(self, alert: Alert) -> None:
+        """Take an alert, which is for operators only."""
+        for hub, public in self._hubs.items():
+            if not public:
+                self._tell(hub, ("alert", alert.subject, str(alert.severity), _said(alert)), alert)
+
+    def _tell(self, hub: Hub, told: Told, of: Record | Alert) -> None:
+        kind, about, what, why = told
+        seq = hub.next_seq()
+        model = DeskEvent(e=kind, E=of.at_ms, u=seq, s=about, a=what, r=why)
+        hub.publish([Message(EVENTS, seq, model)])
+
+
+def _said(alert: Alert) -> str:
+    return f"{alert.name}: {alert.text}"
 
 
 Told = tuple[str, str, str, str]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,18 +18,19 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Header, Request, Response
 
-from rebalancer.api import documents
+from rebalancer.api import command_documents as documents
 from rebalancer.api.access import require
 from rebalancer.api.answers import answer
 from rebalancer.api.desk import DeskDoor
+from rebalancer.api.documents import Document
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.reading import TokenName
 from rebalancer.api.tokens import Token, TokenScope
-from rebalancer.core.events import Commanded, CommandKind
-from rebalancer.core.instant import DAY_MS
+from rebalancer.core.events import Commanded, CommandKind, ConsolidationAsked, WindDownAsked
+from rebalancer.core.instant import DAY_MS, parse
 from rebalancer.core.scope import Scope
 from rebalancer.desk.requests import FLOWS, read_request
-from rebalancer.errors import CommandRefused
+from rebalancer.errors import CommandRefused, InputRefused
 
 _log = structlog.get_logger(__name__)
 #: what an operator does to one token
@@ -50,8 +52,9 @@ IdempotencyKey = Annotated[
         description="of the caller's making, a UUID for instance; new for each new wish",
     ),
 ]
-Wish = tuple[CommandKind, Scope, str, str]
-"""What is wished: kind, scope, name and reason."""
+Wish = tuple[str, ...]
+"""What is wished, in words that a second wish has in common only where it is the same."""
+Carry = Callable[[], Awaitable[Document]]
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class Remembered:
     wish: Wish
     at_ms: int
     #: done when the command is: with the answer, or with the problem
-    outcome: asyncio.Future[documents.CommandAnswer]
+    outcome: asyncio.Future[Document]
 
 
 class Memory:
@@ -91,12 +94,12 @@ class Commands:
         self._desk = desk
         self._memory = Memory()
 
-    async def give(self, holder: Token, key: str, wish: Wish) -> documents.CommandAnswer:
+    async def give(self, holder: Token, key: str, wish: Wish, carry: Carry) -> Document:
         """Carry out a command once for each key; raises ApiProblem with the desk's own sentence."""
         now_ms = self._desk.wall.now_ms()
         known = self._memory.find(holder, key, now_ms)
         if known is None:
-            outcome = asyncio.ensure_future(self._carry_out(holder, wish))
+            outcome = asyncio.ensure_future(carry())
             outcome.add_done_callback(_look_at)
             known = Remembered(wish, now_ms, outcome)
             self._memory.keep(holder, key, known)
@@ -115,18 +118,27 @@ class Commands:
                 {"retry-after": "5"},
             ) from None
 
-    async def _carry_out(self, holder: Token, wish: Wish) -> documents.CommandAnswer:
-        kind, scope, name, reason = wish
-        # The records name who asked: the token's name and id, never the token.
-        said = f"{reason} (token {holder.name} {holder.id})"
+    async def ask(self, holder: Token, request: Asked) -> dict[str, Any]:
+        """Hand a request to the desk and return what it led to; raises ApiProblem."""
         try:
-            door = self._desk.commands
-            led_to = await door.give(Commanded(door.now_ms(), kind, name, said, scope))
+            return await self._desk.commands.give(request)
         except CommandRefused as refused:
             _log.warning(
-                "command_refused", kind=kind, about=name, by=holder.name, reason=str(refused)
+                "command_refused",
+                kind=type(request).__name__,
+                by=holder.name,
+                reason=str(refused),
             )
             raise ApiProblem(HTTPStatus.CONFLICT, str(refused)) from None
+
+    async def command(
+        self, holder: Token, kind: CommandKind, about: tuple[Scope, str], reason: str
+    ) -> documents.CommandAnswer:
+        """Give a plain command."""
+        scope, name = about
+        now_ms = self._desk.commands.now_ms()
+        said = signed(reason, holder)
+        led_to = await self.ask(holder, Commanded(now_ms, kind, name, said, scope))
         return documents.CommandAnswer(
             scope=scope,
             name=name,
@@ -136,6 +148,59 @@ class Commands:
             trigger=led_to.get("trigger"),
             deltas=led_to.get("delta_units", {}),
         )
+
+    async def consolidate(
+        self, holder: Token, name: str, body: documents.ConsolidationBody
+    ) -> documents.ConsolidationAnswer:
+        """Announce a merge or split, or take one back."""
+        asked = ConsolidationAsked(
+            self._desk.commands.now_ms(),
+            name,
+            signed(body.reason, holder),
+            ratio=body.ratio,
+            split=body.split,
+            cancel=body.cancel,
+        )
+        led_to = await self.ask(holder, asked)
+        announced = [
+            documents.Announcement(
+                kind=each["kind"],
+                ratio=each["ratio"],
+                freeze_time=parse(each["freeze_at"], "freeze_at"),
+            )
+            for each in led_to["announced"]
+        ]
+        return documents.ConsolidationAnswer(
+            token_name=name, time=led_to["at_ms"], announced=announced
+        )
+
+    async def close(self, holder: Token, name: str, reason: str) -> documents.CloseAnswer:
+        """End a token for good."""
+        now_ms = self._desk.commands.now_ms()
+        led_to = await self.ask(holder, WindDownAsked(now_ms, name, signed(reason, holder)))
+        return documents.CloseAnswer(
+            token_name=name, time=led_to["at_ms"], rebalance_id=led_to["run_id"]
+        )
+
+    async def kill(self, holder: Token, reason: str) -> documents.KillAnswer:
+        """Set the kill switch."""
+        switch, now_ms = self._desk.kill_switch, self._desk.wall.now_ms()
+        if switch is None:
+            raise ApiProblem(HTTPStatus.CONFLICT, "this desk runs without a kill switch")
+        try:
+            newly = await asyncio.to_thread(switch.set, signed(reason, holder), now_ms)
+        except InputRefused as refused:
+            raise ApiProblem(HTTPStatus.SERVICE_UNAVAILABLE, str(refused)) from None
+        _log.error("kill_switch_set_over_http", by=holder.name, newly=newly)
+        return documents.KillAnswer(time=now_ms, newly_set=newly)
+
+
+Asked = Commanded | ConsolidationAsked | WindDownAsked
+
+
+def signed(reason: str, holder: Token) -> str:
+    """Return the reason with who asked: the token's name and id, never the token."""
+    return f"{reason} (token {holder.name} {holder.id})"
 
 
 async def deal(
@@ -175,7 +240,7 @@ def needed(kind: CommandKind, scope: Scope) -> TokenScope:
     return TokenScope.ADMIN
 
 
-def _look_at(outcome: asyncio.Future[documents.CommandAnswer]) -> None:
+def _look_at(outcome: asyncio.Future[Document]) -> None:
     """Mark an error as seen where its caller went away."""
     if not outcome.cancelled():
         outcome.exception()
@@ -185,26 +250,62 @@ def command_router(desk: DeskDoor) -> APIRouter:
     """Return the routes of the commands."""
     commands = Commands(desk)
     router = APIRouter(prefix="/api/v1", tags=["commands"])
-    secured: dict[str, Any] = {"security": [{"bearer": []}]}
+    _about_a_token(router, desk, commands)
+    _about_the_desk(router, desk, commands)
+    return router
 
-    @router.post(
-        "/tokens/{tokenName}/flows",  # noqa: FAST003 - its name comes from the alias
-        response_model=documents.FlowAnswer,
-        openapi_extra=secured,
-    )
+
+_SECURED: dict[str, Any] = {"security": [{"bearer": []}]}
+
+
+def _about_a_token(router: APIRouter, desk: DeskDoor, commands: Commands) -> None:
+    one = "/tokens/{tokenName}"
+
+    def known(name: str) -> str:
+        if name not in desk.names:
+            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
+        return name
+
+    @router.post(f"{one}/flows", response_model=documents.FlowAnswer, openapi_extra=_SECURED)
     async def flow(
         request: Request, name: TokenName, body: documents.FlowBody, key: IdempotencyKey
     ) -> Response:
         """Subscribe to a token or redeem it, at the account NAV; the key is the holder's."""
         holder = require(request.scope, TokenScope.OPERATE)
-        if name not in desk.names:
-            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
-        return answer(request, await deal(desk, holder, name, key, body))
+        return answer(request, await deal(desk, holder, known(name), key, body))
 
     @router.post(
-        "/tokens/{tokenName}/{command}",  # noqa: FAST003 - its name comes from the alias
-        response_model=documents.CommandAnswer,
-        openapi_extra=secured,
+        f"{one}/consolidations",
+        response_model=documents.ConsolidationAnswer,
+        openapi_extra=_SECURED,
+    )
+    async def consolidate(
+        request: Request, name: TokenName, body: documents.ConsolidationBody, key: IdempotencyKey
+    ) -> Response:
+        """Announce a merge or split after the configured notice, or take it back."""
+        holder = require(request.scope, TokenScope.ADMIN)
+        wish = ("consolidate", known(name), body.model_dump_json())
+        told = await commands.give(
+            holder, key, wish, lambda: commands.consolidate(holder, name, body)
+        )
+        return answer(request, told)
+
+    @router.post(f"{one}/close", response_model=documents.CloseAnswer, openapi_extra=_SECURED)
+    async def close(
+        request: Request, name: TokenName, body: documents.CommandBody, key: IdempotencyKey
+    ) -> Response:
+        """End a token for good: flatten it; holders may still redeem."""
+        holder = require(request.scope, TokenScope.ADMIN)
+        told = await commands.give(
+            holder,
+            key,
+            ("close", known(name), body.reason),
+            lambda: commands.close(holder, name, body.reason),
+        )
+        return answer(request, told)
+
+    @router.post(
+        f"{one}/{{command}}", response_model=documents.CommandAnswer, openapi_extra=_SECURED
     )
     async def command_a_token(
         request: Request,
@@ -215,18 +316,43 @@ def command_router(desk: DeskDoor) -> APIRouter:
     ) -> Response:
         """Rebalance, halt, reduce or resume a token; reason and asker are kept on record."""
         holder = require(request.scope, needed(command, Scope.FUND))
-        if name not in desk.names:
-            raise ApiProblem(HTTPStatus.NOT_FOUND, f"there is no token {name}; see /api/v1/tokens")
-        wish = (command, Scope.FUND, name, body.reason)
-        return answer(request, await commands.give(holder, key, wish))
+        about = (Scope.FUND, known(name))
+        told = await commands.give(
+            holder,
+            key,
+            (command, *about, body.reason),
+            lambda: commands.command(holder, command, about, body.reason),
+        )
+        return answer(request, told)
 
-    @router.post("/commands", response_model=documents.CommandAnswer, openapi_extra=secured)
+
+def _about_the_desk(router: APIRouter, desk: DeskDoor, commands: Commands) -> None:
+    @router.post("/commands", response_model=documents.CommandAnswer, openapi_extra=_SECURED)
     async def command_a_scope(
         request: Request, body: documents.ScopedCommandBody, key: IdempotencyKey
     ) -> Response:
         """Halt, reduce or resume the desk, an account, a fund or a contract."""
         holder = require(request.scope, needed(body.command, body.scope))
-        wish = (body.command, body.scope, body.name, body.reason)
-        return answer(request, await commands.give(holder, key, wish))
+        about = (body.scope, body.name)
+        told = await commands.give(
+            holder,
+            key,
+            (body.command, *about, body.reason),
+            lambda: commands.command(holder, body.command, about, body.reason),
+        )
+        return answer(request, told)
 
-    return router
+    @router.post("/kill", response_model=documents.KillAnswer, openapi_extra=_SECURED)
+    async def kill(request: Request, body: documents.CommandBody, key: IdempotencyKey) -> Response:
+        """Set the kill switch: no order leaves any more. Only the command line releases it."""
+        holder = require(request.scope, TokenScope.OPERATE)
+        told = await commands.give(
+            holder, key, ("kill", body.reason), lambda: commands.kill(holder, body.reason)
+        )
+        return answer(request, told)
+
+    @router.post("/alerts/test", response_model=documents.AlertTest, openapi_extra=_SECURED)
+    async def test_alert(request: Request) -> Response:
+        """Raise an alert that means nothing, to see where it arrives."""
+        require(request.scope, TokenScope.OPERATE)
+        return answer(request, documents.AlertTest(text=desk.test_alert()["text"]))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rebalancer.api.board import Board
 from rebalancer.api.health import Check
+from rebalancer.desk.alert_book import Entry
 from rebalancer.desk.control import CommandDoor
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import StoreUnavailable
 from rebalancer.ports import Clock
 from rebalancer.store.reader import SqlReader
@@ -63,3 +65,9 @@ class DeskDoor:
     #: exchanges whose words are spoken too
     compat: tuple[str, ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
+    #: alerts whose cause lasts, the gravest first
+    open_alerts: Callable[[], Sequence[Entry]] = tuple
+    #: raises an alert that means nothing
+    test_alert: Callable[[], dict[str, Any]] = dict
+    #: stops all trading; None where this desk has no such switch
+    kill_switch: KillSwitch | None = None

@@ -11,10 +11,6 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from rebalancer.core.events import CommandKind
-from rebalancer.core.flow import FlowKind
-from rebalancer.core.scope import Scope
-
 DecimalText = Annotated[
     str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.739130434782608696"])
 ]
@@ -103,6 +99,31 @@ class PrivateToken(Token):
     current_baskets: list[BasketItem]
 
 
+class Position(BasketItem):
+    """A position with what the venue asks for it."""
+
+    mark: DecimalText | None
+    maintenance_margin: DecimalText | None = Field(description="in quote currency")
+    liquidation_price: DecimalText | None = Field(
+        description="at which equity is the maintenance margin, all prices moving alike; null: none"
+    )
+
+
+class Margin(Document):
+    """How a token stands, and the account that it shares with others."""
+
+    equity: DecimalText
+    maintenance_margin: DecimalText
+    margin_ratio: DecimalText | None = Field(description="maintenance margin / equity")
+    liquidation_move: DecimalText | None = Field(
+        description="of all prices alike, -0.3 = 30 % down; null: no move leads there"
+    )
+    account: str
+    account_liquidation_move: DecimalText | None = Field(
+        description="of all prices alike, where positions of its tokens net"
+    )
+
+
 class Basket(Document):
     """What a token holds."""
 
@@ -110,6 +131,35 @@ class Basket(Document):
     token_issued: DecimalText
     basket: str
     current_baskets: list[BasketItem]
+    positions: list[Position] = Field(description="the same, with what the venue asks for each")
+    margin: Margin | None = Field(description="null for an index-only token, or without a price")
+    timestamp: Milliseconds
+
+
+class Distribution(Document):
+    """Cash that left the equity of a token for its holders: the coupon of its cash account."""
+
+    token_name: str
+    time: Milliseconds
+    kind: str = Field(description="coupon")
+    amount: DecimalText = Field(description="of all tokens, in quote currency")
+
+
+class AlertItem(Document):
+    """An alert whose cause lasts."""
+
+    name: str
+    subject: str = Field(description="the token, order, contract ... that it is about")
+    severity: str = Field(description="info, warning, critical")
+    text: str
+    since: Milliseconds
+    count: int = Field(description="how often it was raised")
+
+
+class Alerts(Document):
+    """What needs a person, the gravest first."""
+
+    items: list[AlertItem]
     timestamp: Milliseconds
 
 
@@ -147,6 +197,10 @@ class PrivateRebalance(Rebalance):
 
     status_reason: str
     cost: DecimalText = Field(description="fees and slippage, in quote currency")
+    slippage: DecimalText | None = Field(description="of the cost; null: not recorded")
+    traded_notional: DecimalText | None = Field(
+        description="at the venue, in quote currency; null: not recorded"
+    )
     deltas: list[BasketItem] = Field(description="what it was opened to trade")
 
 
@@ -228,58 +282,3 @@ KlineRow = Annotated[
         ),
     ),
 ]
-
-
-class CommandBody(Document):
-    """What an operator says to a command."""
-
-    reason: str = Field(min_length=1, max_length=400, description="kept in the records")
-
-
-class ScopedCommandBody(CommandBody):
-    """A command about more than one token, or about one."""
-
-    command: CommandKind
-    scope: Scope
-    name: str = Field(
-        default="", max_length=64, description="of the account, fund or contract; empty: the desk"
-    )
-
-
-class CommandAnswer(Document):
-    """What came of a command."""
-
-    scope: Scope
-    name: str
-    command: CommandKind
-    time: Milliseconds
-    rebalance_id: str | None = Field(description="the run it opened; null: none yet")
-    trigger: str | None
-    deltas: dict[str, DecimalText]
-
-
-class FlowBody(Document):
-    """A subscription or a redemption."""
-
-    kind: FlowKind
-    amount: DecimalText = Field(
-        max_length=64, description="quote currency paid in, or tokens given back; above zero"
-    )
-    min_out: DecimalText = Field(
-        default="0", max_length=64, description="the fewest tokens, or the least cash, to accept"
-    )
-
-
-class FlowAnswer(Document):
-    """What became of a flow; the numbers are those of a dealt one."""
-
-    token_name: str
-    key: str
-    kind: FlowKind
-    time: Milliseconds
-    status: str = Field(description="dealt, waiting, refused, repeated (the key was used before)")
-    reason: str = ""
-    nav: DecimalText | None = None
-    tokens: DecimalText | None = Field(default=None, description="issued; negative: taken back")
-    cash: DecimalText | None = Field(default=None, description="quote currency, as booked")
-    fee: DecimalText | None = None

@@ -85,11 +85,11 @@ class NavKline(StreamMessage):
 class DeskEvent(StreamMessage):
     """`events`: what happened to a token, as it was committed to the records."""
 
-    e: str = Field(description="rebalance, state, premium, decision, strike")
+    e: str = Field(description="rebalance, state, premium, decision, strike, alert")
     E: Milliseconds = Field(description="time of the message")
     u: int = Field(description="sequence number")
-    s: str = Field(description="token")
-    a: str = Field(description="what happened to it: opened, done, halted, none, ...")
+    s: str = Field(description="token; of an alert what it is about, empty for the desk")
+    a: str = Field(description="what happened to it: opened, done, halted, none, critical, ...")
     r: str = Field(description="why")
 
 

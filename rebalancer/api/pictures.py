@@ -36,6 +36,8 @@ class Picture:
     point: Point | None
     #: paid so far
     costs: Costs
+    #: share of the positions that the venue wants to see; None for an index-only fund
+    maintenance: Decimal | None
 
     @property
     def name(self) -> str:
@@ -46,6 +48,7 @@ class Picture:
 def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
     """Return the fund as it stands at `now_ms`; to be called between two steps only."""
     permission = state.permission(fund)
+    account = state.desk.accounts.get(fund.fund.account or "")
     found = {
         symbol: state.market.price(symbol, fund.fund.mark_source)
         for symbol in {**fund.basket, **fund.holding.units}
@@ -59,4 +62,5 @@ def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
         marks={symbol: mark for symbol, mark in found.items() if mark is not None},
         point=fund.point,
         costs=replace(fund.costs),
+        maintenance=None if account is None else account.maintenance_margin,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -20,13 +21,30 @@ from rebalancer.api.answers import (
 )
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.klines import INTERVALS_MS, Kline
+from rebalancer.api.margins import account_footing
 from rebalancer.api.pictures import Picture
 from rebalancer.api.problems import ApiProblem
-from rebalancer.core.capital import Consolidated
-from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
-from rebalancer.store.rows import RunRow
+from rebalancer.core.capital import Consolidated, FinancingPosted
+from rebalancer.core.records import FixedSettled, Record, RunOpened, VerdictChanged
+from rebalancer.store.rows import JournalRow, RunRow
 
-DECISIONS = (VerdictChanged, RunOpened, FixedSettled)
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A list that is made of records: their kinds, which of them count, and their documents."""
+
+    kinds: Sequence[type[Record]]
+    write: Callable[[JournalRow], documents.Document]
+    counts: Callable[[Record], bool] = lambda _record: True
+
+
+DECISIONS = Telling((VerdictChanged, RunOpened, FixedSettled), writing.decision_document)
+CONSOLIDATIONS = Telling((Consolidated,), writing.consolidation_document)
+DISTRIBUTIONS = Telling(
+    (FinancingPosted,),
+    writing.distribution_document,
+    lambda record: isinstance(record, FinancingPosted) and bool(record.coupon),
+)
 LAST_MS = 2**53
 
 TokenName = Annotated[str, Path(alias="tokenName", pattern="^[A-Za-z0-9_-]{1,32}$")]
@@ -127,38 +145,35 @@ class Reads:
         )
         return _page(request, page)
 
-    async def decisions(
-        self, request: Request, name: str | None, limit: int, cursor: str | None
+    async def told(
+        self, request: Request, name: str | None, telling: Telling, paging: Paging
     ) -> Response:
-        """Return a page of decisions, the newest first."""
+        """Return a page of what the records tell, the newest first."""
         if name is not None:
             self.refuse_unknown(name)
+        limit, cursor = paging
         position = read_cursor(cursor, int)
         before = position[0] if position else None
         rows, following = await self._desk.store.read(
-            lambda reader: reader.newest(DECISIONS, name, before, limit)
+            lambda reader: reader.newest(telling.kinds, name, before, limit)
         )
-        page = documents.Page[documents.Decision](
-            items=[writing.decision_document(row) for row in rows],
+        page = documents.Page[Any](
+            items=[telling.write(row) for row in rows if telling.counts(row.record)],
             next_cursor=None if following is None else write_cursor(following),
         )
         return _page(request, page)
 
-    async def consolidations(
-        self, request: Request, name: str, limit: int, cursor: str | None
-    ) -> Response:
-        """Return a page of merges and splits, the newest first."""
-        self.refuse_unknown(name)
-        position = read_cursor(cursor, int)
-        before = position[0] if position else None
-        rows, following = await self._desk.store.read(
-            lambda reader: reader.newest((Consolidated,), name, before, limit)
-        )
-        page = documents.Page[documents.Consolidation](
-            items=[writing.consolidation_document(row) for row in rows],
-            next_cursor=None if following is None else write_cursor(following),
-        )
-        return _page(request, page)
+    def alerts(self, request: Request) -> Response:
+        """Return what needs a person."""
+        desk = self._desk
+        return answer(request, writing.alerts_document(desk.open_alerts(), desk.clock.now_ms()))
+
+    def basket(self, request: Request, name: str) -> Response:
+        """Return what a token holds, and how its account stands."""
+        picture = self.picture(name)
+        account = picture.fund.account
+        sharing = [each for each in self._desk.board.in_order() if each.fund.account == account]
+        return answer(request, writing.basket_document(picture, account_footing(sharing)))
 
     async def strikes(
         self, request: Request, name: str, limit: int, cursor: str | None
@@ -179,6 +194,8 @@ class Reads:
 
 Span = tuple[int, int, int]
 """First and last open time, and how many."""
+Paging = tuple[int, str | None]
+"""How many, and the cursor."""
 
 
 def _run_cursor(row: RunRow) -> str:
@@ -242,12 +259,17 @@ def _about_the_desk(router: APIRouter, reads: Reads, *, public: bool) -> None:
     if public:
         return
 
+    @router.get("/alerts", response_model=documents.Alerts, tags=["desk"])
+    async def alerts(request: Request) -> Response:
+        """List the alerts whose cause lasts, the gravest first."""
+        return reads.alerts(request)
+
     @router.get("/decisions", response_model=documents.Page[documents.Decision], tags=["history"])
     async def decisions(
         request: Request, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
         """List why tokens traded and why not, the newest first; a page may have no items."""
-        return await reads.decisions(request, None, limit, cursor)
+        return await reads.told(request, None, DECISIONS, (limit, cursor))
 
 
 def _about_a_token(router: APIRouter, reads: Reads, *, public: bool) -> None:
@@ -300,7 +322,18 @@ def _about_a_token(router: APIRouter, reads: Reads, *, public: bool) -> None:
         request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
         """List the merges and splits of a token, the newest first; a page may have no items."""
-        return await reads.consolidations(request, name, limit, cursor)
+        return await reads.told(request, name, CONSOLIDATIONS, (limit, cursor))
+
+    @router.get(
+        f"{one}/distributions",
+        response_model=documents.Page[documents.Distribution],
+        tags=["history"],
+    )
+    async def distributions(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the cash paid out to holders, the newest first; a page may have no items."""
+        return await reads.told(request, name, DISTRIBUTIONS, (limit, cursor))
 
 
 def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
@@ -308,8 +341,8 @@ def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
 
     @router.get(f"{one}/basket", response_model=documents.Basket, tags=["tokens"])
     async def basket(request: Request, name: TokenName) -> Response:
-        """Show what a token holds."""
-        return answer(request, writing.basket_document(reads.picture(name)))
+        """Show what a token holds, with margin and the way to liquidation."""
+        return reads.basket(request, name)
 
     @router.get(f"{one}/fees", response_model=documents.Fees, tags=["tokens"])
     async def fees(request: Request, name: TokenName) -> Response:
@@ -323,4 +356,4 @@ def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
         request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
         """List why a token traded and why not, the newest first."""
-        return await reads.decisions(request, name, limit, cursor)
+        return await reads.told(request, name, DECISIONS, (limit, cursor))

@@ -66,6 +66,9 @@ class ApiService:
             started_ms=daemon.clock.now_ms(),
             compat=settings.compat,
             checks=self._checks(),
+            open_alerts=lambda: daemon.alerts.open,
+            test_alert=daemon.alerts.test,
+            kill_switch=daemon.kill_switch,
         )
         try:
             for setting, address, public in (
@@ -94,6 +97,7 @@ class ApiService:
     def take(self, alert: Alert) -> None:
         """Take an alert."""
         self.metrics.take(alert)
+        self._journalist.take(alert)
 
     async def start(self) -> None:
         """Listen and publish from now on."""

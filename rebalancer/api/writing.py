@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from rebalancer.api import documents
 from rebalancer.api.klines import Kline
+from rebalancer.api.margins import margin_document, position_documents
 from rebalancer.api.pictures import Picture
-from rebalancer.core.capital import Consolidated
+from rebalancer.core.capital import Consolidated, FinancingPosted
+from rebalancer.core.footing import Footing
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.money import text
 from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
+from rebalancer.desk.alert_book import Entry
 from rebalancer.store.rows import JournalRow, NavRow, RunRow
 
 
@@ -115,13 +118,15 @@ def basket_items(
     ]
 
 
-def basket_document(picture: Picture) -> documents.Basket:
-    """Return what the token holds."""
+def basket_document(picture: Picture, shared: Footing | None) -> documents.Basket:
+    """Return what the token holds; `shared` is the footing of its account."""
     return documents.Basket(
         token_name=picture.name,
         token_issued=text(picture.view.shares),
         basket=basket_words(picture.units),
         current_baskets=basket_items(picture.units, picture.marks),
+        positions=position_documents(picture),
+        margin=margin_document(picture, shared),
         timestamp=picture.view.at_ms,
     )
 
@@ -162,6 +167,8 @@ def rebalance_document(row: RunRow, *, public: bool) -> documents.Rebalance:
         **fields,
         status_reason=row.status_reason,
         cost=text(row.cost),
+        slippage=optional(row.slippage),
+        traded_notional=optional(row.traded_notional),
         deltas=basket_items(row.delta_units, {}),
     )
 
@@ -198,6 +205,32 @@ def consolidation_document(row: JournalRow) -> documents.Consolidation:
         issued_before=text(record.shares_before),
         issued_after=text(record.shares_after),
     )
+
+
+def distribution_document(row: JournalRow) -> documents.Distribution:
+    """Return cash that was paid out."""
+    record = row.record
+    if not isinstance(record, FinancingPosted):
+        raise TypeError(f"{type(record).__name__} is no distribution")
+    return documents.Distribution(
+        token_name=record.fund, time=record.at_ms, kind="coupon", amount=text(record.coupon)
+    )
+
+
+def alerts_document(open_alerts: Iterable[Entry], now_ms: int) -> documents.Alerts:
+    """Return what needs a person."""
+    items = [
+        documents.AlertItem(
+            name=entry.alert.name,
+            subject=entry.alert.subject,
+            severity=str(entry.alert.severity),
+            text=entry.alert.text,
+            since=entry.opened_ms,
+            count=entry.count,
+        )
+        for entry in open_alerts
+    ]
+    return documents.Alerts(items=items, timestamp=now_ms)
 
 
 def strike_document(row: NavRow) -> documents.Strike:

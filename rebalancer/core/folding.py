@@ -248,6 +248,8 @@ def _traded(state: DeskState, record: records.Traded) -> None:
             fund.gap.slippage -= slippage / fund.shares
         if fund.run is not None and units:
             fund.run.cost += fee + slippage
+            fund.run.slippage += slippage
+            fund.run.traded_notional += abs(units) * fill.price
             fund.run.fruitless_rounds = 0
             if not record.forced:
                 fund.run.count(record.contract, units)

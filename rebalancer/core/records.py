@@ -174,6 +174,9 @@ class RunMoved(Record):
     leverage: Decimal | None
     cost: Decimal
     marks: Mapping[str, Decimal]
+    #: of the cost, and the notional that it was paid on; None in records of before
+    slippage: Decimal | None = None
+    traded_notional: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,9 @@ class Run:
     ordered_notional: Decimal = ZERO
     #: fees and slippage paid, in quote currency
     cost: Decimal = ZERO
+    #: of it: against the marks that sized the orders; and the notional that the venue traded
+    slippage: Decimal = ZERO
+    traded_notional: Decimal = ZERO
     #: what fees and merges did meanwhile to the base NAV that the run will set
     base_scale: Decimal = ONE
     #: the next child order may leave at this time

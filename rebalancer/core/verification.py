@@ -166,6 +166,8 @@ class Verifier:
             self.counts["runs ended"] += 1
         if run is not None:
             self._same(place, "cost", record.cost, run.cost)
+            if record.slippage is not None:
+                self._same(place, "slippage", record.slippage, run.slippage)
         worth = self._worth(fund, record.marks) if record.nav is not None else None
         if worth is not None:
             self.counts["NAVs"] += 1

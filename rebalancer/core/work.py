@@ -98,6 +98,8 @@ class Work:
                 leverage=worth.leverage if worth else None,
                 cost=run.cost,
                 marks=worth.marks if worth else {},
+                slippage=run.slippage,
+                traded_notional=run.traded_notional,
             )
         )
         self.touch(fund)

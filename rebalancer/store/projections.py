@@ -195,6 +195,8 @@ def _run_moved(record: RunMoved, _look: Look) -> Iterator[Change]:
         leverage_after=record.leverage,
         nav_after=record.nav,
         cost=record.cost,
+        slippage=record.slippage,
+        traded_notional=record.traded_notional,
     )
 
 

@@ -66,6 +66,9 @@ class RunRow:
     nav_after: Decimal | None
     #: fees and slippage, in quote currency
     cost: Decimal
+    #: of the cost, and the notional that it was paid on; None where that was not recorded
+    slippage: Decimal | None
+    traded_notional: Decimal | None
     #: signed base coins by contract that the run was opened to trade
     delta_units: Mapping[str, Decimal]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0006"
+SCHEMA_HEAD = "0007"
 KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
@@ -82,6 +82,8 @@ RUNS = _table(
     _text("nav_before"),
     _text("nav_after", nullable=True),
     _text("cost"),
+    _text("slippage", nullable=True),
+    _text("traded_notional", nullable=True),
     _text("delta_units"),
     Index("runs_by_time", "opened_ms"),
 )

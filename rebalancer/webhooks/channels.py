@@ -17,7 +17,7 @@ from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.instant import iso
 from rebalancer.errors import ConfigRefused
 from rebalancer.ports import Clock, Deliveries, Delivery
-from rebalancer.webhooks.outbox import TURN, Outbox, Outcome
+from rebalancer.webhooks.outbox import TURN, Outbox, Outcome, Pace
 
 #: by it nobody is woken, and it shows whether a channel works: it goes to every channel
 TEST = "alert_test"
@@ -47,11 +47,13 @@ class Channel:
 class Messenger:
     """Carries the alerts of one channel, all that are due as one message."""
 
-    together = TURN
-    rest_seconds = REST_SECONDS
-    pauses_seconds = (5, 15, 60, 300, 900)
-    #: a person has no use for an older one: what still is wrong was said again since
-    give_up_after_ms = 86_400_000
+    pace = Pace(
+        together=TURN,
+        rest_seconds=REST_SECONDS,
+        pauses_seconds=(5, 15, 60, 300, 900),
+        # A person has no use for an older one: what still is wrong was said again since.
+        give_up_after_ms=86_400_000,
+    )
 
     def __init__(self, notify: Notify, mode: str) -> None:
         self._notify = notify

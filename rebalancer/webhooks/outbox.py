@@ -40,8 +40,9 @@ class Outcome:
     for_good: bool = False
 
 
-class Carrier(Protocol):
-    """The way to one receiver."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a receiver is spoken to."""
 
     #: of what is due, how much goes out in one attempt
     together: int
@@ -50,6 +51,12 @@ class Carrier(Protocol):
     #: after each failed attempt; the last is repeated until it is given up
     pauses_seconds: Sequence[float]
     give_up_after_ms: int
+
+
+class Carrier(Protocol):
+    """The way to one receiver."""
+
+    pace: Pace
 
     async def carry(self, deliveries: Sequence[Delivery]) -> Outcome:
         """Try to deliver them, all or none; raises nothing about the outcome."""
@@ -81,7 +88,7 @@ class Outbox:
             self._left_out += 1
             return
         now_ms = self._wall.now_ms()
-        # What was told in one millisecond goes out in its order: the queue is sorted by time and id.
+        # The queue is sorted by time and id: what was told in one millisecond stays in order.
         self._told += 1
         message_id = f"msg_{now_ms:012x}{self._told & 0xFFFFFF:06x}{secrets.token_hex(6)}"
         self._fresh.append(Delivery(message_id, name, body, created_ms=now_ms, due_ms=now_ms))
@@ -132,7 +139,7 @@ class Outbox:
             except Unavailable as outage:
                 self._say(name, str(outage))
                 sent = 0
-            await asyncio.sleep(self._carriers[name].rest_seconds if sent else POLL_SECONDS)
+            await asyncio.sleep(self._carriers[name].pace.rest_seconds if sent else POLL_SECONDS)
 
     async def turn(self, name: str) -> int:
         """Deliver what is due to one receiver, oldest first; return how much there was.
@@ -141,12 +148,12 @@ class Outbox:
         """
         carrier = self._carriers[name]
         due = await self._deliveries.due_deliveries(name, self._wall.now_ms(), TURN)
-        for first in range(0, len(due), carrier.together):
-            chosen = due[first : first + carrier.together]
+        for first in range(0, len(due), carrier.pace.together):
+            chosen = due[first : first + carrier.pace.together]
             outcome = await carrier.carry(chosen)
             if outcome.problem:
                 self._say(name, outcome.problem)
-                later = [self._later(carrier, delivery, outcome) for delivery in chosen]
+                later = [self._later(carrier.pace, delivery, outcome) for delivery in chosen]
                 await self._deliveries.put_deliveries(later)
                 return 0
             self._well(name)
@@ -154,12 +161,12 @@ class Outbox:
             await self._deliveries.put_deliveries(done)
         return len(due)
 
-    def _later(self, carrier: Carrier, delivery: Delivery, outcome: Outcome) -> Delivery:
+    def _later(self, pace: Pace, delivery: Delivery, outcome: Outcome) -> Delivery:
         """Return the delivery with its next time, or given up."""
         now_ms = self._wall.now_ms()
-        if outcome.for_good or now_ms - delivery.created_ms >= carrier.give_up_after_ms:
+        if outcome.for_good or now_ms - delivery.created_ms >= pace.give_up_after_ms:
             return replace(delivery, status=DeliveryStatus.GIVEN_UP)
-        pauses = carrier.pauses_seconds
+        pauses = pace.pauses_seconds
         usual_s = pauses[min(delivery.attempts, len(pauses) - 1)]
         jittered_s = usual_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         chosen_s = max(jittered_s, outcome.pause_seconds or 0)

@@ -16,7 +16,7 @@ import tenacity
 from rebalancer.core.actions import Alert
 from rebalancer.core.records import Record
 from rebalancer.ports import Clock, Deliveries, Delivery
-from rebalancer.webhooks.outbox import Outbox, Outcome
+from rebalancer.webhooks.outbox import Outbox, Outcome, Pace
 from rebalancer.webhooks.signing import headers
 from rebalancer.webhooks.words import Told, body_of, of_alert, of_record
 
@@ -44,10 +44,12 @@ class Receiver:
 class SignedPost:
     """Carries events to one receiver, each by a signed POST of its own."""
 
-    together = 1
-    rest_seconds = 0.0
-    pauses_seconds = (5, 60, 300, 1_800, 7_200, 18_000, 36_000)
-    give_up_after_ms = GIVE_UP_AFTER_MS
+    pace = Pace(
+        together=1,
+        rest_seconds=0.0,
+        pauses_seconds=(5, 60, 300, 1_800, 7_200, 18_000, 36_000),
+        give_up_after_ms=GIVE_UP_AFTER_MS,
+    )
 
     def __init__(self, receiver: Receiver, wall: Clock, quick: tenacity.wait.wait_base) -> None:
         self._receiver = receiver

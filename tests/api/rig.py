@@ -135,6 +135,7 @@ async def published(
         venues={"main": venue},
         watcher=Watcher(feed, venue.observe, inbox.put),
         publishers=[venue],
+        on_alert=lambda alert: service.take(alert),
     )
     service = ApiService(settings(folder, **over), daemon, open_reader(url))
     daemon.services.append(service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from rebalancer.api import access, commanding
 from rebalancer.api.commanding import needed
-from rebalancer.api.tokens import TokenScope
+from rebalancer.api.tokens import TokenScope, read_tokens
+from rebalancer.core.consolidation import Consolidation
 from rebalancer.core.events import CommandKind
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.records import CommandTaken
@@ -241,3 +243,64 @@ async def test_a_subscription_is_dealt_once_for_its_key(tmp_path: Path) -> None:
     assert [dealt.json()["status"], again.json()["status"]] == ["dealt", "repeated"]
     assert [dealt.json()["nav"], dealt.json()["tokens"]] == ["115", "1"]
     assert [token["tokenIssued"], token["nav"]] == ["2", "115"]
+
+
+async def test_a_merge_is_announced_by_an_admin_and_taken_back(tmp_path: Path) -> None:
+    rules = {"consolidation": Consolidation(below=Decimal("0.05"))}
+    known = desk(fund("BTC3L", 3, methodology=only(), **rules), free_launch=True)
+    path = "/api/v1/tokens/BTC3L/consolidations"
+    async with published(tmp_path, known) as desk_at_work:
+        unfit = await post(desk_at_work, path, ratio=10)
+        announced = await post(desk_at_work, path, as_=TokenScope.ADMIN, ratio=10)
+        again = await post(desk_at_work, path, as_=TokenScope.ADMIN, ratio=10)
+        gone = await post(desk_at_work, path, as_=TokenScope.ADMIN, key="key-0002", cancel=True)
+    assert [unfit.status_code, announced.status_code, gone.status_code] == [403, 200, 200]
+    (merge,) = announced.json()["announced"]
+    assert (merge["kind"], merge["ratio"]) == ("merge", 10)
+    assert merge["freezeTime"] > announced.json()["time"]
+    assert again.json() == announced.json()
+    assert gone.json()["announced"] == []
+
+
+async def test_the_end_of_a_token_is_for_an_admin_and_flattens_it(tmp_path: Path) -> None:
+    path = "/api/v1/tokens/BTC3L/close"
+    async with published(tmp_path) as desk_at_work:
+        unfit = await post(desk_at_work, path)
+        closed = await post(desk_at_work, path, as_=TokenScope.ADMIN)
+        await desk_at_work.quiet()
+        basket = (await desk_at_work.private.get("/api/v1/tokens/BTC3L/basket")).json()
+    assert [unfit.status_code, closed.status_code] == [403, 200]
+    assert closed.json()["rebalanceId"]
+    assert basket["positions"] == []
+
+
+async def test_an_operator_kills_and_only_the_command_line_undoes_it(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        without = await post(desk_at_work, "/api/v1/kill", key="key-0000")
+        switch = KillSwitch(tmp_path / "desk.kill")
+        desk_at_work.service._desk = replace(desk_at_work.service._desk, kill_switch=switch)
+        commands = commanding.Commands(desk_at_work.service._desk)
+        desk_at_work.bearer(TokenScope.OPERATE)
+        (holder,) = read_tokens(tmp_path / "desk.tokens")
+        first = await commands.kill(holder, "fire")
+        second = await commands.kill(holder, "fire")
+        reader = await post(desk_at_work, "/api/v1/kill", as_=TokenScope.READ, key="key-0001")
+    assert [without.status_code, reader.status_code] == [409, 403]
+    assert (first.newly_set, second.newly_set) == (True, False)
+    assert (switch.reason() or "").startswith("fire (token tester-operate ")
+
+
+async def test_a_test_alert_is_raised_listed_nowhere_and_told_on_the_stream(
+    tmp_path: Path,
+) -> None:
+    async with published(tmp_path) as desk_at_work:
+        hub = next(hub for hub, public in desk_at_work.service._hubs.items() if not public)
+        before = hub.seq
+        unfit = await post(desk_at_work, "/api/v1/alerts/test", as_=TokenScope.READ)
+        raised = await post(desk_at_work, "/api/v1/alerts/test")
+        told = [m for m in hub._ring if m.seq > before and '"alert"' in m.data]
+        listed = (await desk_at_work.private.get("/api/v1/alerts")).json()
+    assert [unfit.status_code, raised.status_code] == [403, 200]
+    assert raised.json()["text"].startswith("a test, raised at ")
+    assert "alert_test: a test" in told[0].data
+    assert listed["items"] == []

@@ -11,15 +11,16 @@ import pytest
 from rebalancer.api.answers import read_cursor, write_cursor
 from rebalancer.api.klines import MinuteKlines, merged
 from rebalancer.api.problems import ApiProblem
-from rebalancer.api.writing import day_klines, market_name
-from rebalancer.core.capital import Consolidated
+from rebalancer.api.writing import day_klines, distribution_document, market_name
+from rebalancer.core.actions import Alert, Severity
+from rebalancer.core.capital import Consolidated, FinancingPosted
 from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.methodology import LeverageBand
-from rebalancer.store.rows import NavRow
+from rebalancer.store.rows import JournalRow, NavRow
 from tests.api.rig import Published, published
 from tests.desk.rig import until
 from tests.factories import BTC, NOON, desk, fund, only
@@ -54,6 +55,49 @@ async def test_a_token_is_shown_as_the_worked_number_says(tmp_path: Path) -> Non
     assert token["timestamp"] - token["navTime"] == 0
 
 
+async def test_positions_come_with_margin_and_the_price_that_ends_the_fund(
+    tmp_path: Path,
+) -> None:
+    """At a maintenance of 0.5 %: 100 + 300 m = 0.005 x 300 (1 + m), m = -98.5 / 298.5."""
+    async with published(tmp_path, resting()) as desk_at_work:
+        basket = await got(desk_at_work.private, "tokens/BTC3L/basket")
+    (position,) = basket["positions"]
+    assert position["maintenanceMargin"] == basket["margin"]["maintenanceMargin"] == "1.5"
+    assert basket["margin"]["marginRatio"] == "0.015"
+    assert basket["margin"]["liquidationMove"].startswith("-0.32998324958")
+    assert position["liquidationPrice"].startswith("67.001675041")
+    alone = basket["margin"]["accountLiquidationMove"]
+    assert alone == basket["margin"]["liquidationMove"], "it shares its account with nobody"
+
+
+async def test_on_one_account_opposite_funds_carry_each_other(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        basket = await got(desk_at_work.private, "tokens/BTC3L/basket")
+    assert basket["margin"]["liquidationMove"] is not None
+    assert basket["margin"]["accountLiquidationMove"] is None, "3L and 3S net to nothing"
+
+
+async def test_a_run_tells_its_slippage_beside_its_cost(tmp_path: Path) -> None:
+    async with published(tmp_path, desk(fund("BTC3L", 3))) as desk_at_work:
+        runs = await got(desk_at_work.private, "tokens/BTC3L/rebalances")
+        page = await got(desk_at_work.private, "tokens/BTC3L/distributions")
+    (run,) = runs["items"]
+    assert Decimal(run["tradedNotional"]) > 0
+    assert run["slippage"] == "0"
+    assert page == {"items": [], "nextCursor": None}
+
+
+async def test_what_needs_a_person_is_listed_for_operators_only(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        alert = Alert(NOON, Severity.CRITICAL, "desk_halted", "the desk", "by hand")
+        desk_at_work.daemon.alerts.take(alert)
+        listed = await got(desk_at_work.private, "alerts")
+        hidden = await desk_at_work.public.get("/api/v1/alerts")
+    (item,) = listed["items"]
+    assert (item["name"], item["severity"], item["count"]) == ("desk_halted", "critical", 1)
+    assert hidden.status_code == 404
+
+
 async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> None:
     """Spec section 1: level, leverage, targets and decisions are published, nothing is traded."""
     band = LeverageBand(lower=Decimal("1.23"), upper=Decimal("1.27"))
@@ -86,6 +130,7 @@ async def test_both_navs_the_basket_and_the_fees_stand_alone_too(tmp_path: Path)
         basket = await got(desk_at_work.private, "tokens/BTC3L/basket")
         fees = await got(desk_at_work.private, "tokens/BTC3L/fees")
     assert nav.items() <= whole.items()
+    del basket["positions"], basket["margin"]
     assert basket.items() <= whole.items()
     assert fees["tradingFees"] == fees["slippage"] == fees["funding"] == "0"
 
@@ -325,6 +370,12 @@ class TestCursors:
     def test_so_is_text_that_no_database_takes(self) -> None:
         with pytest.raises(ApiProblem):
             read_cursor(write_cursor("\0"), str)
+
+
+def test_a_coupon_is_a_distribution() -> None:
+    record = FinancingPosted(NOON, "NOTE", "main", Decimal("1.5"), Decimal("0.25"))
+    told = distribution_document(JournalRow(7, record, "hash"))
+    assert (told.token_name, told.kind, told.amount) == ("NOTE", "coupon", "0.25")
 
 
 def test_a_market_is_named_as_venues_do() -> None:

@@ -1,0 +1,112 @@
+"""What commands say and what is answered to them, one model per document."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rebalancer.api.documents import DecimalText, Document, Milliseconds
+from rebalancer.core.events import CommandKind
+from rebalancer.core.flow import FlowKind
+from rebalancer.core.scope import Scope
+
+
+class CommandBody(Document):
+    """What an operator says to a command."""
+
+    reason: str = Field(min_length=1, max_length=400, description="kept in the records")
+
+
+class ScopedCommandBody(CommandBody):
+    """A command about more than one token, or about one."""
+
+    command: CommandKind
+    scope: Scope
+    name: str = Field(
+        default="", max_length=64, description="of the account, fund or contract; empty: the desk"
+    )
+
+
+class ConsolidationBody(CommandBody):
+    """A merge or split to be announced, or the announced one to be taken back."""
+
+    ratio: int | None = Field(
+        default=None, ge=2, le=1_000_000, description="null: the one that the desk proposes"
+    )
+    split: bool = Field(default=False, description="one token into `ratio`, not the reverse")
+    cancel: bool = Field(default=False, description="take back what is announced")
+
+
+class Announcement(Document):
+    """A merge or split that is announced."""
+
+    kind: str = Field(description="merge, split")
+    ratio: int
+    freeze_time: Milliseconds = Field(description="from which flows are shut")
+
+
+class ConsolidationAnswer(Document):
+    """What came of it."""
+
+    token_name: str
+    time: Milliseconds
+    announced: list[Announcement] = Field(description="empty after a cancel")
+
+
+class CloseAnswer(Document):
+    """What came of the end of a token."""
+
+    token_name: str
+    time: Milliseconds
+    rebalance_id: str | None = Field(description="the run that flattens it; null: none yet")
+
+
+class KillAnswer(Document):
+    """What came of a kill."""
+
+    time: Milliseconds
+    newly_set: bool = Field(description="false: the switch was set before")
+
+
+class CommandAnswer(Document):
+    """What came of a command."""
+
+    scope: Scope
+    name: str
+    command: CommandKind
+    time: Milliseconds
+    rebalance_id: str | None = Field(description="the run it opened; null: none yet")
+    trigger: str | None
+    deltas: dict[str, DecimalText]
+
+
+class FlowBody(Document):
+    """A subscription or a redemption."""
+
+    kind: FlowKind
+    amount: DecimalText = Field(
+        max_length=64, description="quote currency paid in, or tokens given back; above zero"
+    )
+    min_out: DecimalText = Field(
+        default="0", max_length=64, description="the fewest tokens, or the least cash, to accept"
+    )
+
+
+class FlowAnswer(Document):
+    """What became of a flow; the numbers are those of a dealt one."""
+
+    token_name: str
+    key: str
+    kind: FlowKind
+    time: Milliseconds
+    status: str = Field(description="dealt, waiting, refused, repeated (the key was used before)")
+    reason: str = ""
+    nav: DecimalText | None = None
+    tokens: DecimalText | None = Field(default=None, description="issued; negative: taken back")
+    cash: DecimalText | None = Field(default=None, description="quote currency, as booked")
+    fee: DecimalText | None = None
+
+
+class AlertTest(Document):
+    """The alert that means nothing."""
+
+    text: str
