@@ -135,7 +135,7 @@ async def published(
         venues={"main": venue},
         watcher=Watcher(feed, venue.observe, inbox.put),
         publishers=[venue],
-        on_alert=lambda alert: service.take(alert),
+        on_alert=lambda alert: service.take(alert),  # noqa: PLW0108 - it is made below
     )
     service = ApiService(settings(folder, **over), daemon, open_reader(url))
     daemon.services.append(service)
