@@ -97,6 +97,8 @@ def moved(status: RunStatus, at_ms: int, *, worthless: bool = False) -> RunMoved
         leverage=None if worthless else D(3),
         cost=D("0.1"),
         marks={BTC: D(105)},
+        slippage=D("0.04"),
+        traded_notional=D("31.5"),
     )
 
 
@@ -262,6 +264,8 @@ async def test_a_reader_sees_the_day_while_the_desk_runs(url: str) -> None:
                 nav_before=D(115),
                 nav_after=D("114.9"),
                 cost=D("0.1"),
+                slippage=D("0.04"),
+                traded_notional=D("31.5"),
                 delta_units={BTC: D("0.3")},
             ),
         )
