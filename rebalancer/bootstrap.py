@@ -25,9 +25,11 @@ from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import ConfigRefused
 from rebalancer.feeds.candles import History, read_history
+from rebalancer.feeds.depth import Depth
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
+from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
@@ -64,6 +66,11 @@ def refuse_empty(config: Config) -> None:
     if not config.funds:
         raise ConfigRefused("no fund is configured: add a [funds.NAME] table")
     live.refuse_unready(config)
+
+
+async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
+    """Return the order books of real contracts; none where prices are simulated or played."""
+    return await live.depths_of(config, symbols)
 
 
 def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
@@ -109,6 +116,9 @@ async def open_daemon(
         refuse_empty(config)
         daemon = await _wire(config, store, publishers, alert, control=control)
         alerted += publishing.publish(config, daemon)
+        if daemon.control is not None:
+            daemon.control.live = config.mode is Mode.LIVE
+            daemon.control.planner = Planner(daemon.state, daemon.clock, config.desk, config.mode)
         if source is not None:
             _reload_from(source, daemon)
     except BaseException:

@@ -23,6 +23,7 @@ from rebalancer.desk.companions import Companion
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
 from rebalancer.exchanges import nearest, open_exchange, open_streams
+from rebalancer.feeds.depth import Depth, depths
 from rebalancer.feeds.live import CcxtFeed, contracts
 from rebalancer.feeds.markets import MarketChange, MarketsWatch
 from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
@@ -104,6 +105,13 @@ async def venue_contracts(config: Config) -> dict[str, Contract]:
         return {}
     symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
     return await contracts(config.feed.venue, sorted(symbols), opener(config, open_exchange))
+
+
+async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
+    """Return the books at the venue of the prices, where prices are real; VenueUnavailable."""
+    if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
+        return {}
+    return await depths(config.feed.venue, symbols, opener(config, open_exchange))
 
 
 def contracts_of(desk: Desk, account: str) -> dict[str, Contract]:

@@ -6,7 +6,6 @@ Whatever is wrong keeps the configuration in force, is told to the operator and 
 from __future__ import annotations
 
 import asyncio
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from rebalancer.core.money import ONE, ZERO, text, total
 from rebalancer.core.records import IntentCreated, Record, TradingChanged, TradingState
 from rebalancer.core.reloading import refuse_configuration
 from rebalancer.core.state import DeskState
+from rebalancer.core.trial import copy_of
 from rebalancer.desk.inbox import Inbox
 from rebalancer.errors import (
     BrokenInvariant,
@@ -266,10 +266,8 @@ def _moved(state: DeskState, before: Fund | None, after: Fund) -> Decimal:
 
 def _refuse_harm(state: DeskState, offer: ConfigurationOffered) -> tuple[Record, ...]:
     """Try the change on a copy of the live state; refuse one that would halt a fund or break."""
-    shared = [state.desk, *(fund.fund for fund in state.funds.values())]
-    trial = copy.deepcopy(state, {id(each): each for each in shared})
     try:
-        step = engine.step(trial, offer)
+        step = engine.step(copy_of(state), offer)
     except BrokenInvariant as broken:
         raise CommandRefused(f"the desk could not go on with it: {broken}") from None
     for record in step.records:

@@ -48,9 +48,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "publishing": frozenset(
         {"core", "ports", "clock", "settings", "store", "desk", "api", "webhooks"}
     ),
+    "planning": frozenset({"core", "ports", "settings", "sim"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "publishing", "reloading"}
+        | {"live", "planning", "publishing", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -9,6 +9,7 @@ import typer
 from rebalancer import __version__
 from rebalancer.cli import (
     alerting,
+    applying,
     backing_up,
     breaking,
     configuring,
@@ -37,8 +38,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 4 refused, 5 does not hold, 6 no desk, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 3 partly done, 4 refused, 5 the plan has "
+    "orders (--detailed-exitcode), 6 no desk runs, 130 interrupted; any other is a failure.",
 )
 token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
 alert_app = typer.Typer(help="Try the way of an alert.", no_args_is_help=True)
@@ -47,6 +48,7 @@ config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True
 app.command()(operating.run)
 app.command()(operating.demo)
 app.command()(planning.plan)
+app.command()(applying.apply)
 app.command()(operating.rebalance)
 app.command()(flows.subscribe)
 app.command()(flows.redeem)

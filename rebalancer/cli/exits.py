@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
 
@@ -29,8 +29,9 @@ class Exit(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2  # wrong arguments, configuration or input; nothing was done
-    REFUSED = 4  # a gate said no: halted, paused, another desk runs
-    BROKEN = 5  # what was checked does not hold
+    PARTIAL = 3  # some of what was asked for was done, some was not
+    REFUSED = 4  # a gate said no: halted, not confirmed, a stale plan, another desk runs
+    CHANGES = 5  # the plan has orders; only with --detailed-exitcode
     UNREACHABLE = 6  # no desk is running
     INTERRUPTED = 130
 
@@ -41,6 +42,14 @@ class DeskUnreachable(DeskError):
 
 class DeskSilent(DeskUnreachable):
     """Something listens on the control socket and says nothing."""
+
+
+class ConfirmationNeeded(CommandRefused):
+    """The desk is live: what the command is about must be named again."""
+
+    def __init__(self, sentence: str, names: Sequence[str]) -> None:
+        super().__init__(sentence)
+        self.names = tuple(names)
 
 
 def code_of(error: DeskError) -> Exit:

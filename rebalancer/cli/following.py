@@ -17,7 +17,7 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import NONE, age, console, money, print_json, table, when
 from rebalancer.cli.reading import FundFilter, Limit, opened
-from rebalancer.core.instant import iso
+from rebalancer.core.instant import SECOND_MS, iso
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
 
@@ -93,13 +93,15 @@ def orders(limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False
     if as_json:
         print_json([_order_document(order) for order in found])
         return
+    # What is the same for all is left out, so that an id fits on the line.
+    accounts = len({order.account for order in found}) > 1
+    hedged = any(order.position_side != "net" for order in found)
     rows = [
         [
-            when(order.created_ms),
-            order.account,
+            when(order.created_ms - order.created_ms % SECOND_MS),
+            *([order.account] if accounts else []),
             order.contract,
-            str(order.side),
-            str(order.position_side),
+            f"{order.side} {order.position_side}" if hedged else str(order.side),
             f"{order.contracts:f}",
             f"{order.filled_contracts:f}",
             money(order.limit_price),
@@ -108,8 +110,8 @@ def orders(limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False
         ]
         for order in found
     ]
-    columns = ("at", "account", "contract", "side", "book", ">contracts", ">filled", ">limit")
-    console().print(table("", (*columns, "status", "id"), rows))
+    columns = ["at", *(["account"] if accounts else []), "contract", "side", ">contracts"]
+    console().print(table("", (*columns, ">filled", ">limit", "status", "id"), rows))
 
 
 def _order_document(order: OrderRow) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from rebalancer.cli.exits import DeskSilent, DeskUnreachable, told
-from rebalancer.cli.options import AsJson, ConfigPath, Reason, load_config
+from rebalancer.cli.exits import ConfirmationNeeded, DeskSilent, DeskUnreachable, told
+from rebalancer.cli.options import MEANT, AsJson, ConfigPath, Consent, Reason, load_config, spread
 from rebalancer.cli.output import note, print_json
 from rebalancer.core.instant import parse_duration
 from rebalancer.errors import CommandRefused
@@ -68,14 +69,17 @@ def demo(
 
 
 @told
+@spread
 def rebalance(
     fund: FundName,
     reason: Reason = "manual rebalance",
+    consent: Consent = MEANT,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have the running desk rebalance a fund to its target now."""
-    answer = ask(config, {"command": "rebalance", "fund": fund, "reason": reason})
+    """Have the running desk rebalance a fund to its target now; `plan` shows it first."""
+    request = {"command": "rebalance", "fund": fund, "reason": reason}
+    answer = ask_surely(config, request, consent)
     if as_json:
         print_json(answer)
     elif answer["run_id"] is None:
@@ -112,9 +116,30 @@ def ask_at(path: Path, request: Mapping[str, Any], seconds: float) -> dict[str, 
         refusal = None if answer.pop("ok") else str(answer["error"])
     except (ValueError, TypeError, KeyError):
         raise DeskUnreachable(f"the desk at {path} stopped before it answered") from None
-    if refusal is not None:
-        raise CommandRefused(refusal)
-    return answer
+    if refusal is None:
+        return answer
+    if answer.get("confirm"):
+        raise ConfirmationNeeded(refusal, answer["confirm"])
+    raise CommandRefused(refusal)
+
+
+def ask_surely(config: Path | None, request: Mapping[str, Any], consent: Consent) -> dict[str, Any]:
+    """Do as `ask` does; where orders are live, a person on a terminal types what is meant.
+
+    Without a terminal `consent` must have both its parts; else ConfirmationNeeded.
+    """
+    meant = {"confirm": consent.confirm} if consent.yes and consent.confirm else {}
+    try:
+        return ask(config, {**request, **meant})
+    except ConfirmationNeeded as needed:
+        if consent.yes or not sys.stdin.isatty():
+            raise
+        for name in needed.names:
+            sys.stderr.write(f"This desk is live. Type {name} to send its orders: ")
+            sys.stderr.flush()
+            if sys.stdin.readline().strip() != name:
+                raise CommandRefused("that is not the name: nothing was sent") from None
+        return ask(config, {**request, "confirm": list(needed.names)})
 
 
 def is_running(path: Path) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rebalancer.cli.exits import told
-from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.exits import Exit, told
+from rebalancer.cli.options import AsJson, ConfigPath, Reason, load_config, spread
 from rebalancer.cli.output import (
     age,
     base_of,
@@ -23,6 +24,7 @@ from rebalancer.cli.output import (
     table,
     times,
 )
+from rebalancer.cli.proposing import has_orders, proposed, save, show
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -36,6 +38,30 @@ SnapshotPath = Annotated[
     typer.Option("--snapshot", help="Plan from this JSON document; no desk, no store."),
 ]
 Funds = Annotated[list[str] | None, typer.Argument(help="Only these funds.", show_default=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a plan is to be of, and what becomes of it."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write the plan to this new file, for `apply`.", show_default=False
+        ),
+    ] = None
+    reason: Reason = "plan of an operator"
+    due: Annotated[bool, typer.Option("--due", help="Only what the rules ask for now.")] = False
+    no_book: Annotated[
+        bool, typer.Option("--no-book", help="Estimate no costs: ask no venue for its order book.")
+    ] = False
+    detailed: Annotated[
+        bool,
+        typer.Option("--detailed-exitcode", help="End with 5 where something would be traded."),
+    ] = False
+
+
+ANYTHING = Wanted()
 Prices = Annotated[
     list[str],
     typer.Option("--prices", help='"BTC/USDT:USDT=FILE.csv"; once per contract.'),
@@ -47,26 +73,51 @@ Funding = Annotated[
 
 
 @told
+@spread
 def plan(
     funds: Funds = None,
+    wanted: Wanted = ANYTHING,
     snapshot: SnapshotPath = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the desk would do now, and why: targets, deltas, orders, skips."""
-    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - not needed to print --help
+    """Show what a rebalance to target would do now: drift, orders, costs, margin after it.
 
-    taken = taken_snapshot(load_config(config), snapshot)
-    document = _narrowed(plan_of(taken), funds or [])
+    With --snapshot or --due it shows what the rules themselves ask for, and why.
+    """
+    settings = load_config(config)
+    by_rules = wanted.due or snapshot is not None
+    if by_rules and wanted.out is not None:
+        raise InputRefused("--out: what rules ask for is done by the desk itself; plan without")
+    if by_rules:
+        document = _by_rules(settings, snapshot, funds or [])
+    else:
+        document = proposed(settings, funds or [], wanted.reason, book=not wanted.no_book)
     if as_json:
         print_json(document)
-    else:
+    elif by_rules:
         _print_plan(document)
+    else:
+        show(document)
+    if wanted.out is not None:
+        save(document, wanted.out, settings)
+    if wanted.detailed and has_orders(document):
+        raise typer.Exit(Exit.CHANGES)
+
+
+def _by_rules(settings: Config, snapshot: Path | None, funds: Sequence[str]) -> dict[str, Any]:
+    from rebalancer.sim.plan import plan as plan_of  # noqa: PLC0415 - not needed to print --help
+
+    return _narrowed(plan_of(taken_snapshot(settings, snapshot)), funds)
 
 
 def taken_snapshot(settings: Config, path: Path | None) -> Snapshot:
     """Return the desk of the document at `path`, else as the store of the running desk has it."""
-    return _from_store(settings) if path is None else _from_document(settings, path)
+    if path is not None:
+        return _from_document(settings, path)
+    taken, old_ms = snapshot_of_store(settings)
+    note(f"prices are {age(old_ms)} old: the desk saved them then")
+    return taken
 
 
 def _from_document(settings: Config, path: Path) -> Snapshot:
@@ -82,7 +133,8 @@ def _from_document(settings: Config, path: Path) -> Snapshot:
     return read_snapshot(text, desk_of(settings), str(path))
 
 
-def _from_store(settings: Config) -> Snapshot:
+def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
+    """Return the desk as the store has it, and how old its prices are, in milliseconds."""
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
@@ -94,10 +146,9 @@ def _from_store(settings: Config) -> Snapshot:
     if not views or not prices:
         raise InputRefused("the store knows no price yet; run the desk first, or use --snapshot")
     as_of_ms = max(view.at_ms for view in views)
-    note(f"prices are {age(WallClock().now_ms() - as_of_ms)} old: the desk saved them then")
     desk = desk_of(settings)
     refuse_lost_funds(desk, records)
-    return snapshot_of(desk, records, prices, as_of_ms)
+    return snapshot_of(desk, records, prices, as_of_ms), WallClock().now_ms() - as_of_ms
 
 
 def _narrowed(document: dict[str, Any], funds: Sequence[str]) -> dict[str, Any]:

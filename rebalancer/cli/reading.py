@@ -154,7 +154,7 @@ def history(
             _only(reader.views(), fund)
         runs = reader.runs(fund, limit)
     if as_json:
-        print_json([_run_document(run) for run in runs])
+        print_json([run_document(run) for run in runs])
         return
     rows = [
         [
@@ -227,7 +227,8 @@ def _view_document(view: NavView) -> dict[str, Any]:
     }
 
 
-def _run_document(run: RunRow) -> dict[str, Any]:
+def run_document(run: RunRow) -> dict[str, Any]:
+    """Return a run as JSON can hold it."""
     return {
         "run_id": run.run_id,
         "at": when(run.opened_ms),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ANSWER_SECONDS, ask, ask_at
 from rebalancer.cli.options import AsJson, ConfigPath
-from rebalancer.cli.output import print_json
+from rebalancer.cli.output import money, print_json
 from rebalancer.errors import ConfigRefused
 
 Confirm = Annotated[
@@ -40,7 +41,9 @@ def reload(config: ConfigPath = None, confirm: Confirm = "", as_json: AsJson = F
     else:
         _print_differences(answer)
         for name in answer["waiting"]:
-            typer.echo(f"{name}: keeps its settings of before until its run is over or the next")
+            typer.echo(
+                f"{name}: keeps its former settings until its run is over or the next begins"
+            )
         typer.echo(f"in force: digest {answer['digest']}")
 
 
@@ -56,9 +59,12 @@ def diff(config: ConfigPath = None, as_json: AsJson = False) -> None:
         return
     _print_differences(answer)
     for name, notional in answer["target_notional"].items():
-        typer.echo(f"{name}: target notional {notional['before']} -> {notional['after']}")
+        before, after = (money(Decimal(notional[key])) for key in ("before", "after"))
+        typer.echo(f"{name}: target notional {before} -> {after}")
     for reason in answer["confirm"]:
-        typer.echo(f"needs --confirm {answer['digest'][:12]}: {reason}")
+        typer.echo(f"large: {reason}")
+    word = f" --confirm {answer['digest'][:12]}" if answer["confirm"] else ""
+    typer.echo(f"to take it over: rebalancer reload{word}")
 
 
 def _print_differences(answer: Mapping[str, Any]) -> None:

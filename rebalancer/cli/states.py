@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import FundName, ask
-from rebalancer.cli.options import AsJson, ConfigPath, Reason
+from rebalancer.cli.operating import FundName, ask, ask_surely
+from rebalancer.cli.options import MEANT, AsJson, ConfigPath, Consent, Reason, spread
 from rebalancer.cli.output import print_json
 from rebalancer.core.scope import Scope, title
 from rebalancer.errors import InputRefused
@@ -60,11 +60,17 @@ def scoped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @told
+@spread
 def close(
-    fund: FundName, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+    fund: FundName,
+    reason: Reason,
+    consent: Consent = MEANT,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Have the running desk end a fund for good: flatten it; holders may still redeem."""
-    answer = ask(config, {"command": "close", "fund": fund, "reason": reason})
+    request = {"command": "close", "fund": fund, "reason": reason}
+    answer = ask_surely(config, request, consent)
     print_json(answer) if as_json else typer.echo(f"{fund}: is being closed")
 
 
@@ -85,12 +91,18 @@ def halt(
 
 
 @told
+@spread
 @scoped
 def flatten(
-    target: Target, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+    target: Target,
+    reason: Reason,
+    consent: Consent = MEANT,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Have the running desk sell what a fund, an account or all hold; flat until a resume."""
-    answer = ask(config, {"command": "flatten", "reason": reason, **about(target)})
+    request = {"command": "flatten", "reason": reason, **about(target)}
+    answer = ask_surely(config, request, consent)
     print_json(answer) if as_json else typer.echo(f"{title(*target)}: is being flattened")
 
 

@@ -63,7 +63,7 @@ def verify(config: ConfigPath = None, as_json: AsJson = False) -> None:
         for problem in problems:
             note(problem)
     if problems:
-        raise typer.Exit(Exit.BROKEN)
+        raise typer.Exit(Exit.FAILED)
 
 
 def _verdict(document: dict[str, Any]) -> str:

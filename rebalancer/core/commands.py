@@ -24,7 +24,9 @@ _AIMS = {
 def refuse_command(state: DeskState, command: Commanded) -> None:
     """Raise CommandRefused with the reason when `command` cannot be carried out now."""
     if command.kind is CommandKind.REBALANCE:
-        _refuse_rebalance(state, command)
+        if command.scope is not Scope.FUND:
+            raise CommandRefused("a rebalance is of one fund: name it")
+        refuse_rebalance(state, command.name)
         return
     if command.kind is CommandKind.FLATTEN:
         _refuse_flatten(state, command)
@@ -118,10 +120,9 @@ def _fund(state: DeskState, name: str) -> FundState:
     return fund
 
 
-def _refuse_rebalance(state: DeskState, command: Commanded) -> None:
-    if command.scope is not Scope.FUND:
-        raise CommandRefused("a rebalance is of one fund: name it")
-    fund = _fund(state, command.name)
+def refuse_rebalance(state: DeskState, name: str) -> None:
+    """Raise CommandRefused with the reason when a fund may not be rebalanced by an operator."""
+    fund = _fund(state, name)
     permission = state.permission(fund)
     if fund.trading is TradingState.WIPED:
         raise CommandRefused(f"{fund.name} was ended by the gap rule")

@@ -8,10 +8,11 @@ whose step raised must be thrown away: the desk stops and starts again from its 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rebalancer.core.actions import Action, Severity
+from rebalancer.core.applying import open_planned, refuse_other_orders, refuse_plan
 from rebalancer.core.arming import arm, next_alarm_ms
 from rebalancer.core.breaking import on_answer
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
@@ -31,6 +32,7 @@ from rebalancer.core.events import (
     KillSwitchFound,
     LiquidationReported,
     OrderReported,
+    PlanOffered,
     PositionsReported,
     PricesObserved,
     RateObserved,
@@ -52,6 +54,7 @@ from rebalancer.core.records import (
 from rebalancer.core.reloading import on_configuration
 from rebalancer.core.state import DeskState, RateQuote
 from rebalancer.core.trading import end_run_if_settled, plan_orders
+from rebalancer.core.trial import copy_of
 from rebalancer.core.winding import on_wind_down
 from rebalancer.core.work import BookKey, Work
 from rebalancer.errors import ensure
@@ -232,6 +235,15 @@ def _on_command(work: Work, event: Commanded) -> None:
         on_command(work, event)
 
 
+def _on_plan(work: Work, event: PlanOffered) -> None:
+    """Carry out what was agreed where a trial leads to just that; else refuse it unchanged."""
+    refuse_plan(work, event)
+    if event.agreed is not None:
+        tried = step(copy_of(work.state), replace(event, agreed=None))
+        refuse_other_orders(event, tried.records)
+    open_planned(work, event)
+
+
 _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderReported: on_order,
     FillReported: on_fill,
@@ -248,4 +260,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     RateObserved: _on_rate,
     TokenQuoted: on_quote,
     ConfigurationOffered: on_configuration,
+    PlanOffered: _on_plan,
 }

@@ -10,7 +10,7 @@ from enum import StrEnum
 from rebalancer.core.breaks import VenueTrade
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund, PriceSource
-from rebalancer.core.order import Fill, Outcome, PositionSide
+from rebalancer.core.order import Fill, OrderSide, Outcome, PositionSide
 from rebalancer.core.scope import Scope
 
 
@@ -213,6 +213,55 @@ class ConfigurationOffered:
     differences: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOrder:
+    """An order as a plan shows it; `contracts` has no sign."""
+
+    account: str
+    contract: str
+    side: OrderSide
+    position_side: PositionSide
+    contracts: Decimal
+    reduce_only: bool
+
+    def __str__(self) -> str:
+        reduces = " reduce-only" if self.reduce_only else ""
+        book = "" if self.position_side is PositionSide.NET else f" {self.position_side}"
+        size = f"{self.contracts.normalize():f}"
+        return f"{self.account} {self.side} {size} {self.contract}{book}{reduces}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What an operator saw and said yes to; nothing else may come of it."""
+
+    as_of_ms: int
+    expires_ms: int
+    #: largest move of a price since then, as a share of it
+    max_move: Decimal
+    desk_id: str
+    #: SHA-256 (hex) of the configuration that was in force
+    config_digest: str
+    #: digest of each part of the state that the plan rests on, by its name
+    fingerprints: Mapping[str, str]
+    orders: tuple[PlannedOrder, ...]
+    #: signed base coins by account, contract and fund
+    crosses: Mapping[tuple[str, str, str], Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffered:
+    """An operator wants funds rebalanced together, sized by the prices of a plan."""
+
+    at_ms: int
+    funds: tuple[str, ...]
+    reason: str
+    #: in quote currency, by contract and source; those of the market where none is named
+    prices: Mapping[tuple[str, PriceSource], Decimal]
+    #: None: tried on a copy of the state, to see what it leads to
+    agreed: Agreed | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RateObserved:
     """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
@@ -257,4 +306,5 @@ Event = (
     | RateObserved
     | TokenQuoted
     | ConfigurationOffered
+    | PlanOffered
 )

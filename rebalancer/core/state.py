@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
 from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
-from rebalancer.core.fund import Account, Fund
+from rebalancer.core.fund import Account, Fund, PriceSource
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.limits import Spent
 from rebalancer.core.market import Market, Suspicion
@@ -316,12 +316,18 @@ class DeskState:
 
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
+        return self.worth_by(fund, self.market.price)
+
+    def worth_by(
+        self, fund: FundState, price_of: Callable[[str, PriceSource], Decimal | None]
+    ) -> Valuation | None:
+        """Value a launched fund at the prices that are told; None where one is unknown."""
         marks, prices = {}, {}
         source, mark_source = fund.fund.price_source, fund.fund.mark_source
         needed = {**fund.basket, **fund.holding.units}
         for symbol in dict.fromkeys((*needed, *fund.fund.symbols)):
-            mark = self.market.price(symbol, mark_source)
-            price = mark if source is mark_source else self.market.price(symbol, source)
+            mark = price_of(symbol, mark_source)
+            price = mark if source is mark_source else price_of(symbol, source)
             if mark is None or price is None:
                 if symbol in needed:
                     return None

@@ -11,13 +11,13 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
-from rebalancer.core.events import Commanded, CommandKind
+from rebalancer.core.events import Commanded, CommandKind, PlanOffered
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.requests import (
@@ -26,11 +26,13 @@ from rebalancer.desk.requests import (
     answer_to,
     read_reload,
     read_request,
+    trades_at_once,
 )
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
 
 _log = structlog.get_logger(__name__)
+PLAN, APPLY = "plan", "apply"
 LINE_BYTES_MAX = 4_194_304
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107
@@ -41,6 +43,16 @@ class Reload(Protocol):
 
     async def __call__(self, confirm: str = "", *, check: bool = False) -> dict[str, Any]:
         """Say what it led to, or would; raises CommandRefused where anything is wrong."""
+
+
+class Planner(Protocol):
+    """What plans on the live state, and reads what an operator agreed to."""
+
+    def propose(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a rebalance of some funds would do now; raises CommandRefused."""
+
+    def offer(self, fields: Mapping[str, Any]) -> PlanOffered:
+        """Return the plan that is to be carried out; raises CommandRefused."""
 
 
 class CommandDoor:
@@ -90,6 +102,9 @@ class ControlServer:
         self.questions: dict[str, Callable[[], dict[str, Any]]] = {}
         #: None: this desk was not started from a file
         self.reload: Reload | None = None
+        self.planner: Planner | None = None
+        #: whether orders are real: then commands that trade at once name their fund twice
+        self.live = False
 
     async def start(self) -> None:
         """Listen; a socket left over by a desk that was killed is replaced."""
@@ -154,28 +169,57 @@ class ControlServer:
         if line is None:
             problem = f"a command is one line of at most {LINE_BYTES_MAX} bytes"
             return {"ok": False, "error": problem}
-        question = self._question(line)
-        if question is not None:
-            return {"ok": True, **question()}
-        now_ms = self._door.now_ms()
-        asked = read_reload(line, now_ms)
         try:
-            if asked is None:
-                return {"ok": True, **await self._door.give(read_request(line, now_ms))}
-            return {"ok": True, "at_ms": now_ms, **await self._reload(asked)}
+            return await self._carry_out(_fields(line), line)
         except CommandRefused as refused:
             return {"ok": False, "error": str(refused)}
 
-    def _question(self, line: bytes) -> Callable[[], dict[str, Any]] | None:
-        try:
-            return self.questions.get(json.loads(line)["command"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None  # the door says what is wrong with it
+    async def _carry_out(self, fields: Mapping[str, Any], line: bytes) -> dict[str, Any]:
+        command = str(fields.get("command"))
+        if command in self.questions:
+            return {"ok": True, **self.questions[command]()}
+        if self.planner is not None and command == PLAN:
+            return {"ok": True, **self.planner.propose(fields)}
+        now_ms = self._door.now_ms()
+        asked = read_reload(line, now_ms)
+        if asked is not None:
+            return {"ok": True, "at_ms": now_ms, **await self._reload(asked)}
+        request = self._request(command, fields, line)
+        missing = self._unconfirmed(request, fields.get("confirm"))
+        if missing:
+            return {"ok": False, "error": live_orders(missing), "confirm": list(missing)}
+        return {"ok": True, **await self._door.give(request)}
+
+    def _request(self, command: str, fields: Mapping[str, Any], line: bytes) -> Request:
+        if self.planner is not None and command == APPLY:
+            return self.planner.offer(fields)
+        return read_request(line, self._door.now_ms())
+
+    def _unconfirmed(self, request: Request, confirm: Any) -> tuple[str, ...]:
+        """Return what has to be named again before live orders leave for it."""
+        names = trades_at_once(request) if self.live else ()
+        said = confirm if isinstance(confirm, list) else []
+        return () if sorted(map(str, said)) == sorted(names) else names
 
     async def _reload(self, asked: ReloadAsked) -> dict[str, Any]:
         if self.reload is None:
             raise CommandRefused("this desk was not started from a configuration file")
         return await self.reload(asked.confirm, check=asked.check)
+
+
+def live_orders(names: Sequence[str]) -> str:
+    """Say what a script must add before a command sends live orders."""
+    options = " ".join(f"--confirm {name}" for name in names)
+    return f"this desk is live and nothing was sent; in a script say --yes {options}"
+
+
+def _fields(line: bytes) -> Mapping[str, Any]:
+    """Return what a line asks with; nothing where it is no JSON object: the door says why."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes | None:

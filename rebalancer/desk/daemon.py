@@ -78,6 +78,7 @@ class Daemon:
             self.control.questions |= {
                 "alerts": self.alerts.document,
                 "alert-test": self.alerts.test,
+                "about": self.about,
             }
         self.executor = Executor(
             self.venues,
@@ -154,6 +155,15 @@ class Daemon:
             self.hang_up.clear()
             with contextlib.suppress(CommandRefused):  # it was told as an alert
                 await self.reload()
+
+    def about(self) -> dict[str, Any]:
+        """Say which desk this is, for commands that ask more of a person where orders are live."""
+        return {
+            "mode": self.mode,
+            "desk": self.state.desk_id,
+            "config_digest": self.state.config_digest,
+            "funds": list(self.state.funds),
+        }
 
     def status(self) -> str:
         """Say in one line how the desk is, for whoever started it."""

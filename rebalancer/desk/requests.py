@@ -15,6 +15,7 @@ from rebalancer.core.events import (
     CommandKind,
     ConsolidationAsked,
     FlowsRequested,
+    PlanOffered,
     WindDownAsked,
 )
 from rebalancer.core.flow import Flow, FlowKind
@@ -36,7 +37,7 @@ class ReloadAsked:
     check: bool = False
 
 
-Request = Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked
+Request = Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked | PlanOffered
 """What a line on the control socket can ask the engine for."""
 
 FLOWS = "flows"
@@ -149,8 +150,23 @@ def digest_of(flows: Sequence[Flow]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
+def trades_at_once(request: Request) -> tuple[str, ...]:
+    """Return what a command that sends orders by itself is about, as an operator would name it."""
+    if isinstance(request, PlanOffered):
+        return request.funds
+    if isinstance(request, WindDownAsked):
+        return (request.fund,)
+    kinds = (CommandKind.REBALANCE, CommandKind.FLATTEN)
+    if isinstance(request, Commanded) and request.kind in kinds:
+        return (request.name or str(request.scope),)
+    return ()
+
+
 def answer_to(request: Request, records: Sequence[Record]) -> dict[str, Any]:
     """Say what a request led to at once."""
+    if isinstance(request, PlanOffered):
+        opened = [record for record in records if isinstance(record, RunOpened)]
+        return {"runs": [{"fund": each.plan.fund, **_opened(each)} for each in opened]}
     told = _run_of(records)
     if isinstance(request, FlowsRequested):
         outcomes, repeated = _outcomes(records), {"status": "repeated"}
@@ -167,15 +183,19 @@ def answer_to(request: Request, records: Sequence[Record]) -> dict[str, Any]:
     return told
 
 
+def _opened(record: RunOpened) -> dict[str, Any]:
+    plan = record.plan
+    return {
+        "run_id": plan.run_id,
+        "trigger": str(plan.trigger),
+        "delta_units": {name: text(units) for name, units in plan.delta_units.items()},
+    }
+
+
 def _run_of(records: Sequence[Record]) -> dict[str, Any]:
     for record in records:
         if isinstance(record, RunOpened):
-            plan = record.plan
-            return {
-                "run_id": plan.run_id,
-                "trigger": str(plan.trigger),
-                "delta_units": {name: text(units) for name, units in plan.delta_units.items()},
-            }
+            return _opened(record)
     return {"run_id": None}
 
 

@@ -131,7 +131,7 @@ class CcxtFeed:
         """
         if self._exchange is None:
             self._exchange = self._opened(self._venue_id)
-        await _load_markets(self._exchange, self._venue_id, self._sources)
+        await load_markets(self._exchange, self._venue_id, self._sources)
         return self._exchange
 
     async def poll(self, wanted: Mapping[str, Collection[PriceSource]]) -> tuple[PriceTick, ...]:
@@ -142,7 +142,7 @@ class CcxtFeed:
         asked_ms = self._clock.now_ms()
         ticks: list[PriceTick] = []
         try:
-            await _load_markets(exchange, self._venue_id, self._sources)
+            await load_markets(exchange, self._venue_id, self._sources)
         except VenueUnavailable as outage:
             self._warn(outage)
             return ()
@@ -258,13 +258,13 @@ async def contracts(
     """
     exchange = opened(venue_id)
     try:
-        await _load_markets(exchange, venue_id, symbols)
+        await load_markets(exchange, venue_id, symbols)
         return {symbol: contract_of(exchange.markets[symbol], venue_id) for symbol in symbols}
     finally:
         await exchange.close()
 
 
-async def _load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) -> None:
+async def load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) -> None:
     """Load the venue's markets once and refuse the symbols that the desk cannot trade there."""
     if exchange.markets:
         return

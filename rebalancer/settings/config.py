@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund
+from rebalancer.core.instant import MINUTE_MS
 from rebalancer.settings.capital import RateSettings
 from rebalancer.settings.values import sqlite_file, without_password
 from rebalancer.settings.webhooks import WebhookSettings
@@ -106,6 +107,9 @@ class DeskSettings:
     #: of it, and the desk's target notional, as a share of that
     confirm_leverage_change: Decimal = Decimal("0.25")
     confirm_notional_change: Decimal = Decimal("0.1")
+    #: a plan can be carried out for so long, and while no price moved by more than this share
+    plan_valid_ms: int = 5 * MINUTE_MS
+    plan_max_move: Decimal = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,8 @@ def _desk(settings: Settings) -> DeskSettings:
         control_socket=socket,
         confirm_leverage_change=table.confirm_leverage_change,
         confirm_notional_change=table.confirm_notional_change,
+        plan_valid_ms=table.plan_valid_for,
+        plan_max_move=table.plan_max_move,
     )
 
 

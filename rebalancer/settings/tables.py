@@ -187,6 +187,8 @@ class DeskTable(Table):
     control_socket: PathText | None = None
     confirm_leverage_change: NotNegative = default_of(DeskSettings, "confirm_leverage_change")
     confirm_notional_change: NotNegative = default_of(DeskSettings, "confirm_notional_change")
+    plan_valid_for: SomeMilliseconds = default_of(DeskSettings, "plan_valid_ms")
+    plan_max_move: NotNegative = default_of(DeskSettings, "plan_max_move")
 
 
 class ApiTable(Table):

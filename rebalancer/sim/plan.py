@@ -27,7 +27,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.rules.view import percent
 from rebalancer.core.run import RunPlan
-from rebalancer.core.state import FundState
+from rebalancer.core.state import DeskState, FundState
 from rebalancer.errors import InputRefused
 from rebalancer.sim.snapshot import Snapshot
 
@@ -56,10 +56,14 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
     state = snapshot.state
     for tick in snapshot.ticks:
         state.market.observe(tick, snapshot.as_of_ms, trusted=True)
-    before = {name: _Before.of(snapshot, state.funds[name]) for name in snapshot.funds}
+    before = {name: Before.of(state, name, snapshot.as_of_ms) for name in snapshot.funds}
     engine.begin(state)
     event = PricesObserved(snapshot.as_of_ms, snapshot.ticks, confirmed=True)
-    step = engine.step(state, event, snapshot.forced)
+    return document_of(before, engine.step(state, event, snapshot.forced), snapshot.as_of_ms)
+
+
+def document_of(before: Mapping[str, Before], step: engine.Step, as_of_ms: int) -> dict[str, Any]:
+    """Return what a step of the engine means for the funds that stood as in `before`."""
     opened: dict[str, RunPlan] = {}
     verdicts: dict[str, VerdictChanged] = {}
     wiped = set()
@@ -73,9 +77,9 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
             wiped.add(record.fund)
         elif isinstance(record, FlowDealt | FlowRefused):
             dealt[record.fund, record.flow] = record
-        elif isinstance(record, BreachSeen) and record.fund not in opened:
+        elif isinstance(record, BreachSeen) and record.fund in before.keys() - opened.keys():
             before[record.fund].duty = Duty(record.since_ms, record.due_ms)
-        elif isinstance(record, BreachLapsed):
+        elif isinstance(record, BreachLapsed) and record.fund in before:
             before[record.fund].duty = None
     funds = {
         name: each.document(opened.get(name) or each.under_way, verdicts.get(name), name in wiped)
@@ -85,7 +89,7 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
         funds[name] |= each.capital(dealt)
     return {
         "version": VERSION,
-        "as_of": iso(snapshot.as_of_ms),
+        "as_of": iso(as_of_ms),
         "funds": funds,
         "orders": [_order(r.intent) for r in step.records if isinstance(r, IntentCreated)],
         "crosses": [_cross(r) for r in step.records if isinstance(r, Crossed)],
@@ -102,7 +106,7 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-class _Before:
+class Before:
     """A fund as it stood before the step."""
 
     def __init__(self, fund: FundState, worth: Valuation, as_of_ms: int) -> None:
@@ -118,15 +122,18 @@ class _Before:
         self.level = fund.index_level(worth.prices, as_of_ms)
 
     @classmethod
-    def of(cls, snapshot: Snapshot, fund: FundState) -> _Before:
-        worth = snapshot.state.worth(fund)
+    def of(cls, state: DeskState, name: str, as_of_ms: int) -> Before:
+        """Look at a launched fund; raises InputRefused where a price is missing."""
+        fund = state.funds[name]
+        worth = state.worth(fund)
         if worth is None:
-            raise InputRefused(f"funds.{fund.name}: a price of its basket is missing")
-        return cls(fund, worth, snapshot.as_of_ms)
+            raise InputRefused(f"funds.{name}: a price of its basket is missing")
+        return cls(fund, worth, as_of_ms)
 
     def document(
         self, run: RunPlan | None, verdict: VerdictChanged | None, wiped: bool
     ) -> dict[str, Any]:
+        """Return the fund's part of the document, given what the step led to."""
         worth, symbols = self.worth, self.symbols
         targets = {symbol: self.held.get(symbol, ZERO) for symbol in symbols}
         deltas = dict.fromkeys(symbols, ZERO)

@@ -78,8 +78,8 @@ def test_history_for_people(run: Run) -> None:
     assert "->" in answer.out
 
 
-def test_a_plan_from_the_store_says_how_old_it_is(run: Run) -> None:
-    answer = run("plan", "--json")
+def test_what_rules_ask_for_is_planned_from_the_store_and_says_how_old_it_is(run: Run) -> None:
+    answer = run("plan", "--due", "--json")
     assert answer.code == 0
     assert "old: the desk saved them then" in answer.err
     document = answer.json
@@ -89,11 +89,37 @@ def test_a_plan_from_the_store_says_how_old_it_is(run: Run) -> None:
     assert document["orders"] == []
 
 
+def test_a_rebalance_is_planned_from_the_store_where_no_desk_runs(run: Run) -> None:
+    answer = run("plan", "--json")
+    assert answer.code == 0
+    assert "no desk runs; this is planned from what the store holds" in answer.err
+    document = answer.json
+    assert document["apply"] == ["BTC3L", "BTC1S"]
+    assert document["funds"]["BTC3L"]["trigger"] == "manual"
+    assert document["funds"]["BTC3L"]["rules_say"] == "nothing is due"
+    (order,) = document["orders"]
+    assert (order["side"], order["contract"]) == ("sell", BTC)
+
+
 def test_a_plan_for_people(run: Run) -> None:
     answer = run("plan", "BTC1S")
-    assert "Plan as of 2026-01-01T12:03:00Z" in answer.out
-    assert "no orders" in answer.out
+    assert "Plan as of 2026-01-01T12:03:00Z, paper: rebalance to target" in answer.out
+    assert "-0.7391x -> -1.0000x" in answer.out
+    assert "cost of BTC/USDT:USDT on main: fee 0.00 (0.0 bps)" in answer.out
+    assert "Accounts after it" in answer.out
     assert "BTC3L" not in answer.out
+
+
+def test_a_plan_of_the_store_cannot_be_kept_for_apply(run: Run, folder: Path) -> None:
+    answer = run("plan", "--out", "p.json")
+    assert answer.code == 6
+    assert "only a running one makes a plan that can be applied" in answer.err
+    assert not (folder / "p.json").exists()
+
+
+def test_a_plan_tells_scripts_whether_there_is_something_to_do(run: Run) -> None:
+    assert run("plan", "--detailed-exitcode").code == 5
+    assert run("plan", "--due", "--detailed-exitcode").code == 0
 
 
 @pytest.mark.parametrize("command", ["nav", "history", "plan"])

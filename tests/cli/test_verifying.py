@@ -47,16 +47,16 @@ def test_for_people_each_count_has_a_line(run: Run, store: Path) -> None:
         ("UPDATE funds SET shares = '1' WHERE name = 'BTC3L'", "('BTC3L',)"),
     ],
 )
-def test_a_store_that_was_changed_ends_with_its_own_code(
+def test_a_store_that_was_changed_is_a_failure_that_names_the_place(
     run: Run, store: Path, statement: str, problem: str
 ) -> None:
     execute(store, statement)
     answer = run("verify")
-    assert answer.code == 5
+    assert answer.code == 1
     assert "does NOT hold" in answer.out
     assert problem in answer.err
     document = run("verify", "--json")
-    assert (document.code, document.json["holds"]) == (5, False)
+    assert (document.code, document.json["holds"]) == (1, False)
     assert problem in document.json["problems"][0]
 
 
@@ -73,7 +73,7 @@ def test_it_works_beside_a_desk_that_runs_and_changes_nothing(run: Run, store: P
 def test_a_configuration_without_a_fund_of_the_store_is_told(run: Run, store: Path) -> None:
     (store.parent / "config.toml").write_text(CONFIG.replace("[funds.BTC1S]", "[funds.BTC9S]"))
     answer = run("verify")
-    assert answer.code == 5
+    assert answer.code == 1
     assert "BTC1S, which is not configured" in answer.err
 
 

@@ -36,7 +36,7 @@ def test_a_file_that_is_edited_is_compared_taken_over_and_refused(tmp_path: Path
         file.write_text(DESK.replace("= 3\n", "= 3.5\n"), encoding="utf-8")
         told = command(tmp_path, "config", "diff")
         assert "funds.BTC3L.target_leverage: 3 -> 3.5 (next point)  # config.toml:11" in told.out
-        assert "needs --confirm" in told.out
+        assert "to take it over: rebalancer reload --confirm" in told.out
         refused = command(tmp_path, "reload")
         assert refused.code == 4
         digest = refused.sentence.rpartition("--confirm ")[2]

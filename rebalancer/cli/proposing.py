@@ -1,0 +1,166 @@
+"""The plan of a rebalance to target, from the running desk, or from the store where none runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rebalancer.cli.costing import estimate
+from rebalancer.cli.exits import DeskUnreachable
+from rebalancer.cli.operating import ANSWER_SECONDS, ask_at, is_running
+from rebalancer.cli.output import NONE, age, base_of, console, money, nav, note, table, times
+from rebalancer.core.money import total
+from rebalancer.errors import InputRefused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rebalancer.settings import Config
+
+#: how long a plan from the store may be shown as such; it cannot be applied
+_STORED = "no desk runs; this is planned from what the store holds, prices {} old"
+
+
+def proposed(settings: Config, funds: Sequence[str], reason: str, *, book: bool) -> dict[str, Any]:
+    """Return the plan of the running desk, else that of the store, with what it would cost."""
+    if is_running(settings.desk.control_socket):
+        request = {"command": "plan", "funds": list(funds), "reason": reason}
+        answer = ask_at(settings.desk.control_socket, request, ANSWER_SECONDS)
+        document: dict[str, Any] = answer["plan"]
+        if document["config_digest"] != settings.digest:
+            note("the file differs from what the desk runs on; see: rebalancer config diff")
+    else:
+        document = _from_store(settings, funds, reason)
+    if book:
+        document["costs"] = estimate(settings, document["trades"])
+    return document
+
+
+def _from_store(settings: Config, funds: Sequence[str], reason: str) -> dict[str, Any]:
+    from rebalancer.cli.planning import snapshot_of_store  # noqa: PLC0415 - they use each other
+    from rebalancer.core import engine  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.sim.proposal import Asked, propose  # noqa: PLC0415 - as above
+
+    taken, old_ms = snapshot_of_store(settings)
+    note(_STORED.format(age(old_ms)))
+    for tick in taken.ticks:
+        taken.state.market.observe(tick, taken.as_of_ms, trusted=True)
+    engine.begin(taken.state)
+    document = propose(taken.state, Asked(taken.as_of_ms, funds, 0, reason))
+    return {"mode": str(settings.mode), **document}
+
+
+def save(document: Mapping[str, Any], path: Path, settings: Config) -> None:
+    """Write a plan that can be applied to a new file; an older one is never overwritten."""
+    if "digest" not in document:
+        raise DeskUnreachable(
+            f"no desk answers at {settings.desk.control_socket}, and only a running one makes a "
+            "plan that can be applied; start it with: rebalancer run"
+        )
+    if not document["apply"]:
+        raise InputRefused("--out: nothing of this plan can be carried out; its reasons say why")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    except FileExistsError:
+        raise InputRefused(f"--out {path}: exists already; name a new file") from None
+    except OSError as error:
+        raise InputRefused(f"--out {path}: cannot be written: {error.strerror}") from None
+    note(f"apply it until {document['expires']}: rebalancer apply {path}")
+
+
+def has_orders(document: Mapping[str, Any]) -> bool:
+    """Whether something would be traded, at the venue or inside the desk."""
+    return bool(document["orders"] or document["crosses"])
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """Print a plan for a person."""
+    out = console()
+    rows = [
+        [
+            name,
+            nav(Decimal(fund["nav"])),
+            f"{_times(fund['leverage'])} -> {_times(fund['after']['leverage'])}",
+            ", ".join(f"{_signed(units)} {base_of(symbol)}" for symbol, units in _deltas(fund))
+            or NONE,
+            money(total(Decimal(each) for each in fund["delta_notional"].values())),
+            fund["reason"] if name not in document["apply"] else fund["rules_say"] or NONE,
+        ]
+        for name, fund in document["funds"].items()
+    ]
+    columns = ("fund", ">NAV", ">leverage", ">delta", ">notional", "rules say")
+    title = f"Plan as of {document['as_of']}, {document['mode']}: rebalance to target"
+    out.print(table(title, columns, rows))
+    for name, why in document["not_valued"].items():
+        out.print(f"{name}: left out: {why}")
+    _show_orders(out, document)
+    _show_accounts(out, document)
+
+
+def _show_orders(out: Console, document: Mapping[str, Any]) -> None:
+    for order in document["orders"]:
+        reduce = ", reduce-only" if order["reduce_only"] else ""
+        out.print(
+            f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
+            f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) "
+            f"for {_shares(order['allocations'])}"
+        )
+    for cross in document["crosses"]:
+        shares = _shares(cross["units"])
+        out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shares}")
+    for skip in document["skipped"]:
+        out.print(
+            f"skip {skip['fund']}: {_signed(skip['units'])} {skip['contract']}: {skip['reason']}"
+        )
+    if not has_orders(document):
+        out.print("no orders")
+    for cost in document.get("costs", {}).get("trades", ()):
+        out.print(
+            f"cost of {cost['contract']} on {cost['account']}: fee {_cost(cost, 'fee')}, "
+            f"slippage {_cost(cost, 'slippage')}; by {cost['told_by'] or 'nobody'}"
+        )
+
+
+def _show_accounts(out: Console, document: Mapping[str, Any]) -> None:
+    rows = []
+    for name, each in document["accounts"].items():
+        equity, margin = Decimal(each["equity"]), Decimal(each["initial_margin"])
+        move = each["liquidation_move"]
+        rows.append(
+            [
+                name,
+                money(equity),
+                money(Decimal(each["exposure"])),
+                money(margin),
+                f"{margin / equity * 100:.1f} %" if equity > 0 else NONE,
+                NONE if move is None else f"{Decimal(move) * 100:+.1f} %",
+            ]
+        )
+    columns = (">equity", ">exposure", ">margin", ">of equity", ">liquidation at")
+    out.print(table("Accounts after it", ("account", *columns), rows))
+
+
+def _cost(cost: Mapping[str, Any], what: str) -> str:
+    if cost[what] is None:
+        return "unknown"
+    return f"{money(Decimal(cost[what]))} ({Decimal(cost[f'{what}_bps']):.1f} bps)"
+
+
+def _deltas(fund: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(symbol, units) for symbol, units in fund["delta_units"].items() if units != "0"]
+
+
+def _signed(units: str) -> str:
+    return f"{Decimal(units):+.6f}"
+
+
+def _shares(units: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {_signed(size)}" for name, size in units.items())
+
+
+def _times(leverage: str | None) -> str:
+    return times(None if leverage is None else Decimal(leverage))
