@@ -15,6 +15,7 @@ from rebalancer.core import engine
 from rebalancer.core.applying import not_plannable, orders_of, sizing_prices
 from rebalancer.core.events import PlannedOrder, PlanOffered
 from rebalancer.core.fingerprint import fingerprints
+from rebalancer.core.footing import Footing
 from rebalancer.core.instant import iso
 from rebalancer.core.money import ZERO, text, total
 from rebalancer.core.nav import Valuation
@@ -25,7 +26,6 @@ from rebalancer.core.trial import copy_of
 from rebalancer.core.work import Work
 from rebalancer.errors import InputRefused
 from rebalancer.sim.plan import Before, document_of
-from rebalancer.sim.shock import Footing
 
 KIND = "rebalancer-plan"
 
