@@ -45,6 +45,7 @@ CRASH_DAYS     := 100
 DOUBLE_CRASHES := 5000
 BAD_PRICES     := 200000
 MUTANT_SEEDS   := 1000
+FAST           := 2000
 
 soak: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
@@ -52,6 +53,7 @@ soak: setup
 	$(BIN)/python -m tests.simulation double --count $(DOUBLE_CRASHES)
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
+	$(BIN)/python -m tests.fast --count $(FAST)
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

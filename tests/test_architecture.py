@@ -34,12 +34,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "store": frozenset({"core", "ports"}),
     "desk": frozenset({"core", "ports", "clock"}),
     "sim": frozenset({"core", "ports", "feeds", "venues"}),
+    "fast": frozenset({"core", "feeds", "venues", "sim"}),
     "doctor": frozenset(
         {"core", "ports", "settings", "store", "desk", "exchanges", "feeds", "venues", "live"}
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "doctor", "api"}
+        | {"bootstrap", "doctor", "api", "fast"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),

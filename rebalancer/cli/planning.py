@@ -30,7 +30,7 @@ from rebalancer.errors import InputRefused
 if TYPE_CHECKING:
     from rebalancer.feeds.candles import History, Moment
     from rebalancer.settings import Config
-    from rebalancer.sim.backtest import Result
+    from rebalancer.sim.backtest import Outcome
     from rebalancer.sim.snapshot import Snapshot
 
 SnapshotPath = Annotated[
@@ -69,6 +69,10 @@ Prices = Annotated[
 Funding = Annotated[
     list[str] | None,
     typer.Option("--funding", help='"BTC/USDT:USDT=FILE.csv"; optional.', show_default=False),
+]
+
+Fast = Annotated[
+    bool, typer.Option("--fast", help="By arrays where every rule is known, with the same result.")
 ]
 
 
@@ -212,16 +216,14 @@ def backtest(
     prices: Prices,
     funding: Funding = None,
     runs: Annotated[bool, typer.Option("--runs", help="Show every rebalance.")] = False,
+    fast: Fast = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay price histories through the desk's own engine."""
-    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
-    from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
-
     settings = load_config(config)
     histories = histories_of(settings, prices, funding or [])
-    result = replay(desk_of(settings), histories, paper_costs_of(settings), watch=_progress)
+    result = _by_arrays(settings, histories) if fast else _by_engine(settings, histories)
     for symbol, history in histories.items():
         if history.gaps:
             note(f"{symbol}: {history.gaps} gaps in {history.rows} rows")
@@ -231,6 +233,30 @@ def backtest(
     if runs:
         _print_runs(result)
     _print_backtest(result, histories)
+
+
+def _by_engine(settings: Config, histories: Mapping[str, History]) -> Outcome:
+    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
+
+    return replay(desk_of(settings), histories, paper_costs_of(settings), watch=_progress)
+
+
+def _by_arrays(settings: Config, histories: Mapping[str, History]) -> Outcome:
+    """Run the fast path, and say of which funds the engine had to replay what."""
+    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+
+    try:
+        from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
+    except ImportError as missing:
+        raise InputRefused(
+            f"--fast needs {missing.name}: install the desk with its extra, rebalancer[sim]"
+        ) from None
+    result = fast_backtest(desk_of(settings), histories, paper_costs_of(settings))
+    note(f"{len(result.columns)} of {len(result.funds)} funds by arrays, equal to the engine")
+    for name, reason in result.replayed.items():
+        note(f"{name} by the engine: {reason}")
+    return result
 
 
 def histories_of(
@@ -277,7 +303,7 @@ def _progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
     return iter(bar)
 
 
-def _print_runs(result: Result) -> None:
+def _print_runs(result: Outcome) -> None:
     made = [
         (each["at"], name, each)
         for name, fund in result.document()["funds"].items()
@@ -307,16 +333,16 @@ def _leverage(value: str | None) -> str:
     return times(None if value is None else Decimal(value))
 
 
-def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
+def _print_backtest(result: Outcome, histories: Mapping[str, History]) -> None:
     from rebalancer.core.methodology import Trigger  # noqa: PLC0415 - as above
 
-    document, book = result.document(), result.book
     rows = []
-    for name, fund in document["funds"].items():
+    for name, found in result.funds.items():
+        fund = found.document()
         counts = {
-            trigger: book.count(name, trigger)
+            trigger: found.count(trigger)
             for trigger in Trigger
-            if trigger is not Trigger.FIXED and book.count(name, trigger)
+            if trigger is not Trigger.FIXED and found.count(trigger)
         }
         costs = {key: Decimal(value) for key, value in fund["costs"].items()}
         rows.append(
@@ -326,9 +352,9 @@ def _print_backtest(result: Result, histories: Mapping[str, History]) -> None:
                 nav(Decimal(fund["final_nav"])),
                 nav(Decimal(fund["final_formula_nav"])),
                 _leverage(fund["final_leverage"]),
-                str(book.count(name, Trigger.FIXED)),
+                str(found.count(Trigger.FIXED)),
                 ", ".join(f"{count} {trigger}" for trigger, count in counts.items()) or "none",
-                str(book.fixed[name].get("missed", 0)),
+                str(found.fixed.get("missed", 0)),
                 money(costs["fees"]),
                 money(costs["slippage"]),
                 money(costs["funding"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.options import AsJson, ConfigPath, spread
 from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
 from rebalancer.cli.planning import Funding, Prices, histories_of
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.settings import Config
+    from rebalancer.sim.backtest import Outcome
     from rebalancer.sim.sweep import Setting
 
 Sets = Annotated[
@@ -28,6 +29,9 @@ Sets = Annotated[
     typer.Option(
         "--set", help='"funds.BTC3L.rules.price_move.threshold=0.10,0.15"; keys make a grid.'
     ),
+]
+ByEngine = Annotated[
+    bool, typer.Option("--engine", help="Every point by the engine, none by arrays.")
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")]
 
@@ -39,16 +43,17 @@ class Replayed:
     config: Path | None
     prices: tuple[str, ...]
     funding: tuple[str, ...]
+    #: every point by the engine, also where arrays would find the same
+    by_engine: bool = False
 
     def __call__(self, point: tuple[Setting, ...]) -> dict[str, Any]:
         """Replay the history at `point` and return the figures of each fund."""
         from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
-        from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - as above
         from rebalancer.sim.sweep import figures  # noqa: PLC0415 - as above
 
         settings = self.settings(point)
-        histories = _histories(self)
-        return figures(backtest(desk_of(settings), histories, paper_costs_of(settings)))
+        run = _way(self.by_engine)
+        return figures(run(desk_of(settings), _histories(self), paper_costs_of(settings)))
 
     def settings(self, point: tuple[Setting, ...]) -> Config:
         """Return the configuration at `point`; raises ConfigRefused."""
@@ -59,18 +64,41 @@ class Replayed:
         return load(self.config, {**os.environ, **moved})
 
 
+def _way(by_engine: bool) -> Callable[..., Outcome]:
+    """Return what runs a point: arrays where they are installed, else the engine."""
+    from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - not needed to print --help
+
+    if by_engine:
+        return backtest
+    try:
+        from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
+    except ImportError:
+        return backtest
+    return fast_backtest
+
+
 @cache
 def _histories(replayed: Replayed) -> Mapping[str, Any]:
     """Read the files once for each process."""
     return histories_of(replayed.settings(()), replayed.prices, replayed.funding)
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Who works on a sweep."""
+
+    jobs: Jobs = None
+    engine: ByEngine = False
+
+
+@spread
 @told
 def sweep(
     prices: Prices,
     change: Sets,
     funding: Funding = None,
-    jobs: Jobs = None,
+    *,
+    where: Where,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,16 +107,29 @@ def sweep(
     from rebalancer.sim.sweep import sweep as swept  # noqa: PLC0415 - as above
 
     points = grid(alternatives_of(change))
-    replayed = Replayed(config, tuple(prices), tuple(funding or ()))
+    replayed = Replayed(config, tuple(prices), tuple(funding or ()), where.engine)
     for point in points:
         replayed.settings(point)  # whatever cannot be is refused before anything is replayed
-    processes = jobs or os.cpu_count() or 1
+    processes = where.jobs or os.cpu_count() or 1
     note(f"{len(points)} points on {min(processes, len(points))} processes")
     document = swept(points, replayed, processes)
+    _say_who_computed(document)
     if as_json:
         print_json(document)
     else:
         _print(document)
+
+
+def _say_who_computed(document: Mapping[str, Any]) -> None:
+    reasons = [
+        (name, fund["engine"])
+        for point in document["points"]
+        for name, fund in point["funds"].items()
+    ]
+    by_arrays = sum(1 for _, reason in reasons if reason is None)
+    note(f"{by_arrays} of {len(reasons)} funds by arrays, equal to the engine")
+    for name, reason in dict.fromkeys(each for each in reasons if each[1] is not None):
+        note(f"{name} by the engine: {reason}")
 
 
 def alternatives_of(given: Sequence[str]) -> dict[str, list[str]]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
+from rebalancer.core.books import book_of, plan_alone
 from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.limits import check_run
 from rebalancer.core.methodology import COOLDOWN_MS, Trigger
 from rebalancer.core.money import ONE, ZERO, round_to_places, total, trunc_to_paper
 from rebalancer.core.nav import Valuation
-from rebalancer.core.planner import target_units
+from rebalancer.core.planner import Want, target_units
 from rebalancer.core.records import (
     FixedSettled,
     FundWiped,
@@ -81,12 +82,11 @@ def tradeable(work: Work, fund: FundState, worth: Valuation, aim: Aim) -> bool:
     deltas = _deltas(work, fund, aim)
     if fund.fund.index_only:
         return any(round_to_places(units) for units in deltas.values())
-    account = work.state.accounts[fund.fund.account].account
     for symbol, units in deltas.items():
-        contract, held = work.state.desk.contracts[symbol], fund.holding.units.get(symbol, ZERO)
-        waived = account.waives_min_notional and held * units < 0
-        contracts = contract.contracts_in(units)
-        if not contract.too_small(contracts, worth.marks[symbol], waive_notional=waived):
+        # Asked as the planner will be: what reduces a fund need not reduce its account.
+        book = book_of(work, (fund.fund.account, symbol), worth.marks[symbol])
+        want = Want(units=units, min_notional=fund.fund.execution.min_notional)
+        if plan_alone(book, want).legs:
             return True
     return False
 

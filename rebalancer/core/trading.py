@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity, SubmitOrder
+from rebalancer.core.books import book_of, plan_alone
 from rebalancer.core.charging import begin_cash_period
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import duration
@@ -22,7 +23,6 @@ from rebalancer.core.money import ZERO, total
 from rebalancer.core.opening import halt
 from rebalancer.core.order import (
     OrderIntent,
-    PositionSide,
     client_order_id,
 )
 from rebalancer.core.planner import Book, BookPlan, Leg, Skip, Want, collar_price, plan_book
@@ -89,21 +89,6 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         _give_up(work, fund, f"{run.fruitless_rounds} orders in a row brought no fill")
         return False
     return True
-
-
-def book_of(work: Work, key: BookKey, mark: Decimal) -> Book:
-    """Return what the planner has to know of one contract on one account."""
-    name, symbol = key
-    state = work.state.accounts[name]
-    return Book(
-        contract=work.state.desk.contracts[symbol],
-        mark=mark,
-        net_units=state.position(symbol),
-        long_units=state.books.get((symbol, PositionSide.LONG), ZERO),
-        short_units=state.books.get((symbol, PositionSide.SHORT), ZERO),
-        hedge=state.account.hedge,
-        waives_min_notional=state.account.waives_min_notional,
-    )
 
 
 def want_of(work: Work, fund: FundState, symbol: str, mark: Decimal) -> Want:
@@ -197,12 +182,6 @@ def account_margin(work: Work, name: str, plan: BookPlan, book: Book) -> tuple[D
 
 def _slice_too_small(book: Book, want: Want) -> bool:
     return bool(plan_alone(book, want, sliced=False).legs) and not plan_alone(book, want).legs
-
-
-def plan_alone(book: Book, want: Want, *, sliced: bool = True) -> BookPlan:
-    """Plan one fund's want as if no other fund were there."""
-    units = want if sliced else Want(units=want.units, min_notional=want.min_notional)
-    return plan_book(book, {"": units})
 
 
 def _carry_out(work: Work, key: BookKey, plan: BookPlan, mark: Decimal) -> None:

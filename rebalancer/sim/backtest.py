@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from rebalancer.core.fund import Fund
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, text
+from rebalancer.core.nav import Valuation
 from rebalancer.core.records import FixedSettled, NavStruck, Record, RunMoved, RunOpened
 from rebalancer.core.run import RunPlan, RunStatus
-from rebalancer.core.state import Desk, FundState
+from rebalancer.core.state import Costs, Desk, FundState
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.sim.replay import Replay, desk_for_history
@@ -80,42 +83,37 @@ class Book:
             elif isinstance(record, NavStruck):
                 self.strikes[record.fund].append(record)
 
-    def count(self, fund: str, trigger: Trigger) -> int:
-        """Return how many runs of `fund` were named by `trigger`."""
-        return sum(1 for each in self.rebalances[fund] if each.plan.trigger is trigger)
-
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A finished replay."""
+class FundResult:
+    """What a backtest did to one fund."""
 
-    replay: Replay
-    book: Book
+    fund: Fund
+    rebalances: Sequence[Rebalance]
+    #: how many fixed instants were settled, by how
+    fixed: Mapping[str, int]
+    strikes: Sequence[NavStruck]
+    costs: Costs
+    #: at the end; None where a price was missing
+    worth: Valuation | None
+    #: of a cash account, at the end
+    index_level: Decimal | None = None
+
+    def count(self, trigger: Trigger) -> int:
+        """Return how many runs were named by `trigger`."""
+        return sum(1 for each in self.rebalances if each.plan.trigger is trigger)
 
     def document(self) -> dict[str, Any]:
-        """Return the backtest document, version 1."""
+        """Return the fund as the backtest document writes it."""
+        worth, costs, level = self.worth, self.costs, self.index_level
         return {
-            "version": VERSION,
-            "funds": {
-                name: self._fund(fund)
-                for name, fund in self.replay.state.funds.items()
-                if fund.launched_ms is not None
-            },
-            "bars": self.replay.moments,
-        }
-
-    def _fund(self, fund: FundState) -> dict[str, Any]:
-        worth = self.replay.state.worth(fund)
-        costs = fund.costs
-        level = fund.index_level(worth.prices, self.replay.state.now_ms) if worth else None
-        return {
-            "start_nav": text(fund.fund.initial_nav),
+            "start_nav": text(self.fund.initial_nav),
             "final_nav": text(worth.nav) if worth else None,
             "final_formula_nav": text(worth.formula_nav) if worth else None,
             "final_leverage": text(worth.leverage)
             if worth and worth.leverage is not None
             else None,
-            "rebalances": [each.document() for each in self.book.rebalances[fund.name]],
+            "rebalances": [each.document() for each in self.rebalances],
             "costs": {
                 "fees": text(costs.fees),
                 "slippage": text(costs.slippage),
@@ -125,6 +123,57 @@ class Result:
             },
             **({} if level is None else {"final_index_level": text(level)}),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished backtest, whoever computed it."""
+
+    #: every fund that was launched, in the operator's order
+    funds: Mapping[str, FundResult]
+    #: how many instants brought prices
+    bars: int
+
+    def by_engine(self, fund: str) -> str | None:
+        """Say why the engine replayed a fund; None where arrays found the same."""
+        del fund
+        return "asked for, or numpy and numba are not installed"
+
+    def document(self) -> dict[str, Any]:
+        """Return the backtest document, version 1."""
+        funds = {name: fund.document() for name, fund in self.funds.items()}
+        return {"version": VERSION, "funds": funds, "bars": self.bars}
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Outcome):
+    """A finished replay by the engine, which can be asked for everything else."""
+
+    replay: Replay
+    book: Book
+
+    @classmethod
+    def of(cls, replay: Replay, book: Book) -> Result:
+        """Return what a replay that has ended did."""
+        funds = {
+            name: _fund_result(replay, book, fund)
+            for name, fund in replay.state.funds.items()
+            if fund.launched_ms is not None
+        }
+        return cls(funds, replay.moments, replay, book)
+
+
+def _fund_result(replay: Replay, book: Book, fund: FundState) -> FundResult:
+    worth = replay.state.worth(fund)
+    return FundResult(
+        fund=fund.fund,
+        rebalances=book.rebalances[fund.name],
+        fixed=book.fixed[fund.name],
+        strikes=book.strikes[fund.name],
+        costs=fund.costs,
+        worth=worth,
+        index_level=fund.index_level(worth.prices, replay.state.now_ms) if worth else None,
+    )
 
 
 Watch = Callable[[Iterator[Moment], int], Iterator[Moment]]
@@ -139,9 +188,19 @@ def backtest(
 ) -> Result:
     """Replay `histories` (by contract) through the desk's own engine.
 
-    `watch` may look on, for a progress bar. Raises InputRefused when a fund's contract has no
-    history.
+    `watch` may look on, for a progress bar. Raises InputRefused as `refuse_unready` does.
     """
+    refuse_unready(desk, histories)
+    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
+    book = Book.of(desk.funds)
+    replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
+    total = max(history.rows for history in histories.values())
+    replay.run(watch(merge(histories.values()), total))
+    return Result.of(replay, book)
+
+
+def refuse_unready(desk: Desk, histories: Mapping[str, History]) -> None:
+    """Raise InputRefused when a fund's contract has no history, or a rate has to be asked for."""
     for fund in desk.funds.values():
         terms = fund.cash_account
         if terms is not None and isinstance(terms.reference, str):
@@ -154,9 +213,3 @@ def backtest(
                 raise InputRefused(
                     f'funds.{fund.name} holds {symbol}: give its prices, --prices "{symbol}=FILE"'
                 )
-    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
-    book = Book.of(desk.funds)
-    replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
-    total = max(history.rows for history in histories.values())
-    replay.run(watch(merge(histories.values()), total))
-    return Result(replay, book)

@@ -14,7 +14,7 @@ from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import BPS, ONE, ZERO, text
 from rebalancer.core.records import NavStruck
-from rebalancer.sim.backtest import Result
+from rebalancer.sim.backtest import Outcome
 
 VERSION = 1
 
@@ -60,14 +60,13 @@ def sweep(
     return {"version": VERSION, "points": told}
 
 
-def figures(result: Result) -> dict[str, Any]:
-    """Return what a sweep shows of each fund of a finished replay."""
-    document = result.document()["funds"]
+def figures(result: Outcome) -> dict[str, Any]:
+    """Return what a sweep shows of each fund of a finished backtest."""
     told = {}
-    for name, fund in document.items():
-        config = result.replay.state.funds[name].fund
-        tracked = tracking(config, result.book.strikes[name])
-        fixed = result.book.count(name, Trigger.FIXED)
+    for name, found in result.funds.items():
+        fund = found.document()
+        tracked = tracking(found.fund, found.strikes)
+        fixed = found.count(Trigger.FIXED)
         told[name] = {
             "final_nav": fund["final_nav"],
             "final_formula_nav": fund["final_formula_nav"],
@@ -78,6 +77,7 @@ def figures(result: Result) -> dict[str, Any]:
             "days": tracked.days if tracked else 0,
             "mean_bp": text(tracked.mean_bp) if tracked else None,
             "tracking_error_bp": text(tracked.error_bp) if tracked else None,
+            "engine": result.by_engine(name),
         }
     return told
 
