@@ -17,6 +17,7 @@ from rebalancer.core.money import ZERO, split_pro_rata, text
 from rebalancer.core.opening import halt
 from rebalancer.core.order import TRANSITIONS, Fill, Order, OrderIntent, OrderStatus, Outcome
 from rebalancer.core.records import OrderMoved, Traded, TradingState
+from rebalancer.core.run import RunStatus
 from rebalancer.core.work import Work
 
 #: a venue may show the position of before a trade for so long after it
@@ -153,6 +154,14 @@ def _look_again(work: Work, intent: OrderIntent) -> None:
         fund = work.state.funds[name]
         work.touch(fund)
         work.plan_books_of(fund)
+    if intent.client_order_id in work.state.orders:
+        return
+    # A run whose part crossed inside the desk has none in the order, and waits for its end too.
+    for name in work.state.holders.get(intent.contract, ()):
+        fund = work.state.funds[name]
+        working = fund.run is not None and fund.run.status is RunStatus.WORKING
+        if working and fund.fund.account == intent.account:
+            work.touch(fund)
 
 
 def on_liquidation(work: Work, event: LiquidationReported) -> None:
