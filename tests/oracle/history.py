@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.sentences import DAY, STRICT, Books, Days, Fund, basket_at, cut, iso, split, written
+from tests.oracle.sentences import (
+    DAY,
+    STRICT,
+    Books,
+    Days,
+    Fund,
+    basket_at,
+    cut,
+    iso,
+    split,
+    written,
+)
 
 ZERO = Fraction(0)
 #: an index-only fund is counted to 30 decimals
@@ -112,7 +123,7 @@ class History:
         return self.books(at, {name}).funds[name]
 
     def books(self, at: dt.datetime, names: set[str]) -> Books:
-        prices = {symbol: price for symbol, price in self.marks.items()}
+        prices = dict(self.marks)
         held = {name: self.funds[name].snapshot() for name in self.funds if name in names}
         return Books(self.config, {"as_of": iso(at), "prices": prices, "funds": held})
 
@@ -225,18 +236,18 @@ class History:
                     paper = cut(units, PAPER)
                     self.fill(name, symbol, paper, self.marks[symbol])
         for (_, symbol), parts in books.crosses.items():
-            for name, units in parts.items():
-                self.fill(name, symbol, Fraction(units), self.marks[symbol])
+            for name, crossed in parts.items():
+                self.fill(name, symbol, Fraction(crossed), self.marks[symbol])
         for (account, symbol, _), order in books.orders.items():
             paper = self.config["accounts"][account].get("paper", {})
             units, mark = Fraction(order["units"]), self.marks[symbol]
             slip = Fraction(paper.get("slippage_bps", "0")) / 10_000
             price = mark * (1 + slip) if units > 0 else mark * (1 - slip)
             fee = abs(units) * price * Fraction(paper.get("fee_bps", "0")) / 10_000
-            parts = {name: Fraction(each) for name, each in order["allocations"].items()}
-            wants = {name: abs(books.wanted[account, symbol][name]) for name in parts}
+            shares = {name: Fraction(each) for name, each in order["allocations"].items()}
+            wants = {name: abs(books.wanted[account, symbol][name]) for name in shares}
             fees = split(fee, wants)
-            for name, part in parts.items():
+            for name, part in shares.items():
                 self.fill(name, symbol, part, price)
                 state = self.funds[name]
                 state.cash -= fees[name]

@@ -230,11 +230,13 @@ class Fund:
 
     def emergency(self) -> bool:
         rule = self.rules["emergency"]
-        usual = "5/2" if {"price_move", "leverage_band", "leverage_cap"} & self.rules.keys() else "4/3"
+        usual = (
+            "5/2" if {"price_move", "leverage_band", "leverage_cap"} & self.rules.keys() else "4/3"
+        )
         level = Fraction(rule.get("ratio", usual)) * abs(self.target)
         last = self.held.get("last_emergency_at")
         over = last is None or self.now >= instant(last) + ONE_MINUTE
-        return over and abs(self.leverage) >= Fraction(rule.get("leverage", level))
+        return bool(over and abs(self.leverage) >= Fraction(rule.get("leverage", level)))
 
     def leverage_cap(self) -> bool:
         return abs(self.leverage) > Fraction(self.rules["leverage_cap"]["upper"]) and self.cooled(
@@ -278,7 +280,8 @@ class Fund:
     def leverage_band(self) -> bool:
         due = self.duty()
         if due is not None:
-            return "breach_since" in self.held and self.now >= due and self.cooled("leverage_band")
+            known = "breach_since" in self.held
+            return known and self.now >= due and self.cooled("leverage_band")
         at_once = not self.rules["leverage_band"].get("within_business_days")
         return at_once and self.breached() and self.cooled("leverage_band")
 
@@ -289,7 +292,7 @@ class Fund:
         rule = self.rules["elapsed"]
         due = self.at + rule["days"] * DAY
         day = Days.named(self.config, rule.get("calendar"), "1111111").roll(due.date())
-        return self.now >= due + (day - due.date())
+        return bool(self.now >= due + (day - due.date()))
 
     def fixed_times(self) -> Iterator[dt.datetime]:
         """Every instant from a month before as_of to a month after."""
@@ -300,7 +303,7 @@ class Fund:
             if days.open(day + count * DAY):
                 for time in sorted(rule.get("times", ["10:30:00"])):
                     local = dt.datetime.combine(day + count * DAY, dt.time.fromisoformat(time))
-                    yield local.replace(tzinfo=zone)
+                    yield local.replace(tzinfo=zone).astimezone(dt.UTC)
 
     def fixed(self) -> bool:
         """Due in (last_fixed, or else last_rebalance.at; as_of], not older than catch_up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -29,6 +30,23 @@ def toml(value: Any) -> str:
 
 def config_text(config: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {toml(value)}\n" for key, value in config.items())
+
+
+Point = tuple[dt.datetime, str, Fraction]
+"""An instant, a contract, and its price or its rate of funding."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A history: a configuration, what became known when, and the files that say so."""
+
+    config: dict[str, Any]
+    every: dt.timedelta
+    prices: list[Point]
+    funding: list[Point]
+    #: the lines of a price file and of a funding file by contract
+    price_lines: dict[str, list[str]]
+    funding_lines: dict[str, list[str]]
 
 
 class Throw:
@@ -79,7 +97,9 @@ class Throw:
             "funds": funds,
         }
         prices = {
-            symbol: written(by["mark"]) if self.same(funds) else {s: written(p) for s, p in by.items()}
+            symbol: written(by["mark"])
+            if self.same(funds)
+            else {s: written(p) for s, p in by.items()}
             for symbol, by in self.now_at.items()
         }
         return config, {"as_of": iso(self.now), "prices": prices, "funds": held}
@@ -88,7 +108,10 @@ class Throw:
         return all(each.get("price_source", "mark") == "mark" for each in funds.values())
 
     def contract(self) -> dict[str, str]:
-        row = {"lot": self.pick("0.001", "0.1", "1", "1e-9"), "contract_size": self.pick("1", "0.01")}
+        row = {
+            "lot": self.pick("0.001", "0.1", "1", "1e-9"),
+            "contract_size": self.pick("1", "0.01"),
+        }
         if self.chance(3):
             row["min_notional"] = self.pick("5", "50")
         if self.chance(1):
@@ -155,37 +178,39 @@ class Throw:
         return told
 
     def rules(self, size: Fraction) -> dict[str, Any]:
-        rules: dict[str, Any] = {}
         if self.chance(4):
-            return rules
-        band = self.chance(4)
-        if band:
-            rules["leverage_band"] = self.band(size)
-        if self.chance(4):
-            rules["price_move"] = self.price_move(size)
-        if self.chance(3):
-            rules["leverage_cap"] = {"upper": written(size * Fraction(self.pick(12, 15), 10))}
-        if self.chance(3):
-            rules["elapsed"] = {"days": self.pick(1, 4, 9)}
-            if self.chance(5):
-                rules["elapsed"]["calendar"] = "X"
-        if self.chance(5):
-            rules["fixed"] = self.fixed(size)
-        if self.chance(3):
-            day = (self.now - dt.timedelta(days=self.pick(0, 1, 3, 8, -1))).date().isoformat()
-            rules["reconstitution"] = {"changes": [{"effective": day, "basket": self.basket()}]}
-            if self.chance(3):
-                rules["reconstitution"]["calendar"] = "X"
-        if self.chance(3):
-            rules["emergency"] = self.pick(
-                {"ratio": self.pick("1.6", "2", "3"), "max_child_units": "1.2"},
-                {"leverage": written(size * 2)},
-                {"enabled": False},
-            )
-        for name, rule in rules.items() if band else ():
-            if name != "reconstitution" and rule.get("enabled", True) and self.chance(4):
-                rule |= self.pick({"to": "edge"}, {"to": "recentre", "speed": "0.25"})
+            return {}
+        made = {
+            "leverage_band": (4, self.band),
+            "price_move": (4, self.price_move),
+            "leverage_cap": (3, self.cap),
+            "elapsed": (3, self.elapsed),
+            "fixed": (5, self.fixed),
+            "reconstitution": (3, self.reconstitution),
+            "emergency": (3, self.emergency),
+        }
+        rules = {name: make(size) for name, (often, make) in made.items() if self.chance(often)}
+        goes = {*rules} - {"reconstitution"} if "leverage_band" in rules else set()
+        for name in sorted(goes):
+            if rules[name].get("enabled", True) and self.chance(4):
+                rules[name] |= self.pick({"to": "edge"}, {"to": "recentre", "speed": "0.25"})
         return rules
+
+    def cap(self, size: Fraction) -> dict[str, Any]:
+        return {"upper": written(size * Fraction(self.pick(12, 15), 10))}
+
+    def elapsed(self, _size: Fraction) -> dict[str, Any]:
+        return {"days": self.pick(1, 4, 9)} | ({"calendar": "X"} if self.chance(5) else {})
+
+    def reconstitution(self, _size: Fraction) -> dict[str, Any]:
+        day = (self.now - dt.timedelta(days=self.pick(0, 1, 3, 8, -1))).date().isoformat()
+        change = {"effective": day, "basket": self.basket()}
+        return {"changes": [change]} | ({"calendar": "X"} if self.chance(3) else {})
+
+    def emergency(self, size: Fraction) -> dict[str, Any]:
+        ratio = {"ratio": self.pick("1.6", "2", "3"), "max_child_units": "1.2"}
+        told: dict[str, Any] = self.pick(ratio, {"leverage": written(size * 2)}, {"enabled": False})
+        return told
 
     def band(self, size: Fraction) -> dict[str, Any]:
         rule: dict[str, Any] = {
@@ -223,5 +248,74 @@ class Throw:
         if self.chance(2):
             rule["skip_below_move"] = "0.06"
         if self.chance(2):
-            rule["skip_within"] = [written(size * Fraction(9, 10)), written(size * Fraction(11, 10))]
+            rule["skip_within"] = [
+                written(size * Fraction(9, 10)),
+                written(size * Fraction(11, 10)),
+            ]
         return rule
+
+
+class ThrownPast(Throw):
+    """One desk and the prices of some days."""
+
+    def past(self) -> Past:
+        dice = self.dice
+        every = dt.timedelta(minutes=self.pick(1, 5, 60, 480))
+        funds = {name: self.plain_fund() for name in ("A", "B", "C")[: dice.randrange(1, 4)]}
+        margins = {"initial_margin": "1e-9", "maintenance_margin": "1e-9"}
+        paper = {"fee_bps": self.pick("0", "5", "2.5"), "slippage_bps": self.pick("0", "1", "7")}
+        fine = {"lot": self.pick("0.001", "1e-9", "0.01")}
+        config = {
+            "accounts": {"main": margins | {"paper": paper}},
+            "calendars": {"X": {"weekmask": "1111100", "holidays": ["2026-01-19", "2026-01-16"]}},
+            "contracts": {symbol: self.contract() | fine for symbol in self.base},
+            "funds": funds,
+        }
+        past = Past(config, every, [], [], {}, {})
+        start = DUE - dt.timedelta(days=self.pick(0, 1, 2), minutes=self.pick(0, 1, 30))
+        wild, bars = self.pick(10, 30, 80, 200), self.chance(4)
+        for symbol in sorted(self.base):
+            self.add_prices(past, symbol, start, wild, bars=bars)
+            if self.chance(5):
+                self.add_funding(past, symbol, start)
+        return past
+
+    def plain_fund(self) -> dict[str, Any]:
+        row, _ = self.fund()
+        for key in ("execution", "price_source"):
+            row.pop(key, None)
+        if "account" in row:
+            row["account"] = "main"
+        row.get("rules", {}).get("emergency", {}).pop("max_child_units", None)
+        row["initial_shares"] = self.pick("10", "25", "1000")
+        if self.chance(3):
+            row["management_fee"] = {"daily": self.pick("0.003", "0.01")}
+        return row
+
+    def add_prices(
+        self, past: Past, symbol: str, start: dt.datetime, wild: int, *, bars: bool
+    ) -> None:
+        late = dt.timedelta(minutes=self.pick(0, 0, 0, 1, 7))
+        price = self.base[symbol]
+        lines = ["timestamp,open,high,low,close" if bars else "timestamp,close"]
+        for count in range(40):
+            if count > 1 and self.dice.random() < 0.06:
+                continue  # a gap
+            if count:
+                moved = price * (1000 + self.dice.randrange(-wild, wild + 1)) / 1000
+                price = Fraction(written(moved)[:14])
+            at = start + late + count * past.every
+            told = [price, price * 2, price / 2, price] if bars else [price]
+            lines.append(",".join([iso(at), *map(written, told)]))
+            past.prices.append((at + past.every if bars else at, symbol, price))
+        past.price_lines[symbol] = lines
+
+    def add_funding(self, past: Past, symbol: str, start: dt.datetime) -> None:
+        lines = ["funding_time_ms,funding_rate"]
+        at = start.replace(hour=0, minute=0)
+        while at <= start + 40 * past.every:
+            rate = Fraction(self.dice.randrange(-30, 31), 10_000)
+            lines.append(f"{int(at.timestamp() * 1000)},{written(rate)}")
+            past.funding.append((at, symbol, rate))
+            at += dt.timedelta(hours=8)
+        past.funding_lines[symbol] = lines

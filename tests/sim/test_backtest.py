@@ -9,14 +9,22 @@ import pytest
 
 from rebalancer.core.fund import Account
 from rebalancer.core.instant import parse
-from rebalancer.core.methodology import Fixed
-from rebalancer.core.records import FundingPosted, PointSet, PositionsAdopted, RunOpened, Traded
+from rebalancer.core.methodology import Fixed, LeverageCap
+from rebalancer.core.records import (
+    Crossed,
+    FundingPosted,
+    PointSet,
+    PositionsAdopted,
+    RunOpened,
+    Traded,
+)
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, merge, read_history
 from rebalancer.sim.replay import Replay, desk_for_history
 from rebalancer.venues.paper import PaperCosts
 from tests.factories import (
     BTC,
+    DUE,
     ETH,
     D,
     Number,
@@ -101,6 +109,25 @@ def test_a_price_exactly_at_the_due_instant_counts_for_its_run() -> None:
     rows = hours("2026-01-02T00:30:00Z", 100, 101, 110, 120)
     (run,) = only_fund(replayed(desk(), history(rows)))["rebalances"]
     assert (run["at"], run["prices"]) == ("2026-01-02T02:30:00Z", {BTC: "110"})
+
+
+def test_a_run_that_crosses_whole_inside_the_desk_is_done_with_the_order_beside_it() -> None:
+    """Opposite deltas cross at the mark; a rebalancing point is a *done* run, at its instant."""
+    rows = hours("2026-01-02T00:30:00Z", 100, 100, 105)
+    kept = records_of(desk(fund("L", 3), fund("H", "0.5")), history(rows))
+    (crossed,) = [each for each in kept if isinstance(each, Crossed)]
+    (traded,) = [each for each in kept if isinstance(each, Traded)]
+    assert (crossed.units["H"] < 0, list(traded.allocations)) == (True, ["L"])
+    points = [each for each in kept if isinstance(each, PointSet) and each.at_ms == DUE]
+    assert {each.fund for each in points} == {"L", "H"}
+
+
+def test_the_start_of_a_replay_begins_a_cool_down_as_any_point_does() -> None:
+    """Funds start with their full exposure, recorded as a point; a point is a *done* run."""
+    rule = LeverageCap(upper=D("3.5"), cooldown_ms=90_000)
+    minutes = [(f"2026-01-02T12:0{at}:00Z", price) for at, price in enumerate((100, 90, 90))]
+    result = replayed(desk(fund(methodology=only(leverage_cap=rule))), history(minutes))
+    assert [run["at"] for run in only_fund(result)["rebalances"]] == ["2026-01-02T12:02:00Z"]
 
 
 def test_without_one_the_latest_before_it_within_one_interval_counts() -> None:
