@@ -6,7 +6,9 @@
      |    +-- InputRefused      a file, snapshot or argument is not what it must be
      |    +-- CommandRefused    the desk understood the command and will not do it now
      +-- Unavailable            somebody else must recover first; reads may be tried again
-     |    +-- StoreUnavailable  the database did not answer, or another desk holds it
+     |    +-- StoreUnavailable  the database did not answer
+     |    |    +-- StoreRefused  it did, and no waiting helps: another desk holds it, a newer
+     |    |                      program wrote it, or its records do not hold
      |    +-- VenueUnavailable  the venue did not answer a question
      +-- BrokenInvariant        a promise of the desk does not hold: stop, start again from records
 
@@ -22,6 +24,7 @@ __all__ = [
     "DeskError",
     "InputRefused",
     "OperatorMistake",
+    "StoreRefused",
     "StoreUnavailable",
     "Unavailable",
     "VenueUnavailable",
@@ -54,7 +57,11 @@ class Unavailable(DeskError):
 
 
 class StoreUnavailable(Unavailable):
-    """The database did not answer, or another desk holds it."""
+    """The database did not answer."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store cannot be used as it is; the message says what a person has to do about it."""
 
 
 class VenueUnavailable(Unavailable):

@@ -16,7 +16,7 @@ from rebalancer.errors import (
     ConfigRefused,
     DeskError,
     InputRefused,
-    StoreUnavailable,
+    StoreRefused,
 )
 
 P = ParamSpec("P")
@@ -60,7 +60,7 @@ def code_of(error: DeskError) -> Exit:
         return Exit.REFUSED
     if isinstance(error, DeskUnreachable):
         return Exit.UNREACHABLE
-    if isinstance(error, StoreUnavailable) and "another desk" in str(error):
+    if isinstance(error, StoreRefused):
         return Exit.REFUSED
     return Exit.FAILED
 

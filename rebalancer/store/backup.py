@@ -24,7 +24,11 @@ def back_up(url: str, file: Path) -> int:
             f"{place.shown} is on a server, which makes its own backups: "
             f"pg_dump --format=custom --file={file} DATABASE"
         )
-    source = Path(place.path)
+    return back_up_file(place.path, file)
+
+
+def back_up_file(source: Path, file: Path) -> int:
+    """Do as `back_up` does with the file of a store."""
     if not source.exists():
         raise StoreUnavailable(f"there is no store at {source}")
     if file.exists():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from rebalancer.errors import StoreUnavailable
+from rebalancer.errors import StoreRefused, StoreUnavailable
 
 #: Names the desk's lock among a database's advisory locks: "rebalanc" in ASCII.
 ADVISORY_KEY = int.from_bytes(b"rebalanc", "big")
@@ -29,8 +29,8 @@ _HOLDER = text(
 )
 
 
-def _taken(holder: str, place: str) -> StoreUnavailable:
-    return StoreUnavailable(
+def _taken(holder: str, place: str) -> StoreRefused:
+    return StoreRefused(
         f"another desk (pid {holder}) already runs on {place}; "
         "stop it first or give this one a store of its own"
     )
@@ -40,7 +40,7 @@ class FileLock:
     """The lock of a SQLite store: `<database file>.lock`, which names the desk that holds it."""
 
     def __init__(self, database: Path) -> None:
-        """Take the lock, or raise StoreUnavailable."""
+        """Take the lock, or raise StoreRefused; StoreUnavailable where no file can be made."""
         path = database.with_name(f"{database.name}.lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -93,7 +93,7 @@ def lock_session(connection: Connection, place: str, patience_seconds: float) ->
     """Take the lock of a PostgreSQL store for as long as `connection` lives.
 
     Waits up to `patience_seconds` for a session of our own that the server has yet to end; then
-    raises StoreUnavailable.
+    raises StoreRefused.
     """
     deadline = time.monotonic() + patience_seconds
     while not connection.execute(_TAKE, {"key": ADVISORY_KEY}).scalar_one():

@@ -27,7 +27,7 @@ def configuration(connection: Connection | None = None) -> Config:
 def bring_up_to_date(connection: Connection, place: str) -> None:
     """Run every missing migration in the transaction of `connection`.
 
-    A layout newer than this program raises StoreUnavailable and is left alone.
+    A layout newer than this program raises StoreRefused and is left alone.
     """
     version = schema_of(connection)
     refuse_newer(version, place)

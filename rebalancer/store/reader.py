@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.core.capital import Consolidated
 from rebalancer.core.records import Record, TradingState
-from rebalancer.errors import InputRefused, StoreUnavailable
+from rebalancer.errors import InputRefused, StoreRefused, StoreUnavailable
 from rebalancer.ports import NavView
 from rebalancer.store import journal
 from rebalancer.store.overlay import Listing, Overlay
@@ -216,9 +216,9 @@ class SqlReader:
         if version is None:
             raise InputRefused(f"{self._place.shown} is no store: no desk ever ran on it")
         if version != SCHEMA_HEAD:
-            raise StoreUnavailable(
-                f"{self._place.shown} has the older layout {version}: "
-                "start the desk once, which brings it up to date"
+            raise StoreRefused(
+                f"{self._place.shown} has the older layout {version}: bring it up to date with "
+                "rebalancer upgrade"
             )
 
     def _list(self, cls: type[T], listing: Listing) -> tuple[T, ...]:

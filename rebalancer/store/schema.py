@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Text, column, inspect, select, table
 
-from rebalancer.errors import StoreUnavailable
+from rebalancer.errors import StoreRefused
 from rebalancer.store.tables import KNOWN_SCHEMAS, SCHEMA_HEAD, VERSION_TABLE
 
 _VERSION = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
@@ -19,9 +19,9 @@ def schema_of(connection: Connection) -> str | None:
 
 
 def refuse_newer(version: str | None, place: str) -> None:
-    """Raise StoreUnavailable for a layout that only a newer program can have written."""
+    """Raise StoreRefused for a layout that only a newer program can have written."""
     if version is not None and version not in KNOWN_SCHEMAS:
-        raise StoreUnavailable(
+        raise StoreRefused(
             f"{place} has layout {version}, written by a newer rebalancer; this one knows up to "
             f"{SCHEMA_HEAD}: run the newer version, which alone can read it"
         )

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
+from rebalancer.errors import StoreRefused
+from rebalancer.store.backup import back_up_file
 from rebalancer.store.locks import FileLock, lock_session
 from rebalancer.store.migrate import bring_up_to_date
 from rebalancer.store.prepared import finished
+from rebalancer.store.schema import refuse_newer, schema_of
+from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import BEGIN_WRITING, Target, unavailable, writing_engine
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 #: How long a new session waits for the server to end our lost one.
 _RECONNECT_SECONDS = 3.0
 
@@ -28,14 +36,21 @@ class Session:
     another desk took in the meantime is a StoreUnavailable.
     """
 
-    def __init__(self, place: Target) -> None:
-        """Take the lock and bring the database up to date, or raise StoreUnavailable."""
+    def __init__(self, place: Target, *, backed_up: bool = False) -> None:
+        """Take the lock and bring the database up to date, or raise StoreUnavailable.
+
+        A file is copied before its layout is changed. A server's is changed where the caller says
+        that it is `backed_up`, else StoreRefused.
+        """
         self._place = place
+        #: the layout that the store had before it was brought up to date; None: a new store
+        self.found_layout: str | None = None
         self._engine = writing_engine(place)
         self._connection: Connection | None = None
         self._lock: FileLock | None = FileLock(place.path) if place.path else None
         try:
             self._connect(patience_seconds=0.0)
+            self._keep_older(backed_up=backed_up)
             self.run(lambda connection: bring_up_to_date(connection, place.shown))
         except SQLAlchemyError as error:
             self.close()
@@ -43,6 +58,22 @@ class Session:
         except BaseException:
             self.close()
             raise
+
+    def _keep_older(self, *, backed_up: bool) -> None:
+        """Copy a store whose layout is about to be changed, or have somebody do it."""
+        version = self.found_layout = self.run(schema_of)
+        refuse_newer(version, self._place.shown)
+        if version in (None, SCHEMA_HEAD):
+            return
+        if self._place.path is not None:
+            kept = _free_name(self._place.path, f"layout-{version}")
+            back_up_file(self._place.path, kept)
+            _log.warning("layout_changes", before=version, after=SCHEMA_HEAD, backup=str(kept))
+        elif not backed_up:
+            raise StoreRefused(
+                f"{self._place.shown} has the older layout {version}: back it up (pg_dump "
+                "--format=custom --file=FILE DATABASE), then: rebalancer upgrade --backed-up"
+            )
 
     @property
     def place(self) -> Target:
@@ -152,6 +183,13 @@ class Session:
             with suppress(SQLAlchemyError):
                 self._connection.close()
             self._connection = None
+
+
+def _free_name(path: Path, suffix: str) -> Path:
+    """Return a name beside `path` that no file has; the copy of an earlier attempt stays."""
+    first = path.with_name(f"{path.name}.{suffix}")
+    others = (path.with_name(f"{first.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([first], others) if not name.exists())
 
 
 def _driver_of(connection: Connection) -> Any:

@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.core.records import Record
-from rebalancer.errors import StoreUnavailable
+from rebalancer.errors import InputRefused, StoreUnavailable
 from rebalancer.ports import Delivery, NavView
 from rebalancer.store import deliveries as queue
 from rebalancer.store import journal, projections
 from rebalancer.store.codec import CODEC
 from rebalancer.store.rows import JournalRow
 from rebalancer.store.session import Session
+from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import target, unavailable
 from rebalancer.store.views import slices
 from rebalancer.store.writer import Answer, Call, Commit, Show, Stop, Writer
@@ -123,18 +124,32 @@ class SqlStore:
             raise StoreUnavailable("the store is closed")
 
 
-def open_store(url: str) -> SqlStore:
+def open_store(url: str, *, backed_up: bool = False) -> SqlStore:
     """Open the store at `url` for the one desk that may write to it, creating what is missing.
 
     `sqlite:///file.db` or `postgresql://user@host/name` (directly, not through a pooler that hands
-    sessions around). Blocks until the lock is held and the layout is current. A url that no store
-    can have raises InputRefused; another desk, a newer layout or a database that does not answer
-    raises StoreUnavailable.
+    sessions around). Blocks until the lock is held and the layout is current; a file is copied
+    before an older layout is changed, a server's has to be `backed_up`. A url that no store can
+    have raises InputRefused; another desk, a newer layout, or an older one that nobody backed up,
+    StoreRefused; a database that does not answer StoreUnavailable.
     """
     place = target(url)
-    session = Session(place)
+    session = Session(place, backed_up=backed_up)
     try:
         return SqlStore(session)
     except SQLAlchemyError as error:
         session.close()
         raise unavailable(place, error) from error
+
+
+def upgrade_store(url: str, *, backed_up: bool = False) -> tuple[str | None, str]:
+    """Bring an existing store to the layout of this program; return the layouts before and after.
+
+    Raises what `open_store` raises, and InputRefused where there is no store.
+    """
+    place = target(url)
+    if place.path is not None and not place.path.exists():
+        raise InputRefused(f"there is no store at {place.shown}")
+    session = Session(place, backed_up=backed_up)
+    session.close()
+    return session.found_layout, SCHEMA_HEAD

@@ -15,6 +15,7 @@ from rebalancer.errors import (
     ConfigRefused,
     DeskError,
     InputRefused,
+    StoreRefused,
     StoreUnavailable,
     VenueUnavailable,
 )
@@ -24,7 +25,7 @@ CODES = [
     (ConfigRefused("x"), 2),
     (InputRefused("x"), 2),
     (CommandRefused("x"), 4),
-    (StoreUnavailable("another desk (pid 7) already runs on it"), 4),
+    (StoreRefused("another desk (pid 7) already runs on it"), 4),
     (StoreUnavailable("the disk is full"), 1),
     (VenueUnavailable("x"), 1),
     (BrokenInvariant("x"), 1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +39,13 @@ def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
         with running(tmp_path, **KEYS) as desk:
             place.until(desk, lambda records: done(records, Trigger.LAUNCH) == both, "both launch")
             assert desk.end() == 0
-        shutil.copy(tmp_path / "desk.db", tmp_path / "old.db")
+        assert command(tmp_path, "backup", "old.db").code == 0
         with running(tmp_path, **KEYS) as desk:
             traded.price("56000")
             place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "the run")
             assert desk.end() == 0
 
-        for path in tmp_path.glob("desk.db*"):
-            path.unlink()
-        shutil.copy(tmp_path / "old.db", tmp_path / "desk.db")
+        assert command(tmp_path, "restore", "old.db").code == 0
         before = sent(place)
         with running(tmp_path, **KEYS) as desk:
             desk.wait_for("ready")
@@ -57,6 +54,9 @@ def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
             assert (trades["kind"], position["kind"]) == ("foreign_trade", "position")
             assert "the store is an older backup" in trades["cause"]
             resume = ("resume", "--account", "main", "--reason", "checked")
+            killed = command(tmp_path, *resume, **KEYS)
+            assert "restored from old.db: compare it with the venue first" in killed.sentence
+            assert command(tmp_path, "kill", "--release", **KEYS).code == 0
             refused = command(tmp_path, *resume, **KEYS)
             assert "has open breaks" in refused.sentence
             assert sent(place) == before, "nothing was sent"
@@ -66,6 +66,8 @@ def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
             assert command(tmp_path, *adopt, **KEYS).code == 0
             assert open_breaks(place) == [], "the trades explain the position"
             assert command(tmp_path, *resume, **KEYS).code == 0
+            desk_too = ("resume", "--desk", "--reason", "checked")
+            assert command(tmp_path, *desk_too, **KEYS).code == 0
             traded.price("44000")
             wait_until(lambda: sent(place) > before, "it trades again")
             place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "a run is done")

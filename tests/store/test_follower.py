@@ -234,7 +234,7 @@ async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> N
             connection.execute(text(f"ALTER TABLE views DROP COLUMN {column}"))
         connection.execute(text("UPDATE rebalancer_schema SET version_num = '0002'"))
     engine.dispose()
-    again = open_store(url)
+    again = open_store(url, backed_up=True)
     assert seq_of_the_tables(url) == len(day)
     assert tables_of(again) == tables
     await again.close()

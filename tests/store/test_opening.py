@@ -191,18 +191,6 @@ async def test_opening_a_current_store_again_runs_no_migration(
     await open_store(url).close()
 
 
-async def test_a_reader_asks_for_the_desk_where_the_layout_is_older(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await open_store(url_in(tmp_path)).close()
-    other = sqlite3.connect(tmp_path / "desk.db", isolation_level=None)
-    other.execute("UPDATE rebalancer_schema SET version_num = '0000'")
-    other.close()
-    monkeypatch.setattr(schema, "KNOWN_SCHEMAS", ("0000", SCHEMA_HEAD))
-    with pytest.raises(StoreUnavailable, match="older layout 0000: start the desk once"):
-        open_reader(url_in(tmp_path))
-
-
 def test_the_wheel_carries_the_migrations(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
