@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 import structlog
+from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 #: names under which keys and signatures travel, in headers, queries and our own fields
@@ -29,6 +31,27 @@ _NAMED = re.compile(
 )
 _NAME = re.compile(rf"(?i)(?:[a-z0-9]+[-_])*{_NAMES}")
 _HIDDEN = "[hidden]"
+#: syslog's number of each level of ours, from the gravest (sd-daemon(3))
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_DEBUG_PRIORITY = 7
+
+
+class JournalFormatter(ProcessorFormatter):
+    """Begins each line with its priority, which systemd's journal takes off and understands."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        found = (number for level, number in _PRIORITIES if record.levelno >= level)
+        return f"<{next(found, _DEBUG_PRIORITY)}>{super().format(record)}"
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether `stream` leads to systemd's journal, as $JOURNAL_STREAM says (systemd.exec(5))."""
+    try:
+        seen = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # a buffer, or closed
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{seen.st_dev}:{seen.st_ino}"
 
 
 def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
@@ -50,10 +73,11 @@ def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None
     if not console:
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
     handler = logging.StreamHandler(stream)
+    formatter = JournalFormatter if is_journal(stream, os.environ) else ProcessorFormatter
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -62,7 +86,7 @@ def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None
     for name in ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),

@@ -10,6 +10,7 @@ import pty
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,30 @@ def written(style: str = "auto", level: str = "info", **event: Any) -> str:
     logs.configure(level=level, style=style, stream=stream)
     structlog.get_logger("test").info("happened", **event)
     return stream.getvalue()
+
+
+def test_the_journal_is_told_how_grave_a_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "log").open("w+") as stream:
+        seen = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{seen.st_dev}:{seen.st_ino}")
+        logs.configure(level="debug", style="json", stream=stream)
+        log = structlog.get_logger("test")
+        for level in ("debug", "info", "warning", "error", "critical"):
+            getattr(log, level)("happened")
+        stream.seek(0)
+        assert [line[:4] for line in stream] == ["<7>{", "<6>{", "<4>{", "<3>{", "<2>{"]
+
+
+def test_nobody_else_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is handed on to every child, whatever its output leads to."""
+    monkeypatch.setenv("JOURNAL_STREAM", "8:12345")
+    with (tmp_path / "log").open("w+") as stream:
+        logs.configure(style="json", stream=stream)
+        structlog.get_logger("test").info("happened")
+        stream.seek(0)
+        assert stream.read(1) == "{"
 
 
 def parsed(text: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def run(config: ConfigPath = None) -> None:
         Source,
         open_daemon,
     )
+    from rebalancer.cli.starting import run_desk  # noqa: PLC0415 - as above
+    from rebalancer.desk.daemon import Daemon  # noqa: PLC0415 - as above
     from rebalancer.desk.service import ServiceManager  # noqa: PLC0415 - as above
     from rebalancer.settings.in_force import reader_of  # noqa: PLC0415 - as above
     from rebalancer.store.sql import open_store  # noqa: PLC0415 - as above
@@ -42,13 +44,12 @@ def run(config: ConfigPath = None) -> None:
     settings = source.in_force.config
     logs.configure(level=settings.log.level, style=settings.log.format)
 
-    async def work(stop: asyncio.Event) -> None:
+    async def opened() -> Daemon:
         daemon = await open_daemon(settings, open_store(settings.store_url), source=source)
-        daemon.manager = ServiceManager.of(os.environ)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.hang_up.set)
-        await daemon.run(stop)
+        return daemon
 
-    until_stopped(work)
+    until_stopped(lambda stop: run_desk(opened, ServiceManager.of(os.environ), stop))
 
 
 @told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,8 @@ class ServiceManager:
     def of(cls, environ: Mapping[str, str]) -> ServiceManager:
         """Return the service manager that started this process, if one did."""
         micros = environ.get("WATCHDOG_USEC", "")
+        if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+            micros = ""  # it watches another process, which handed its environment on
         seconds = int(micros) / 1_000_000 if micros.isdecimal() and int(micros) else None
         return cls(environ.get("NOTIFY_SOCKET"), seconds)
 
@@ -51,6 +54,10 @@ class ServiceManager:
         """Say that the configuration is being read anew; READY=1 has to follow."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
         self.tell("RELOADING=1", f"MONOTONIC_USEC={now_us}", "STATUS=reloading")
+
+    def tell_waiting(self, why: str, seconds: float) -> None:
+        """Say that the start goes on, `why`, and that it may take `seconds` more."""
+        self.tell(f"STATUS={why}", f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
 
 class Heartbeat:

@@ -64,6 +64,14 @@ class TestServiceManager:
         assert manager.watchdog_seconds == seconds
 
 
+def test_a_watchdog_of_another_process_is_not_ours() -> None:
+    """The environment is handed on to children, with the number of the process it is meant for."""
+    told = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "30000000"}
+    mine, other = str(os.getpid()), str(os.getppid())
+    assert ServiceManager.of({**told, "WATCHDOG_PID": mine}).watchdog_seconds == 30.0
+    assert ServiceManager.of({**told, "WATCHDOG_PID": other}).watchdog_seconds is None
+
+
 class Desk:
     """Parts that advance, or do not."""
 
