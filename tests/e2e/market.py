@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 #: it ends by itself, whatever becomes of the test
-LIFE_SECONDS = "120"
+LIFE_SECONDS = 120
 
 
 class Market:
@@ -56,9 +56,9 @@ class Market:
 
 
 @contextlib.contextmanager
-def market(venue: str) -> Iterator[Market]:
+def market(venue: str, seconds: int = LIFE_SECONDS) -> Iterator[Market]:
     """Run one; it is ended with the test."""
-    given = ["--venue", venue, "--seconds", LIFE_SECONDS, "--beat-ms", "200"]
+    given = ["--venue", venue, "--seconds", str(seconds), "--beat-ms", "200"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.loopback", *given],
         cwd=ROOT,
