@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types bench specs pictures soak lock clean
+.PHONY: setup install demo test lint types bench specs pictures soak boot storm lock clean
 
 setup: $(READY)
 
@@ -13,6 +13,14 @@ $(READY): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+# The program alone, from the lock of what it runs on: make install PREFIX=/opt/rebalancer
+PREFIX ?= /opt/rebalancer
+
+install:
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
 
 demo: setup
 	$(BIN)/rebalancer demo $(DEMO)
@@ -39,13 +47,14 @@ specs: setup
 pictures: setup
 	$(BIN)/python -m tests.page $(URL) docs/pictures $(FUND)
 
-# Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50 BAD_PRICES=1000
+# Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50 BAD_PRICES=1000 RELOAD_SECONDS=30
 DAYS           := 20000
 CRASH_DAYS     := 100
 DOUBLE_CRASHES := 5000
 BAD_PRICES     := 200000
 MUTANT_SEEDS   := 1000
 FAST           := 2000
+RELOAD_SECONDS := 300
 
 soak: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
@@ -54,10 +63,21 @@ soak: setup
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
 	$(BIN)/python -m tests.fast --count $(FAST)
+	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
+	$(BIN)/python -m tests.boot
+
+# Boots a Debian in a folder and runs the desk there as deploy/README.md says; needs root, debootstrap
+# and systemd-nspawn (apt-get install debootstrap systemd-container).
+boot: setup
+	$(BIN)/python -m tests.boot
+
+# Reloads, good and bad, over a live desk at the loopback venue: make storm RELOAD_SECONDS=60
+storm: setup
+	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q --extra service pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/loopback/sdk/requirements.in -o tests/loopback/sdk/requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/page/requirements.in -o tests/page/requirements.lock
