@@ -38,7 +38,9 @@ def test_every_command_in_the_table_exists():
     table = README.split("| command | what it does |")[1].split("\n\n")[0]
     named = set(re.findall(r"`(?:config )?([a-z]+)", table))
     registered = {
-        command.callback.__name__ for command in app.registered_commands if command.callback
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
     }
     registered |= {"check", "diff", "schema", "show", "token", "alert"}
     assert named == registered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -18,11 +19,13 @@ from rebalancer.cli import (
     explaining,
     flows,
     following,
+    helping,
     killing,
     operating,
     planning,
     reading,
     reloading,
+    standing,
     states,
     sweeping,
     tokens,
@@ -30,6 +33,7 @@ from rebalancer.cli import (
     whatif,
 )
 from rebalancer.cli.exits import told
+from rebalancer.cli.helping import COMPLETE
 from rebalancer.cli.output import print_json
 
 app = typer.Typer(
@@ -37,6 +41,7 @@ app = typer.Typer(
     help="The rebalancing desk of a leveraged-token platform.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,  # `completion` prints the script and changes no file
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 3 partly done, 4 refused, 5 the plan has "
     "orders (--detailed-exitcode), 6 no desk runs, 130 interrupted; any other is a failure.",
@@ -57,6 +62,7 @@ app.command()(consolidating.consolidate)
 app.command()(consolidating.cancel)
 app.command()(states.close)
 app.command()(states.halt)
+app.command("pause", help="The same as halt.")(states.halt)
 app.command()(states.flatten)
 app.command()(states.resume)
 app.command()(killing.kill)
@@ -69,7 +75,7 @@ app.command()(breaking.breaks)
 app.command()(breaking.adopt)
 app.command()(explaining.explain)
 app.command()(explaining.triggers)
-app.command()(reading.status)
+app.command()(standing.status)
 app.command()(reading.nav)
 app.command()(reading.history)
 app.command()(consolidating.series)
@@ -81,6 +87,9 @@ app.command()(whatif.simulate)
 app.command()(sweeping.sweep)
 app.command()(examining.doctor)
 app.command()(alerting.alerts)
+app.command("help")(helping.help_)
+app.command()(helping.man)
+app.command()(helping.completion)
 app.add_typer(alert_app, name="alert")
 alert_app.command("test")(alerting.send_test)
 app.add_typer(token_app, name="token")
@@ -107,7 +116,13 @@ def version(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, or complete it for a shell that asks."""
+    if COMPLETE in os.environ:
+        from typer._completion_classes import (  # noqa: PLC0415 - for shells; it has no public name
+            completion_init,
+        )
+
+        completion_init()
     app()
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import FundName, ask
-from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.operating import ask
+from rebalancer.cli.options import AsJson, ConfigPath, FundName, load_config
 from rebalancer.cli.output import console, money, note, print_json, table, when
 from rebalancer.cli.output import nav as nav_text
 from rebalancer.core.money import ONE, text

@@ -9,7 +9,7 @@ import typer
 
 from rebalancer.cli.breaking import end_break
 from rebalancer.cli.exits import told
-from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.options import AsJson, ConfigPath, fund_names
 from rebalancer.cli.output import age, base_of, console, money, print_json, table
 from rebalancer.cli.reading import FundFilter, opened
 from rebalancer.core.instant import parse
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
     from rebalancer.sim.explain import Past
 
-Subject = Annotated[str, typer.Argument(help="Name of a fund; or, with --reason, of a break.")]
+Subject = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a fund; or, with --reason, the number of a break.", autocompletion=fund_names
+    ),
+]
 At = Annotated[
     str | None, typer.Option("--at", help="Time in the past, 2026-01-02T02:30:00Z. Default: now.")
 ]

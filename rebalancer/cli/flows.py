@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import FundName, ask
-from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.operating import ask
+from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, print_json, table
 from rebalancer.errors import InputRefused
 

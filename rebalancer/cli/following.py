@@ -17,7 +17,7 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import NONE, age, console, money, print_json, table, when
 from rebalancer.cli.reading import FundFilter, Limit, opened
-from rebalancer.core.instant import SECOND_MS, iso
+from rebalancer.core.instant import SECOND_MS, iso, parse_duration
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
 
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from rebalancer.store.rows import FixedRow, JournalRow, OrderRow
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, to ctrl-c.")]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        help="Another store, of a dry run or of a live desk: run by run what each did.",
+        show_default=False,
+    ),
+]
+Within = Annotated[
+    str, typer.Option("--within", help="With --compare: runs so near belong together.")
+]
 POLL_SECONDS = 0.5
 
 
@@ -86,9 +97,22 @@ def _due_document(due_ms: int, fund: str, last: FixedRow | None) -> dict[str, An
 
 
 @told
-def orders(limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Show the latest orders, newest first."""
+def orders(
+    limit: Limit = 20,
+    compare: Compare = None,
+    within: Within = "10m",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest orders, newest first; or hold runs and orders against another store's."""
+    within_ms = parse_duration(within, "--within")
     with opened(config) as (_, reader):
+        if compare is not None:
+            from rebalancer.cli import comparing  # noqa: PLC0415 - not needed to print --help
+
+            sides = comparing.both(reader, compare, limit, within_ms)
+            print_json(sides.document()) if as_json else comparing.show(sides)
+            return
         found = reader.orders(limit)
     if as_json:
         print_json([_order_document(order) for order in found])

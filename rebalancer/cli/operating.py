@@ -15,14 +15,22 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from rebalancer.cli.exits import ConfirmationNeeded, DeskSilent, DeskUnreachable, told
-from rebalancer.cli.options import MEANT, AsJson, ConfigPath, Consent, Reason, load_config, spread
+from rebalancer.cli.options import (
+    MEANT,
+    AsJson,
+    ConfigPath,
+    Consent,
+    FundName,
+    Reason,
+    load_config,
+    spread,
+)
 from rebalancer.cli.output import note, print_json
 from rebalancer.core.instant import parse_duration
 from rebalancer.errors import CommandRefused
 
 T = TypeVar("T")
 ANSWER_SECONDS = 60.0
-FundName = Annotated[str, typer.Argument(help="Name of the fund.", show_default=False)]
 
 
 @told

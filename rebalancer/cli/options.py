@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,17 @@ import typer
 
 if TYPE_CHECKING:
     from rebalancer.settings import Config
+
+
+def fund_names(incomplete: str) -> list[str]:
+    """Return the funds of the file that would be read, for a shell that completes a line."""
+    path = Path(os.environ.get("REBALANCER_CONFIG") or "config.toml")
+    try:
+        funds = tomllib.loads(path.read_text(encoding="utf-8"))["funds"]
+        return [name for name in funds if name.startswith(incomplete)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []  # nobody may be disturbed while typing
+
 
 ConfigPath = Annotated[
     Path | None,
@@ -25,6 +37,14 @@ ConfigPath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+FundName = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the fund.",
+        show_default=False,
+        autocompletion=fund_names,
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the records.")]
 
 

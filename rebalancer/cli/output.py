@@ -33,9 +33,12 @@ def note(sentence: str) -> None:
     sys.stderr.write(f"{sentence}\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, heads: bool = True
+) -> Table:
     """Return a table; columns whose name begins with ">" are set flush right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    made.show_header = heads
     for name in columns:
         right = name.startswith(">")
         made.add_column(

@@ -12,7 +12,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.gaps import show_gaps
 from rebalancer.cli.operating import is_running
-from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.options import AsJson, ConfigPath, fund_names, load_config
 from rebalancer.cli.output import (
     NONE,
     age,
@@ -28,7 +28,6 @@ from rebalancer.cli.output import (
     nav as nav_text,
 )
 from rebalancer.core.money import text
-from rebalancer.core.scope import title
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -37,67 +36,30 @@ if TYPE_CHECKING:
     from rebalancer.store.reader import SqlReader
     from rebalancer.store.rows import RunRow, ScopeRow
 
-FundFilter = Annotated[str | None, typer.Argument(help="Name of a fund. Default: all.")]
+FundFilter = Annotated[
+    str | None,
+    typer.Argument(help="Name of a fund. Default: all.", autocompletion=fund_names),
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")]
 
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
-    """Give the configuration and a reader of its store."""
+    """Give the configuration and a reader of its store; say so where no desk writes to it."""
+    with opened_quietly(path) as (config, reader):
+        if not is_running(config.desk.control_socket):
+            note("no desk runs; this is what the store holds")
+        yield config, reader
+
+
+@contextmanager
+def opened_quietly(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
+    """Do as `opened` does for who says by itself whether a desk runs."""
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed to print --help
 
     config = load_config(path)
     with open_reader(config.store_url) as reader:
         yield config, reader
-
-
-@told
-def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Show every fund: NAV, leverage, state, verdict and next fixed time."""
-    with opened(config) as (settings, reader):
-        running = is_running(settings.desk.control_socket)
-        views, verdicts = reader.views(), {row.fund: row for row in reader.verdicts()}
-        orders = [order for order in reader.orders(20) if order.status in ("prepared", "unknown")]
-        scopes = reader.scopes()
-    if as_json:
-        print_json(
-            {
-                "running": running,
-                "mode": str(settings.mode),
-                "funds": {
-                    view.fund: _view_document(view)
-                    | {"verdict": verdicts[view.fund].reason if view.fund in verdicts else None}
-                    for view in views
-                },
-                "not_active": [_scope_document(row) for row in scopes],
-                "unresolved_orders": [order.client_order_id for order in orders],
-            }
-        )
-        return
-    _say_running(settings, views, running=running)
-    watched = any(view.premium_stage for view in views)
-    rows = [
-        [
-            view.fund,
-            nav_text(view.nav),
-            times(view.leverage),
-            times(view.target_leverage),
-            money(view.equity),
-            *([_premium(view)] if watched else []),
-            view.run or view.trading,
-            when(view.next_fixed_ms),
-            verdicts[view.fund].reason if view.fund in verdicts else NONE,
-        ]
-        for view in views
-    ]
-    columns = ["fund", ">NAV", ">leverage", ">target", ">equity"]
-    columns += [">premium"] if watched else []
-    columns += ["state", "next fixed", "verdict"]
-    console().print(table("", columns, rows))
-    for row in scopes:
-        note(f"{title(row.scope, row.name)} is {row.state}: {row.reason}")
-    for order in orders:
-        note(f"order {order.client_order_id} on {order.contract} is {order.status}")
 
 
 @told
@@ -111,11 +73,11 @@ def nav(
     if gap:
         show_gaps(fund, config, as_json=as_json)
         return
-    with opened(config) as (settings, reader):
+    with opened_quietly(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
         views = _only(reader.views(), fund)
     if as_json:
-        print_json({view.fund: _view_document(view) for view in views})
+        print_json({view.fund: view_document(view) for view in views})
         return
     _say_running(settings, views, running=running)
     rows = [
@@ -200,7 +162,7 @@ def _gap_bps(view: NavView) -> Any:
     return (view.nav / view.formula_nav - 1) * 10_000
 
 
-def _premium(view: NavView) -> str:
+def premium(view: NavView) -> str:
     """Write the premium with its stage: +25.0% (warn)."""
     if not view.premium_stage:
         return NONE
@@ -208,7 +170,8 @@ def _premium(view: NavView) -> str:
     return shown if view.premium_stage == "none" else f"{shown} ({view.premium_stage})"
 
 
-def _view_document(view: NavView) -> dict[str, Any]:
+def view_document(view: NavView) -> dict[str, Any]:
+    """Return a view as JSON can hold it."""
     return {
         "at": when(view.at_ms),
         "nav": _text(view.nav),
@@ -245,7 +208,8 @@ def run_document(run: RunRow) -> dict[str, Any]:
     }
 
 
-def _scope_document(row: ScopeRow) -> dict[str, Any]:
+def scope_document(row: ScopeRow) -> dict[str, Any]:
+    """Return the state of a scope as JSON can hold it."""
     return {
         "scope": str(row.scope),
         "name": row.name,

@@ -10,8 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import FundName, ask, ask_surely
-from rebalancer.cli.options import MEANT, AsJson, ConfigPath, Consent, Reason, spread
+from rebalancer.cli.operating import ask, ask_surely
+from rebalancer.cli.options import (
+    MEANT,
+    AsJson,
+    ConfigPath,
+    Consent,
+    FundName,
+    Reason,
+    fund_names,
+    spread,
+)
 from rebalancer.cli.output import print_json
 from rebalancer.core.scope import Scope, title
 from rebalancer.errors import InputRefused
@@ -19,10 +28,13 @@ from rebalancer.errors import InputRefused
 Target = tuple[Scope, str]
 """What a command is about: a scope, and the name in it (empty for the desk)."""
 
-OneFund = Annotated[str | None, typer.Argument(help="Name of the fund.", show_default=False)]
+OneFund = Annotated[
+    str | None,
+    typer.Argument(help="Name of the fund.", show_default=False, autocompletion=fund_names),
+]
 OneAccount = Annotated[str | None, typer.Option("--account", help="An account and its funds.")]
 OneContract = Annotated[str | None, typer.Option("--contract", help="One contract everywhere.")]
-WholeDesk = Annotated[bool, typer.Option("--desk", help="Everything.")]
+WholeDesk = Annotated[bool, typer.Option("--desk", "--all", help="Everything.")]
 ReduceOnly = Annotated[
     bool, typer.Option("--reduce-only", help="Still allow what makes exposure smaller.")
 ]

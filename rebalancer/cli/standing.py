@@ -1,0 +1,168 @@
+"""The status command: every fund as it stands, once or again and again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rebalancer.cli.exits import told
+from rebalancer.cli.operating import is_running
+from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.output import (
+    NONE,
+    age,
+    console,
+    money,
+    nav,
+    note,
+    print_json,
+    table,
+    times,
+    when,
+)
+from rebalancer.cli.reading import opened_quietly, premium, scope_document, view_document
+from rebalancer.core.instant import parse_duration
+from rebalancer.core.scope import title
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rebalancer.ports import NavView
+    from rebalancer.settings import Config
+    from rebalancer.store.reader import SqlReader
+    from rebalancer.store.rows import OrderRow, ScopeRow
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, to ctrl-c.")]
+Every = Annotated[str, typer.Option("--every", help="With --watch: how often, 2s or 1m.")]
+#: orders that may still trade or whose fate is open
+_UNRESOLVED = ("prepared", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is shown, as of one look."""
+
+    mode: str
+    running: bool
+    now_ms: int
+    views: tuple[NavView, ...]
+    #: latest verdict of each fund, in words
+    verdicts: dict[str, str]
+    scopes: tuple[ScopeRow, ...]
+    orders: tuple[OrderRow, ...]
+
+    @property
+    def headline(self) -> str:
+        """Whether a desk runs, and how old what is shown is."""
+        saved_ms = max((view.at_ms for view in self.views), default=None)
+        if self.running:
+            return f"the desk runs ({self.mode}); views of {when(saved_ms)}"
+        since = NONE if saved_ms is None else age(self.now_ms - saved_ms)
+        return f"no desk runs; this is what the store holds, views {since} old"
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what a person should look at."""
+        for row in self.scopes:
+            yield f"{title(row.scope, row.name)} is {row.state}: {row.reason}"
+        for order in self.orders:
+            yield f"order {order.client_order_id} on {order.contract} is {order.status}"
+
+    def table(self) -> Table:
+        """Return the funds, one line each."""
+        watched = any(view.premium_stage for view in self.views)
+        rows = [
+            [
+                view.fund,
+                nav(view.nav),
+                times(view.leverage),
+                times(view.target_leverage),
+                money(view.equity),
+                *([premium(view)] if watched else []),
+                view.run or view.trading,
+                when(view.next_fixed_ms),
+                self.verdicts.get(view.fund, NONE),
+            ]
+            for view in self.views
+        ]
+        columns = ["fund", ">NAV", ">leverage", ">target", ">equity"]
+        columns += [">premium"] if watched else []
+        return table("", (*columns, "state", "next fixed", "verdict"), rows)
+
+    def document(self) -> dict[str, Any]:
+        """Return it for a program."""
+        return {
+            "running": self.running,
+            "mode": self.mode,
+            "funds": {
+                view.fund: view_document(view) | {"verdict": self.verdicts.get(view.fund)}
+                for view in self.views
+            },
+            "not_active": [scope_document(row) for row in self.scopes],
+            "unresolved_orders": [order.client_order_id for order in self.orders],
+        }
+
+
+@told
+def status(
+    watch: Watch = False, every: Every = "2s", config: ConfigPath = None, as_json: AsJson = False
+) -> None:
+    """Show every fund: NAV, leverage, state, verdict and next fixed time."""
+    seconds = parse_duration(every, "--every") / 1_000
+    with opened_quietly(config) as (settings, reader):
+        if watch:
+            _watch(settings, reader, seconds, as_json=as_json)
+            return
+        seen = look(settings, reader)
+    if as_json:
+        print_json(seen.document())
+        return
+    note(seen.headline)
+    console().print(seen.table())
+    for warning in seen.warnings():
+        note(warning)
+
+
+def look(settings: Config, reader: SqlReader) -> Standing:
+    """Return how every fund stands now."""
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+
+    return Standing(
+        mode=str(settings.mode),
+        running=is_running(settings.desk.control_socket),
+        now_ms=WallClock().now_ms(),
+        views=reader.views(),
+        verdicts={row.fund: row.reason for row in reader.verdicts()},
+        scopes=reader.scopes(),
+        orders=tuple(order for order in reader.orders(20) if order.status in _UNRESOLVED),
+    )
+
+
+def _watch(settings: Config, reader: SqlReader, seconds: float, *, as_json: bool) -> None:
+    """Show it anew in place on a terminal; through a pipe print it again and again."""
+    from rich.console import Group  # noqa: PLC0415 - not needed to print --help
+    from rich.live import Live  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    out = console()
+    if as_json or not out.is_terminal:
+        while True:
+            seen = look(settings, reader)
+            if as_json:
+                sys.stdout.write(json.dumps(seen.document()) + "\n")
+            else:
+                out.print(Group(seen.headline, seen.table(), *seen.warnings()))
+            sys.stdout.flush()
+            time.sleep(seconds)
+    with Live(console=out, auto_refresh=False, vertical_overflow="visible") as shown:
+        while True:
+            seen = look(settings, reader)
+            words = [Text(each, style="yellow") for each in seen.warnings()]
+            shown.update(Group(Text(seen.headline, style="dim"), seen.table(), *words))
+            shown.refresh()
+            time.sleep(seconds)
