@@ -12,6 +12,7 @@ from rebalancer.cli import (
     alerting,
     applying,
     backing_up,
+    beginning,
     breaking,
     configuring,
     consolidating,
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
 alert_app = typer.Typer(help="Try the way of an alert.", no_args_is_help=True)
-config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+config_app = typer.Typer(help="Begin a configuration, and look at it.", no_args_is_help=True)
 
 app.command()(operating.run)
 app.command()(operating.demo)
@@ -97,6 +98,7 @@ token_app.command("create")(tokens.create)
 token_app.command("list")(tokens.list_tokens)
 token_app.command("revoke")(tokens.revoke)
 app.add_typer(config_app, name="config")
+config_app.command("init")(beginning.init)
 config_app.command("check")(configuring.check)
 config_app.command("show")(configuring.show)
 config_app.command("schema")(configuring.schema)

@@ -81,7 +81,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[str, str]:
         # A byte order mark, which some editors write, is not part of the text.
         return file.read_text(encoding="utf-8-sig"), str(file)
     except FileNotFoundError:
-        remedy = "cp config.example.toml config.toml, or name another with --config"
+        remedy = "write a first one with: rebalancer config init, or name another with --config"
         raise ConfigRefused(f"{file}: no such file; {remedy}") from None
     except IsADirectoryError:
         raise ConfigRefused(f"{file}: is a directory, not a file") from None

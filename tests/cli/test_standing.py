@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from rebalancer.cli import standing
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -22,7 +21,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         if len(found) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(standing.time, "sleep", sleep)
+    monkeypatch.setattr("rebalancer.cli.standing.time.sleep", sleep)
     return found
 
 

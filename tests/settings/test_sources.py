@@ -240,7 +240,10 @@ def test_the_file_is_the_one_given_else_that_of_the_variable_else_config_toml(
     desk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigRefused, match=r"^config.toml: no such file; cp config.example.toml"):
+    with pytest.raises(
+        ConfigRefused,
+        match=r"^config.toml: no such file; write a first one with: rebalancer config init",
+    ):
         load(None, {})
     for name, level in (("config", "debug"), ("named", "warning"), ("given", "error")):
         (tmp_path / f"{name}.toml").write_text(desk + f'[log]\nlevel = "{level}"\n')
