@@ -68,6 +68,11 @@ def refuse_empty(config: Config) -> None:
     live.refuse_unready(config)
 
 
+def refuse_unknown_venue(config: Config) -> None:
+    """Raise ConfigRefused where prices are to come from an exchange that does not exist."""
+    live.refuse_unknown_venue(config)
+
+
 async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
     """Return the order books of real contracts; none where prices are simulated or played."""
     return await live.depths_of(config, symbols)

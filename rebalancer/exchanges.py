@@ -53,6 +53,14 @@ def open_streams(venue_id: str, endpoint: str = "") -> Any:
     return _opened(pro, venue_id, endpoint)
 
 
+def refuse_unknown(venue_id: str) -> None:
+    """Raise ConfigRefused with the nearest name where ccxt knows no such exchange."""
+    import ccxt  # noqa: PLC0415 - as above
+
+    if venue_id not in ccxt.exchanges:
+        raise ConfigRefused(f"venue {venue_id!r}: unknown{nearest(venue_id, ccxt.exchanges)}")
+
+
 def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
     from ccxt import TICK_SIZE  # noqa: PLC0415 - as above
 

@@ -22,7 +22,7 @@ from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk.companions import Companion
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
-from rebalancer.exchanges import nearest, open_exchange, open_streams
+from rebalancer.exchanges import nearest, open_exchange, open_streams, refuse_unknown
 from rebalancer.feeds.depth import Depth, depths
 from rebalancer.feeds.live import CcxtFeed, contracts
 from rebalancer.feeds.markets import MarketChange, MarketsWatch
@@ -105,6 +105,12 @@ async def venue_contracts(config: Config) -> dict[str, Contract]:
         return {}
     symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
     return await contracts(config.feed.venue, sorted(symbols), opener(config, open_exchange))
+
+
+def refuse_unknown_venue(config: Config) -> None:
+    """Raise ConfigRefused where prices are to come from an exchange that does not exist."""
+    if config.feed.source is FeedSource.CCXT and config.feed.venue is not None:
+        refuse_unknown(config.feed.venue)
 
 
 async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:

@@ -142,25 +142,18 @@ def _fund(said: str) -> tuple[str, str, str]:
 
 def _refuse_bad(text: str) -> None:
     """Raise InputRefused unless a desk could run with the text."""
-    from rebalancer.bootstrap import refuse_empty  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.bootstrap import (  # noqa: PLC0415 - not needed to print --help
+        refuse_empty,
+        refuse_unknown_venue,
+    )
     from rebalancer.settings import parse  # noqa: PLC0415 - as above
 
     try:
         settings = parse(text, "these answers")
         refuse_empty(settings)
-        if settings.feed.source == "ccxt":
-            _refuse_unknown(settings.feed.venue or "")
+        refuse_unknown_venue(settings)
     except ConfigRefused as refused:
         raise InputRefused(f"nothing was written: {refused}") from None
-
-
-def _refuse_unknown(venue: str) -> None:
-    import ccxt  # noqa: PLC0415 - half a second, for real prices only
-
-    from rebalancer.exchanges import nearest  # noqa: PLC0415 - as above
-
-    if venue not in ccxt.exchanges:
-        raise ConfigRefused(f"--prices {venue}: is no exchange{nearest(venue, ccxt.exchanges)}")
 
 
 _HEAD = """\

@@ -79,7 +79,7 @@ def test_what_is_there_stays_as_it_is(run: Run, folder: Path, kind: str) -> None
         (["--fund", "BTC3L=3", "--fund", "BTC3L=2"], "BTC3L"),
         (["--time", "noon"], "is not a time of day"),
         (["--utc-offset", "Europe/Berlin"], "utc_offset"),
-        (["--prices", "binanc"], "is no exchange; the nearest is binance"),
+        (["--prices", "binanc"], "venue 'binanc': unknown; the nearest is binance"),
         (["--prices", 'x"\n'], "nothing was written"),
         (["--store", "a?b"], "nothing was written"),
     ],
