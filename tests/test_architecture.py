@@ -35,12 +35,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "desk": frozenset({"core", "ports", "clock"}),
     "sim": frozenset({"core", "ports", "feeds", "venues"}),
     "fast": frozenset({"core", "feeds", "venues", "sim"}),
+    "report": frozenset({"core"}),
     "doctor": frozenset(
         {"core", "ports", "settings", "store", "desk", "exchanges", "feeds", "venues", "live"}
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "doctor", "api", "fast"}
+        | {"bootstrap", "doctor", "api", "fast", "report"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),

@@ -26,6 +26,7 @@ from rebalancer.cli import (
     planning,
     reading,
     reloading,
+    reporting,
     standing,
     states,
     sweeping,
@@ -84,6 +85,7 @@ app.command()(following.schedule)
 app.command()(following.orders)
 app.command()(following.events)
 app.command()(planning.backtest)
+app.command()(reporting.report)
 app.command()(whatif.simulate)
 app.command()(sweeping.sweep)
 app.command()(examining.doctor)

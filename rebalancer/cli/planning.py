@@ -239,7 +239,7 @@ def _by_engine(settings: Config, histories: Mapping[str, History]) -> Outcome:
     from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
 
-    return replay(desk_of(settings), histories, paper_costs_of(settings), watch=_progress)
+    return replay(desk_of(settings), histories, paper_costs_of(settings), watch=progress)
 
 
 def _by_arrays(settings: Config, histories: Mapping[str, History]) -> Outcome:
@@ -293,7 +293,8 @@ def _files(options: Iterable[str], name: str) -> dict[str, Path]:
     return files
 
 
-def _progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
+def progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
+    """Show how far a replay is, on a terminal."""
     if not sys.stderr.isatty():
         return moments
     from rich.console import Console  # noqa: PLC0415 - needed on a terminal only

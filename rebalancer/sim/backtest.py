@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from rebalancer.core.fund import Fund
 from rebalancer.core.instant import iso
@@ -14,7 +14,7 @@ from rebalancer.core.money import ZERO, text
 from rebalancer.core.nav import Valuation
 from rebalancer.core.records import FixedSettled, NavStruck, Record, RunMoved, RunOpened
 from rebalancer.core.run import RunPlan, RunStatus
-from rebalancer.core.state import Costs, Desk, FundState
+from rebalancer.core.state import Costs, Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.sim.replay import Replay, desk_for_history
@@ -180,11 +180,22 @@ Watch = Callable[[Iterator[Moment], int], Iterator[Moment]]
 """Gets all moments and about how many there are; gives them back, one by one."""
 
 
+class Onlooker(Protocol):
+    """Follows a replay without changing it."""
+
+    def records(self, records: tuple[Record, ...]) -> None:
+        """Take the records of one step, after they were folded in."""
+
+    def sample(self, state: DeskState) -> None:
+        """Look at the state after a moment: all that follows from its prices is done."""
+
+
 def backtest(
     desk: Desk,
     histories: Mapping[str, History],
     costs: Mapping[str, PaperCosts],
     watch: Watch = lambda moments, _total: moments,
+    onlooker: Onlooker | None = None,
 ) -> Result:
     """Replay `histories` (by contract) through the desk's own engine.
 
@@ -193,9 +204,16 @@ def backtest(
     refuse_unready(desk, histories)
     intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
     book = Book.of(desk.funds)
-    replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
+
+    def take(records: tuple[Record, ...]) -> None:
+        book.take(records)
+        if onlooker is not None:
+            onlooker.records(records)
+
+    replay = Replay(desk_for_history(desk, intervals), costs, on_records=take)
     total = max(history.rows for history in histories.values())
-    replay.run(watch(merge(histories.values()), total))
+    moments = watch(merge(histories.values()), total)
+    replay.run(moments if onlooker is None else _looked_at(moments, replay.state, onlooker))
     return Result.of(replay, book)
 
 
@@ -213,3 +231,9 @@ def refuse_unready(desk: Desk, histories: Mapping[str, History]) -> None:
                 raise InputRefused(
                     f'funds.{fund.name} holds {symbol}: give its prices, --prices "{symbol}=FILE"'
                 )
+
+
+def _looked_at(moments: Iterator[Moment], state: DeskState, onlooker: Onlooker) -> Iterator[Moment]:
+    for moment in moments:
+        yield moment  # the replay comes back once it has played it
+        onlooker.sample(state)
