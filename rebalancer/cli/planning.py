@@ -181,6 +181,12 @@ def _print_plan(document: Mapping[str, Any]) -> None:
     ]
     columns = ("fund", ">NAV", ">leverage", ">target", "trigger", "delta", "why")
     out.print(table(f"Plan as of {document['as_of']}", columns, rows))
+    print_orders(document)
+
+
+def print_orders(document: Mapping[str, Any]) -> None:
+    """Print what a plan would order, cross and skip, a line each."""
+    out = console()
     for order in document["orders"]:
         shared = _shares(order["allocations"])
         reduce = ", reduce-only" if order["reduce_only"] else ""

@@ -11,7 +11,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import NONE, base_of, console, money, nav, print_json, table, times
-from rebalancer.cli.planning import SnapshotPath, taken_snapshot
+from rebalancer.cli.planning import SnapshotPath, print_orders, taken_snapshot
 from rebalancer.core.instant import duration
 from rebalancer.errors import InputRefused
 
@@ -78,12 +78,38 @@ def _print(document: Mapping[str, Any]) -> None:
     ]
     columns = ("fund", ">NAV", ">leverage", "trigger", ">to trade", ">takes", "why")
     out.print(table(f"After {shocks or 'no shock'}, as of {document['as_of']}", columns, rows))
+    print_orders(document)
+    fires = [
+        _rule(name, each) for name, fund in document["funds"].items() for each in fund["triggers"]
+    ]
+    rule_heads = ("fund", "rule", "fires", ">price", ">from before", "reached")
+    out.print(table("Rules and the prices at which they fire", rule_heads, fires))
     footing = []
     for name, account in document["accounts"].items():
         footing.append(_footing(name, "", account))
         footing += [_footing("", fund, each) for fund, each in account["funds"].items()]
-    heads = ("account", "fund", ">equity", ">exposure", ">maintenance", ">liquidation at")
-    out.print(table("Footing right after it", heads, footing))
+    heads = (
+        "account",
+        "fund",
+        ">equity",
+        ">exposure",
+        ">initial margin",
+        ">maintenance",
+        ">liquidation at",
+    )
+    out.print(table("Footing right after it, before any trade", heads, footing))
+
+
+def _rule(fund: str, each: Mapping[str, Any]) -> list[str]:
+    reached = {True: "yes", False: "no", None: "its members move apart"}
+    return [
+        fund,
+        each["trigger"],
+        each["fires"],
+        ", ".join(f"{base_of(name)} {money(Decimal(at))}" for name, at in each["prices"].items()),
+        f"{Decimal(each['move']) * 100:+.2f} %",
+        reached[each["reached"]],
+    ]
 
 
 def _footing(account: str, fund: str, each: Mapping[str, Any]) -> list[str]:
@@ -93,6 +119,7 @@ def _footing(account: str, fund: str, each: Mapping[str, Any]) -> list[str]:
         fund,
         money(Decimal(each["equity"])),
         money(Decimal(each["exposure"])),
+        money(Decimal(each["initial_margin"])),
         money(Decimal(each["maintenance_margin"])),
         NONE if move is None else f"{Decimal(move) * 100:+.2f} %",
     ]

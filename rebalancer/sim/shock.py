@@ -7,12 +7,15 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+from rebalancer.core.distances import Distance, distances
 from rebalancer.core.footing import Footing
-from rebalancer.core.fund import Fund
+from rebalancer.core.fund import Account, Fund
 from rebalancer.core.money import ONE, ZERO, text, total
 from rebalancer.core.nav import Valuation
 from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.triggers import Standing
 from rebalancer.errors import InputRefused
+from rebalancer.sim.explain import trigger_document
 from rebalancer.sim.plan import plan
 from rebalancer.sim.snapshot import Snapshot
 
@@ -22,7 +25,9 @@ VERSION = 1
 def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any]:
     """Return the plan at prices that moved by `shocks` (-0.2 = 20 % down), and what led there.
 
-    Funds and accounts are valued right after the shock, before anything was traded. Raises
+    Funds and accounts are valued right after the shock, before anything was traded; `triggers` are
+    the prices at which each rule fires, seen from before it, and whether the shock reaches them
+    (None where the members of a basket move apart). Raises
     InputRefused for a contract that the desk does not hold, and for a price that would be gone.
     """
     _refuse_strange(snapshot.state, shocks)
@@ -31,6 +36,9 @@ def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any
         for tick in snapshot.ticks
     )
     before = _valued(snapshot.state, snapshot)
+    triggers = {
+        name: _triggers(snapshot.state.funds[name], before[name], shocks) for name in snapshot.funds
+    }
     shocked = replace(snapshot, ticks=moved)
     after = _valued(snapshot.state, shocked)
     accounts = _accounts(snapshot.state, after)
@@ -45,6 +53,7 @@ def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any
                 "nav_before": text(before[name].nav),
                 "leverage_before": _leverage(before[name]),
                 **told["funds"][name],
+                "triggers": triggers[name],
                 "delever_ms": steps[name] if _trades(told["funds"][name]) else 0,
             }
             for name in snapshot.funds
@@ -77,6 +86,24 @@ def _valued(state: DeskState, snapshot: Snapshot) -> dict[str, Valuation]:
     return found
 
 
+def _triggers(
+    fund: FundState, worth: Valuation, shocks: Mapping[str, Decimal]
+) -> list[dict[str, Any]]:
+    if not fund.shares:
+        return []
+    found = distances(Standing(fund.fund, fund.holding, fund.point, worth))
+    return [trigger_document(each) | {"reached": _reached(each, shocks)} for each in found]
+
+
+def _reached(each: Distance, shocks: Mapping[str, Decimal]) -> bool | None:
+    moves = {shocks.get(symbol, ZERO) for symbol in each.prices}
+    if len(moves) > 1:
+        return None
+    (move,) = moves
+    beyond = move < each.move if each.falling else move > each.move
+    return beyond or (move == each.move and not each.strict)
+
+
 def _accounts(state: DeskState, worths: Mapping[str, Valuation]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, account in state.desk.accounts.items():
@@ -90,18 +117,26 @@ def _accounts(state: DeskState, worths: Mapping[str, Valuation]) -> dict[str, An
             gross=_net_gross(valued),
             maintenance=account.maintenance_margin,
         )
-        told[name] = whole.document() | {
+        told[name] = _footing(whole, account) | {
             "funds": {
-                fund.name: Footing(
-                    worth.equity,
-                    worth.exposure,
-                    fund.holding.gross(worth.marks),
-                    account.maintenance_margin,
-                ).document()
+                fund.name: _footing(
+                    Footing(
+                        worth.equity,
+                        worth.exposure,
+                        fund.holding.gross(worth.marks),
+                        account.maintenance_margin,
+                    ),
+                    account,
+                )
                 for fund, worth in valued
             }
         }
     return told
+
+
+def _footing(footing: Footing, account: Account) -> dict[str, Any]:
+    """Return a footing with what the venue asks to open the positions beside it."""
+    return footing.document() | {"initial_margin": text(footing.gross * account.initial_margin)}
 
 
 def _net_gross(valued: list[tuple[FundState, Valuation]]) -> Decimal:

@@ -67,3 +67,32 @@ def test_a_fund_that_a_shock_ends_is_shown_as_ended() -> None:
 def test_a_shock_that_cannot_be_is_refused(moves: dict[str, str], words: str) -> None:
     with pytest.raises(InputRefused, match=words):
         shocked(desk(fund()), {"BTC3L": holding()}, **moves)
+
+
+def test_each_rule_says_at_which_price_it_fires_and_whether_the_shock_gets_there() -> None:
+    """Point and position at 100: 15 % against the holders at 85, the emergency beyond it."""
+    told = shocked(desk(fund()), {"BTC3L": holding()}, **{BTC: "-0.15"})["funds"]["BTC3L"]
+    found = {each["trigger"]: each for each in told["triggers"]}
+    assert (found["price_move"]["prices"], found["price_move"]["move"]) == ({BTC: "85"}, "-0.15")
+    assert (found["price_move"]["fires"], found["price_move"]["reached"]) == ("at or below", True)
+    assert D(found["emergency"]["prices"][BTC]) < 85
+    assert not found["emergency"]["reached"]
+
+
+def test_members_of_a_basket_that_move_apart_reach_no_common_price() -> None:
+    half = {BTC: D("0.5"), ETH: D("0.5")}
+    known = desk(fund("MIX3L", basket=half))
+    both = {"units": {BTC: "1.5", ETH: "1.5"}, "cash": "-200"}
+    held = holding() | both
+    held["last_rebalance"]["prices"] = {BTC: "100", ETH: "100"}
+    document = json.dumps(snapshot({"MIX3L": held}, "100") | {"prices": {BTC: "100", ETH: "100"}})
+    for shocks, reached in (({BTC: "-0.2"}, None), ({BTC: "-0.2", ETH: "-0.2"}, True)):
+        moves = {symbol: D(move) for symbol, move in shocks.items()}
+        told = simulate(read_snapshot(document, known), moves)["funds"]["MIX3L"]["triggers"]
+        assert {each["reached"] for each in told if each["trigger"] == "price_move"} == {reached}
+
+
+def test_the_margin_to_open_is_told_beside_the_margin_to_keep() -> None:
+    account = Account(name="main", initial_margin=D("0.1"), maintenance_margin=D("0.05"))
+    told = shocked(desk(fund(), account=account), {"BTC3L": holding()})["accounts"]["main"]
+    assert (told["initial_margin"], told["maintenance_margin"]) == ("30", "15")
