@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from html import escape
 from importlib.resources import files
 
-from rebalancer.core.instant import duration, to_datetime
+from rebalancer.core.instant import duration
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.report.charts import words
@@ -15,10 +14,21 @@ from rebalancer.report.drawing import Chart
 from rebalancer.report.figures import FundFigures, Report
 from rebalancer.report.risk import Drawdown
 from rebalancer.report.tracking import CAUSES
+from rebalancer.report.wording import (
+    NONE,
+    bp,
+    clock,
+    day_of,
+    figure,
+    minute,
+    money,
+    nav,
+    percent,
+    share,
+    table,
+    times,
+)
 
-NONE = "-"
-#: a NAV below this is shown by its significant digits, and a loss beyond this as one
-_SMALL, _NEARLY_ALL = Decimal("0.001"), Decimal("-0.99995")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 #: what the words of the report mean, for a reader who knows none of them
@@ -44,14 +54,14 @@ _WORDS = {
 def page(report: Report, charts: Mapping[str, Sequence[Chart]], overview: Chart | None) -> str:
     """Return the whole file; `charts` by fund."""
     style = files("rebalancer.report").joinpath("page.css").read_text(encoding="utf-8")
-    period = f"{_day(report.begin_ms)} to {_day(report.end_ms)}"
+    period = f"{day_of(report.begin_ms)} to {day_of(report.end_ms)}"
     names = ", ".join(fund.name for fund in report.funds)
     title = escape(report.title)
     lead = f"{escape(names)}, {period}, all times UTC"
     body = [
         f'<header><h1>{title}</h1><p class="lead">{lead}</p></header>',
         _summary(report.funds),
-        _figure(overview, "What took from each fund, or brought to it, a year: per cent of NAV"),
+        figure(overview, "What took from each fund, or brought to it, a year: per cent of NAV"),
         *(_fund(fund, {chart.name: chart for chart in charts[fund.name]}) for fund in report.funds),
         _footer(report),
     ]
@@ -70,14 +80,14 @@ def _summary(funds: Sequence[FundFigures]) -> str:
         [
             fund.name,
             f"{fund.fund.target_leverage:+f}x",
-            _nav(fund.final_nav),
-            _percent(fund.total_return),
-            _bp(fund.mean_bp),
-            _bp(fund.error_bp, sign=""),
-            _share(fund.outside),
+            nav(fund.final_nav),
+            percent(fund.total_return),
+            bp(fund.mean_bp),
+            bp(fund.error_bp, sign=""),
+            share(fund.outside),
             f"{len(fund.story.runs):,}",
-            _times(fund.turnover_a_year),
-            _percent(-fund.drawdowns[0].depth if fund.drawdowns else None),
+            times(fund.turnover_a_year),
+            percent(-fund.drawdowns[0].depth if fund.drawdowns else None),
         ]
         for fund in funds
     ]
@@ -93,12 +103,12 @@ def _summary(funds: Sequence[FundFigures]) -> str:
         "turnover<br>a year",
         "deepest<br>drawdown",
     ]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _fund(fund: FundFigures, charts: Mapping[str, Chart]) -> str:
     def chart(kind: str, title: str, note: str = "") -> str:
-        return _figure(charts.get(f"{fund.name}-{kind}"), title, note)
+        return figure(charts.get(f"{fund.name}-{kind}"), title, note)
 
     basket = ", ".join(f"{weight:.0%} {symbol}" for symbol, weight in fund.fund.basket.items())
     what = f"{fund.fund.target_leverage:+f}x {escape(basket)}"
@@ -136,7 +146,7 @@ def _alarm(fund: FundFigures) -> str:
     if wiped is None:
         return ""
     return (
-        f'<p class="alarm">The gap rule ended this fund at {_minute(wiped.at_ms)}: '
+        f'<p class="alarm">The gap rule ended this fund at {minute(wiped.at_ms)}: '
         f"{escape(wiped.reason)}. Its NAV is 0 from then on.</p>"
     )
 
@@ -152,28 +162,28 @@ def _tiles(fund: FundFigures) -> str:
     others = sum(told.values()) - fixed
     deepest = fund.drawdowns[0] if fund.drawdowns else None
     yearly = fund.parts_a_year()
-    error = _bp(fund.error_bp, sign="")
+    error = bp(fund.error_bp, sign="")
     tiles = [
-        (_nav(fund.final_nav), f"NAV, {_percent(fund.total_return)} since {_day(fund.begin_ms)}"),
+        (nav(fund.final_nav), f"NAV, {percent(fund.total_return)} since {day_of(fund.begin_ms)}"),
         (
-            _bp(fund.mean_bp),
+            bp(fund.mean_bp),
             f"bp a day tracking difference, error {error}",
         ),
         (
-            _percent(total(yearly.values()) if fund.days else None),
-            f"a year against the promise, of which funding {_percent(yearly['funding'])}",
+            percent(total(yearly.values()) if fund.days else None),
+            f"a year against the promise, of which funding {percent(yearly['funding'])}",
         ),
         (
-            _share(fund.outside),
+            share(fund.outside),
             "of the time outside the band" if fund.within else "no band is implied by its rules",
         ),
         (
             f"{fixed:,} + {others:,}",
-            f"fixed and other rebalances, turnover {_times(fund.turnover_a_year)} a year",
+            f"fixed and other rebalances, turnover {times(fund.turnover_a_year)} a year",
         ),
         (
-            _percent(-deepest.depth if deepest else ZERO),
-            f"deepest drawdown, {_day(deepest.trough_ms)}" if deepest else "no drawdown",
+            percent(-deepest.depth if deepest else ZERO),
+            f"deepest drawdown, {day_of(deepest.trough_ms)}" if deepest else "no drawdown",
         ),
     ]
     made = "".join(
@@ -191,9 +201,9 @@ def _causes(fund: FundFigures) -> str:
     rows = [
         [
             words(cause),
-            _bp(tracking.mean_parts_bp[cause]),
-            _percent(yearly[cause]),
-            _bp(tracking.error_parts_bp[cause]),
+            bp(tracking.mean_parts_bp[cause]),
+            percent(yearly[cause]),
+            bp(tracking.error_parts_bp[cause]),
         ]
         for cause in CAUSES
         if cause not in _RARE or any(day.parts[cause] for day in fund.days)
@@ -201,13 +211,13 @@ def _causes(fund: FundFigures) -> str:
     rows.append(
         [
             f"all together, {tracking.days:,} days",
-            _bp(tracking.mean_bp),
-            _percent(total(yearly.values())),
-            _bp(tracking.error_bp, sign=""),
+            bp(tracking.mean_bp),
+            percent(total(yearly.values())),
+            bp(tracking.error_bp, sign=""),
         ]
     )
     heads = ["<Cause", "difference, bp a day", "difference a year", "share in the error, bp a day"]
-    return _table(heads, rows, sum_row=True)
+    return table(heads, rows, sum_row=True)
 
 
 def _leverage_note(fund: FundFigures) -> str:
@@ -216,7 +226,7 @@ def _leverage_note(fund: FundFigures) -> str:
         return "The fund's rules imply no band."
     return (
         f"Band {band.lower:.2f}x to {band.upper:.2f}x: {band.source}. Outside it "
-        f"{_share(kept.outside)} of the time: {_share(kept.below)} below, {_share(kept.above)} "
+        f"{share(kept.outside)} of the time: {share(kept.below)} below, {share(kept.above)} "
         f"above. Lowest {kept.lowest:.2f}x, highest {kept.highest:.2f}x (at the moment that a "
         f"rebalance began, too). Looked at least every {duration(kept.spacing_ms)}."
     )
@@ -234,8 +244,8 @@ def _decay(fund: FundFigures) -> str:
             ("account NAV", decay.nav),
         )
     ]
-    volatility = _share(decay.volatility)
-    return _table(["<At the end", "logarithm", "what is left of 1"], rows) + (
+    volatility = share(decay.volatility)
+    return table(["<At the end", "logarithm", "what is left of 1"], rows) + (
         f'<p class="note">Volatility of the underlying {volatility} a year, of daily returns.</p>'
     )
 
@@ -243,14 +253,14 @@ def _decay(fund: FundFigures) -> str:
 def _drawdowns(falls: Sequence[Drawdown]) -> str:
     rows = [
         [
-            _percent(-fall.depth),
-            _day(fall.peak_ms),
-            _day(fall.trough_ms),
-            "not yet" if fall.recovered_ms is None else _day(fall.recovered_ms),
+            percent(-fall.depth),
+            day_of(fall.peak_ms),
+            day_of(fall.trough_ms),
+            "not yet" if fall.recovered_ms is None else day_of(fall.recovered_ms),
         ]
         for fall in falls
     ]
-    return _table(["<Depth", "peak", "trough", "recovered"], rows) if rows else ""
+    return table(["<Depth", "peak", "trough", "recovered"], rows) if rows else ""
 
 
 def _worst_days(fund: FundFigures) -> str:
@@ -261,31 +271,31 @@ def _worst_days(fund: FundFigures) -> str:
         others = [run for run in fund.runs_of(day) if run.trigger is not Trigger.FIXED]
         rows.append(
             [
-                _minute(day.end_ms),
-                _percent(day.underlying),
-                _percent(day.promised),
-                _percent(day.nav),
-                _percent(day.difference),
-                "; ".join(f"{words(str(run.trigger))} {_clock(run.at_ms)}" for run in others)
+                minute(day.end_ms),
+                percent(day.underlying),
+                percent(day.promised),
+                percent(day.nav),
+                percent(day.difference),
+                "; ".join(f"{words(str(run.trigger))} {clock(run.at_ms)}" for run in others)
                 or NONE,
             ]
         )
     heads = ["<Day until", "underlying", "promised", "NAV", "difference", "<temporary rebalances"]
-    return "<h3>The days on which the underlying moved most</h3>" + _table(heads, rows)
+    return "<h3>The days on which the underlying moved most</h3>" + table(heads, rows)
 
 
 def _worst_runs(fund: FundFigures) -> str:
     rows = [
         [
             str(number),
-            _minute(run.at_ms),
+            minute(run.at_ms),
             words(str(run.trigger)),
-            f"{_times(run.leverage_before)} → {_times(run.leverage_after)}",
-            _money(run.traded),
-            _money(run.fees),
-            _money(run.slippage),
-            _bp(run.slippage_bp_of_traded),
-            _bp(run.slippage_bp_of_nav),
+            f"{times(run.leverage_before)} → {times(run.leverage_after)}",
+            money(run.traded),
+            money(run.fees),
+            money(run.slippage),
+            bp(run.slippage_bp_of_traded),
+            bp(run.slippage_bp_of_nav),
         ]
         for number, run in enumerate(fund.worst_runs, 1)
     ]
@@ -302,7 +312,7 @@ def _worst_runs(fund: FundFigures) -> str:
         "bp of traded",
         "bp of NAV",
     ]
-    return "<h3>The ten rebalances whose slippage cost holders most</h3>" + _table(heads, rows)
+    return "<h3>The ten rebalances whose slippage cost holders most</h3>" + table(heads, rows)
 
 
 def _premium(fund: FundFigures, charts: Mapping[str, Chart]) -> str:
@@ -311,17 +321,17 @@ def _premium(fund: FundFigures, charts: Mapping[str, Chart]) -> str:
         return '<p class="note">No premium over NAV is recorded for this fund.</p>'
     rows = [
         [
-            _minute(each.at_ms),
+            minute(each.at_ms),
             str(each.stage),
-            _nav(each.price),
-            _nav(each.nav),
-            _percent(each.premium),
+            nav(each.price),
+            nav(each.nav),
+            percent(each.premium),
         ]
         for each in told[-10:]
     ]
     title = "Premium over NAV at each change of its stage"
-    drawn = _figure(charts.get(f"{fund.name}-premium"), title)
-    return drawn + _table(["<At", "<stage", "price", "NAV", "premium"], rows)
+    drawn = figure(charts.get(f"{fund.name}-premium"), title)
+    return drawn + table(["<At", "<stage", "price", "NAV", "premium"], rows)
 
 
 def _footer(report: Report) -> str:
@@ -334,76 +344,3 @@ def _footer(report: Report) -> str:
         f"<h3>Where the figures come from</h3><ul>{sources}"
         f"<li>rebalancer {escape(report.version)}</li></ul></footer>"
     )
-
-
-def _figure(chart: Chart | None, title: str, note: str = "") -> str:
-    if chart is None:
-        return ""
-    below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<h3>{escape(title)}</h3><figure>{chart.svg}</figure>{below}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, sum_row: bool = False) -> str:
-    """Return a table; columns whose head begins with "<" are set flush left."""
-    kinds = [' class="text"' if head.startswith("<") else "" for head in heads]
-    top = "".join(
-        f"<th{kind}>{head.removeprefix('<')}</th>" for head, kind in zip(heads, kinds, strict=True)
-    )
-    body = []
-    for number, row in enumerate(rows, 1):
-        last = ' class="sum"' if sum_row and number == len(rows) else ""
-        cells = "".join(
-            f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)
-        )
-        body.append(f"<tr{last}>{cells}</tr>")
-    return (
-        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _nav(value: Decimal) -> str:
-    if value >= 1 or not value:
-        return f"{value:,.4f}"
-    return f"{value:.4f}" if value >= _SMALL else f"{value:.3g}"
-
-
-def _percent(value: Decimal | None) -> str:
-    if value is None:
-        return NONE
-    if -1 < value < _NEARLY_ALL:
-        return "< -99.99 %"
-    return f"{_unsigned_zero(f'{value * 100:+,.2f}')} %"
-
-
-def _unsigned_zero(shown: str) -> str:
-    """Return 0.00 for +0.00 and -0.00: what does not show has no sign."""
-    return shown if shown.strip("+-0.,") else shown.lstrip("+-")
-
-
-def _share(value: Decimal | None) -> str:
-    return NONE if value is None else f"{value * 100:.1f} %"
-
-
-def _bp(value: Decimal | None, sign: str = "+") -> str:
-    return NONE if value is None else _unsigned_zero(f"{value:{sign},.2f}")
-
-
-def _times(value: Decimal | None) -> str:
-    return NONE if value is None else f"{value:,.2f}x"
-
-
-def _money(value: Decimal) -> str:
-    return f"{value:,.2f}"
-
-
-def _day(at_ms: int) -> str:
-    return f"{to_datetime(at_ms):%Y-%m-%d}"
-
-
-def _minute(at_ms: int) -> str:
-    return f"{to_datetime(at_ms):%Y-%m-%d %H:%M}"
-
-
-def _clock(at_ms: int) -> str:
-    return f"{to_datetime(at_ms):%H:%M}"
