@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,17 +61,29 @@ def doctor(wait: StreamSeconds = 10.0, config: ConfigPath = None, as_json: AsJso
             _show(out, finding)
         _end(out, findings, mode=None)
         raise typer.Exit(Exit.USAGE) from None
-    findings = asyncio.run(_examine(settings, wait, out))
+    findings = asyncio.run(_examine(settings, config, wait, out))
     _end(out, findings, mode=str(settings.mode))
     if count_by_level(findings)[Level.FAIL]:
         raise typer.Exit(Exit.FAILED)
 
 
-async def _examine(settings: Config, wait: float, out: Console | None) -> list[Finding]:
+async def _examine(
+    settings: Config, file: Path | None, wait: float, out: Console | None
+) -> list[Finding]:
     from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
     from rebalancer.doctor.examination import Examination  # noqa: PLC0415 - as above
+    from rebalancer.settings.loading import (  # noqa: PLC0415 - as above
+        CONFIG_VARIABLE,
+        DEFAULT_PATH,
+    )
 
-    examination = Examination(config=settings, clock=WallClock(), stream_seconds=wait)
+    examination = Examination(
+        config=settings,
+        clock=WallClock(),
+        stream_seconds=wait,
+        file=file or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_PATH),
+        environ=os.environ,
+    )
     longest = max((len(name) + len("accounts.") for name in settings.accounts), default=0)
     columns = min(max(longest, _WHERE_COLUMNS), _WHERE_COLUMNS_MAX)
     findings = []

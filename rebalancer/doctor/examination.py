@@ -5,9 +5,10 @@ What does not apply to a mode is skipped, and the line says why. Nothing is ever
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 from rebalancer import live
 from rebalancer.core.fund import Account, Fund
@@ -19,6 +20,12 @@ from rebalancer.doctor.account import (
 )
 from rebalancer.doctor.findings import Finding, Level, coarseness, judge_sizes
 from rebalancer.doctor.here import examine_here
+from rebalancer.doctor.household import (
+    examine_database,
+    examine_files,
+    examine_schedule,
+    examine_unit,
+)
 from rebalancer.doctor.streams import STREAM_SECONDS, Watching, examine_prices
 from rebalancer.errors import ConfigRefused, DeskError
 from rebalancer.exchanges import open_streams
@@ -42,12 +49,20 @@ class Examination:
     config: Config
     clock: Clock
     stream_seconds: float = STREAM_SECONDS
+    #: where the configuration was read, and what surrounds the program
+    file: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """Yield every line, each as soon as it is known."""
         for finding in _examine_configuration(self.config):
             yield finding
         for finding in examine_here(self.config.store_url, self.config.desk.control_socket):
+            yield finding
+        yield examine_database(self.config.store_url)
+        yield examine_files(self.config, self.file, self.environ)
+        yield examine_unit()
+        for finding in examine_schedule(self.config.funds, self.clock.now_ms()):
             yield finding
         for account in self.config.accounts.values():
             if why := self._why_not(account):

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Ta
 
 #: The newest layout this program writes, and every one it can bring up to it.
 SCHEMA_HEAD = "0007"
-KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", SCHEMA_HEAD)
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
