@@ -55,6 +55,7 @@ BAD_PRICES     := 200000
 MUTANT_SEEDS   := 1000
 FAST           := 2000
 RELOAD_SECONDS := 300
+REQUESTS       := 20000
 
 soak: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
@@ -74,6 +75,7 @@ boot: setup
 # Reloads, good and bad, over a live desk at the loopback venue: make storm RELOAD_SECONDS=60
 storm: setup
 	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
+	REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/api/test_any_request.py
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rebalancer.api.hub import Hub
-from rebalancer.api.klines import Kline, MinuteKlines
+from rebalancer.api.klines import Kline, NavKlines
 from rebalancer.api.messages import (
     EVENTS,
     KLINE_SUFFIX,
@@ -54,7 +54,7 @@ class Board:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.pictures: dict[str, Picture] = {}
-        self.klines: dict[str, MinuteKlines] = {name: MinuteKlines() for name in names}
+        self.klines: dict[str, NavKlines] = {name: NavKlines() for name in names}
         #: publications so far, and when the last one was complete, in seconds of the loop's clock
         self.publications = 0
         self.published_s: float | None = None

@@ -1,4 +1,4 @@
-"""NAV klines: one minute each from the NAVs as they are published, longer ones from those.
+"""NAV klines of every length, each kept as the NAVs are published: a reader costs no arithmetic.
 
 They live in memory and begin with the process; a day's candle comes from the strikes in the store.
 """
@@ -6,7 +6,7 @@ They live in memory and begin with the process; a day's candle comes from the st
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -20,8 +20,8 @@ INTERVALS_MS = {
     "1h": HOUR_MS,
     "1d": DAY_MS,
 }
-#: minutes kept of each fund: a day and an hour
-MINUTES_KEPT = 1_500
+#: candles kept of each fund, by length: a day and an hour, of hours a week
+KEPT = {MINUTE_MS: 1_500, 5 * MINUTE_MS: 300, 15 * MINUTE_MS: 100, HOUR_MS: 170}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +77,11 @@ def one_update(
     )
 
 
-class MinuteKlines:
-    """The latest minutes of one fund, oldest first; the last one is still open."""
+class NavKlines:
+    """The latest candles of one fund, oldest first; the last of each length is still open."""
 
     def __init__(self) -> None:
-        self._kept: deque[Kline] = deque(maxlen=MINUTES_KEPT)
+        self._kept = {length: deque[Kline](maxlen=count) for length, count in KEPT.items()}
 
     def add(
         self,
@@ -90,35 +90,29 @@ class MinuteKlines:
         leverage: Decimal | None,
         formula: Decimal | None = None,
     ) -> tuple[Kline, Kline | None]:
-        """Take a NAV; return the open candle, and the one before where this NAV closed it."""
+        """Take a NAV; return the open minute, and the one before where this NAV closed it."""
         update = one_update(at_ms, nav, leverage, formula)
-        last = self._kept[-1] if self._kept else None
-        if last is not None and update.open_ms <= last.open_ms:
-            # A clock that was set back adds to the minute that is open.
-            self._kept[-1] = last.with_next(update)
-            return self._kept[-1], None
-        self._kept.append(update)
-        return update, last
+        for length_ms in KEPT:
+            if length_ms != MINUTE_MS:
+                self._take(length_ms, update)
+        return self._take(MINUTE_MS, update)
+
+    def _take(self, length_ms: int, update: Kline) -> tuple[Kline, Kline | None]:
+        kept = self._kept[length_ms]
+        last = kept[-1] if kept else None
+        open_ms = update.open_ms // length_ms * length_ms
+        if last is not None and open_ms <= last.open_ms:
+            # A clock that was set back adds to the candle that is open.
+            kept[-1] = last.with_next(update)
+            return kept[-1], None
+        kept.append(replace(update, open_ms=open_ms, close_ms=open_ms + length_ms - 1))
+        return kept[-1], last
 
     def latest(self) -> Kline | None:
-        """Return the open candle."""
-        return self._kept[-1] if self._kept else None
+        """Return the open minute."""
+        kept = self._kept[MINUTE_MS]
+        return kept[-1] if kept else None
 
-    def of_length(self, length_ms: int) -> Iterator[Kline]:
-        """Yield candles of a multiple of a minute, oldest first."""
-        return merged(self._kept, length_ms)
-
-
-def merged(klines: Iterable[Kline], length_ms: int) -> Iterator[Kline]:
-    """Yield the candles of `length_ms` that shorter ones, oldest first, add up to."""
-    made: Kline | None = None
-    for kline in klines:
-        open_ms = kline.open_ms // length_ms * length_ms
-        if made is not None and made.open_ms == open_ms:
-            made = made.with_next(kline)
-            continue
-        if made is not None:
-            yield made
-        made = replace(kline, open_ms=open_ms, close_ms=open_ms + length_ms - 1)
-    if made is not None:
-        yield made
+    def of_length(self, length_ms: int) -> Sequence[Kline]:
+        """Return the candles of a length in `KEPT`, oldest first."""
+        return self._kept[length_ms]

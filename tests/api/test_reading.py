@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebalancer.api.answers import read_cursor, write_cursor
-from rebalancer.api.klines import MinuteKlines, merged
+from rebalancer.api.klines import NavKlines
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.writing import day_klines, distribution_document, market_name
 from rebalancer.core.actions import Alert, Severity
@@ -320,7 +320,7 @@ async def hide_store(desk_at_work: Published) -> None:
 
 class TestKlines:
     def test_a_minute_opens_with_its_first_nav_and_closes_with_its_last(self) -> None:
-        klines = MinuteKlines()
+        klines = NavKlines()
         for at_ms, nav in ((1_000, 10), (2_000, 12), (59_999, 9), (60_000, 11)):
             made, closed = klines.add(at_ms, Decimal(nav), Decimal(3))
         assert closed is not None
@@ -330,16 +330,16 @@ class TestKlines:
         assert klines.latest() == made
 
     def test_a_clock_that_was_set_back_adds_to_the_open_minute(self) -> None:
-        klines = MinuteKlines()
+        klines = NavKlines()
         klines.add(120_000, Decimal(10), None)
         made, closed = klines.add(60_000, Decimal(5), None)
         assert [made.open_ms, made.low, closed] == [120_000, 5, None]
 
     def test_five_minutes_are_the_minutes_in_them(self) -> None:
-        klines = MinuteKlines()
+        klines = NavKlines()
         for minute in range(10):
             klines.add(minute * MINUTE_MS, Decimal(minute), None)
-        first, second = merged(klines._kept, 5 * MINUTE_MS)
+        first, second = klines.of_length(5 * MINUTE_MS)
         assert [first.open, first.close, first.updates] == [0, 4, 5]
         assert [second.open, second.high, second.close_ms] == [5, 9, 10 * MINUTE_MS - 1]
 

@@ -77,9 +77,9 @@ class Driver:
         """Press a key."""
         self._page.keyboard.press(key)
 
-    def picture(self, path: str) -> None:
-        """Write what is to be seen as PNG."""
-        self._page.screenshot(path=path)
+    def picture(self, path: str, whole: bool = False) -> None:
+        """Write what is to be seen as PNG, or the whole page."""
+        self._page.screenshot(path=path, full_page=whole)
 
     def axe(self) -> list[str]:
         """Return what axe finds serious or critical."""

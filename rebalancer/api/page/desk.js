@@ -9,6 +9,7 @@ export const desk = {
   status: null,
   tokens: new Map(),
   dayAgo: new Map(),
+  day: new Map(),
   link: "connecting",
   linkWhy: "",
 };
@@ -69,16 +70,19 @@ function scaled(value, from, consolidations) {
     .reduce((nav, one) => (nav * Number(one.navAfter)) / Number(one.navBefore), value);
 }
 
-// The NAV of a day before, in today's shares; null where the desk has not run that long.
-export async function loadDayAgo(name) {
+// The NAVs of the last day in today's shares, and the one of a day before: null where the desk has
+// not run that long.
+export async function loadDay(name) {
   const from = (desk.tokens.get(name)?.timestamp ?? 0) - DAY_MS;
   const path = `tokens/${encodeURIComponent(name)}`;
-  const [klines, merges] = await Promise.all([
+  const [klines, hours, merges] = await Promise.all([
     read(`${path}/klines?interval=15m&startTime=${Math.max(0, from - HOUR_MS)}&limit=6`
       + `&endTime=${Math.max(0, from)}`),
+    read(`${path}/klines?interval=1h&limit=24`),
     list(`${path}/consolidations?limit=20`, 20),
   ]);
   const open = klines.at(-1);
+  desk.day.set(name, hours.map((row) => [row[6], scaled(Number(row[4]), row[6], merges)]));
   desk.dayAgo.set(name, open ? scaled(Number(open[4]), open[6], merges) : null);
 }
 

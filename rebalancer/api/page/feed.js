@@ -8,6 +8,7 @@ const KEPT = 200;
 const SHOWN = 40;
 const events = [];
 let checks = [];
+let raised = [];
 
 const asEvent = (run) => ({ E: run.time, e: "rebalance", s: run.tokenName, a: run.status, r: `${run.trigger}: ${run.reason}` });
 
@@ -35,30 +36,39 @@ export function drawFeed() {
     el("time", { datetime: new Date(one.E).toISOString(), text: moment(one.E) }),
     one.s && desk.tokens.has(one.s) ? el("a", { href: `#/fund/${encodeURIComponent(one.s)}`, text: one.s }) : el("span", { text: one.s || "desk" }),
     el("span", { class: "kind", text: one.e === "decision" ? WORDS[`${one.e}/${one.a}`] ?? one.a : `${one.e} ${one.a}` }),
-    el("span", { class: "reason", text: one.r }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
+    el("span", { class: "reason", text: one.r.replace(/^[a-z_]+(?=:)/, (name) => name.replaceAll("_", " ")) }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
 }
 
-export async function loadChecks() {
-  checks = await failedChecks();
+export async function loadAlerts() {
+  const [failed, told] = await Promise.all([failedChecks(), isPublic ? { items: [] } : read("alerts")]);
+  checks = failed;
+  raised = told.items;
   drawAlerts();
 }
 
+const TONES = { critical: "bad", warning: "warn", info: "warn" };
+
+// What the desk raised, then what the numbers show besides.
 function concerns() {
-  const found = checks.map((text) => ({ tone: "warn", about: "desk", text }));
+  const found = raised.map((one) => ({ tone: TONES[one.severity], about: one.subject || "desk",
+    what: one.name.replaceAll("_", " "), text: one.text, since: one.since }));
+  found.push(...checks.map((text) => ({ tone: "warn", about: "desk", what: "not ready", text })));
+  const told = new Set(raised.map((one) => one.subject));
   for (const token of desk.tokens.values()) {
+    if (told.has(token.tokenName)) continue;
     const [word, tone] = stateOf(token);
     const [lower, upper] = bandOf(token);
     const size = Math.abs(number(token.realLeverage) ?? 0);
     if (tone === "bad" || (tone === "warn" && token.state !== "active")) {
-      found.push({ tone, about: token.tokenName, text: token.stateReason ? `${word}: ${token.stateReason}` : word });
+      found.push({ tone, about: token.tokenName, what: word, text: token.stateReason });
     } else if (tone === "warn") {
-      found.push({ tone, about: token.tokenName, text: "its price is older than the fund allows" });
+      found.push({ tone, about: token.tokenName, what: "stale price", text: "its price is older than the fund allows" });
     }
     if (token.premiumStage && token.premiumStage !== "none") {
-      found.push({ tone: "warn", about: token.tokenName, text: `premium, stage ${token.premiumStage}: ${change(number(token.premium)).text}` });
+      found.push({ tone: "warn", about: token.tokenName, what: `premium, ${token.premiumStage}`, text: change(number(token.premium)).text });
     }
     if (lower !== null && token.realLeverage !== null && (size < lower || size > upper)) {
-      found.push({ tone: "bad", about: token.tokenName, text: `leverage outside its band of ${times(token.lowerBand)} to ${times(token.upperBand)}` });
+      found.push({ tone: "bad", about: token.tokenName, what: "leverage", text: `outside its band of ${times(token.lowerBand)} to ${times(token.upperBand)}` });
     }
   }
   return found;
@@ -72,6 +82,8 @@ export function drawAlerts() {
   if (node.dataset.told === told) return;
   node.dataset.told = told;
   node.replaceChildren(...(found.length
-    ? found.map(({ tone, about, text }) => el("li", { class: tone }, el("strong", { text: about }), ` ${text}`))
+    ? found.map(({ tone, about, what, text, since }) => el("li", { class: tone }, el("strong", { text: about }),
+      el("span", { class: "what", text: what }), el("span", { text }),
+      el("span", { class: "when", text: since ? `since ${moment(since)}` : "" })))
     : [el("li", { class: "good", text: "Nothing needs a person." })]));
 }

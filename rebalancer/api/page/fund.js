@@ -112,10 +112,11 @@ export async function refreshFund() {
   if (!asked) return;
   const at = path(asked.name);
   const hidden = (promise) => (isPublic ? Promise.resolve(null) : promise());
-  const [klines, runs, merges, fees, decisions, basket] = await Promise.all([
+  const [klines, runs, merges, paidOut, fees, decisions, basket] = await Promise.all([
     read(`${at}/klines?interval=${asked.interval}&limit=${POINTS}`),
     read(`${at}/rebalances?limit=100`),
     list(`${at}/consolidations?limit=${ROWS}`, ROWS),
+    list(`${at}/distributions?limit=${ROWS}`, ROWS),
     hidden(() => read(`${at}/fees`)),
     hidden(() => list(`${at}/decisions?limit=10`, 10)),
     hidden(() => read(`${at}/basket`)),
@@ -123,7 +124,7 @@ export async function refreshFund() {
   const token = desk.tokens.get(asked.name);
   if (asked !== shown || !token) return;
   drawCharts(token, klines, runs.items);
-  drawParts(token, { runs: runs.items.slice(0, ROWS), merges, fees, decisions, basket });
+  drawParts(token, { runs: runs.items.slice(0, ROWS), merges, paidOut, fees, decisions, basket });
 }
 
 function drawCharts(token, klines, runs) {
@@ -144,7 +145,7 @@ function drawCharts(token, klines, runs) {
 
 const num = (text) => ({ text, class: "num" });
 
-function drawParts(token, { runs, merges, fees, decisions, basket }) {
+function drawParts(token, { runs, merges, paidOut, fees, decisions, basket }) {
   const parts = [];
   if (decisions?.length) {
     const [latest] = decisions;
@@ -152,15 +153,17 @@ function drawParts(token, { runs, merges, fees, decisions, basket }) {
       latest.reason, el("span", { class: "when", text: ` (${moment(latest.time)})` }));
   }
   if (token.stateReason) parts.push(el("p", { class: "notice bad", text: `${token.state}: ${token.stateReason}` }));
-  const underlying = part(table("Underlying", ["Contract", "Weight", "Price at the last rebalance"], token.underlying.map((one) =>
-    [one.symbol, num(fixed(one.weight, 4)), num(fixed(token.lastRebalance?.prices[one.symbol], 2))])));
-  parts.push(el("div", { class: "stack" }, basket ? part(positions(token, basket)) : null, underlying));
-  if (fees) parts.push(part(paid(token, fees)));
+  parts.push(part(basket ? positions(token, basket) : underlying(token), "wide"));
+  if (fees) parts.push(part(paid(token, fees), "wide"));
   parts.push(part(rebalances(runs), "wide"));
   if (merges.length) {
     parts.push(part(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
       [moment(one.time), `${one.kind} ${one.ratio}:1`, num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),
         num(`${fixed(one.issuedBefore, 2)} \u2192 ${fixed(one.issuedAfter, 2)}`)]))));
+  }
+  if (paidOut.length) {
+    parts.push(part(table("Paid out to holders", ["Time", "What", "Amount"], paidOut.map((one) =>
+      [moment(one.time), one.kind, num(fixed(one.amount, 2))]))));
   }
   if (decisions?.length) {
     parts.push(part(table("Decisions", ["Time", "Verdict", "Why"], decisions.map((one) =>
@@ -171,28 +174,63 @@ function drawParts(token, { runs, merges, fees, decisions, basket }) {
 
 const part = (node, kind = "") => el("div", { class: `part ${kind}` }, node);
 
-function positions(token, basket) {
-  const share = (value) => (value === null || !number(token.equity) ? "\u2013" : times(String(Number(value) / Number(token.equity))));
-  if (!basket.currentBaskets.length) return el("p", { class: "none", text: "It holds nothing." });
-  return table("Positions", ["Contract", "Amount", "Value", "Of equity"], basket.currentBaskets.map((one) =>
-    [one.symbol, num(fixed(one.amount, 4)), num(fixed(one.notionalValue, 2)), num(share(one.notionalValue))]));
+// How far all prices may go before equity is the maintenance margin, in words.
+function distance(move) {
+  if (move === null) return "no move leads there";
+  return change(Number(move)).text;
+}
+
+const facts = (entries) => el("dl", { class: "figures inset" }, ...entries.map(([name, text]) =>
+  el("div", {}, el("dt", { text: name }), el("dd", { text }))));
+
+// The basket as it should be and as it is held: one row for each contract of either.
+function positions(token, { positions: held, margin }) {
+  const share = (value) => (value == null || !number(token.equity) ? "\u2013" : times(String(Number(value) / Number(token.equity))));
+  const weights = new Map(token.underlying.map((one) => [one.symbol, one.weight]));
+  const bySymbol = new Map(held.map((one) => [one.symbol, one]));
+  const columns = ["Contract", "Weight", "At last rebalance", "Mark", "Amount", "Value", "Of equity", "Margin", "Liquidation at"];
+  const rows = [...new Set([...weights.keys(), ...bySymbol.keys()])].map((symbol) => {
+    const one = bySymbol.get(symbol) ?? {};
+    return [symbol, num(fixed(weights.get(symbol), 4)), num(fixed(token.lastRebalance?.prices[symbol], 2)), num(fixed(one.mark, 2)),
+      num(fixed(one.amount, 4)), num(fixed(one.notionalValue, 2)), num(share(one.notionalValue)),
+      num(fixed(one.maintenanceMargin, 2)), num(fixed(one.liquidationPrice, 2))];
+  });
+  const ratio = margin?.marginRatio == null ? "" : `, ${fixed(String(Number(margin.marginRatio) * 100), 1)} % of equity`;
+  const footing = margin === null || !held.length ? [] : [
+    ["Equity", fixed(margin.equity, 2)],
+    ["Maintenance margin", `${fixed(margin.maintenanceMargin, 2)}${ratio}`],
+    ["To liquidation, this fund", distance(margin.liquidationMove)],
+    [`To liquidation, account ${margin.account}`, distance(margin.accountLiquidationMove)],
+  ];
+  return el("div", {}, table("Positions", columns, rows), footing.length ? facts(footing) : null);
+}
+
+function underlying(token) {
+  return table("Underlying", ["Contract", "Weight", "Price at the last rebalance"], token.underlying.map((one) =>
+    [one.symbol, num(fixed(one.weight, 4)), num(fixed(token.lastRebalance?.prices[one.symbol], 2))]));
+}
+
+// What a run traded, and what it paid: fees, and slippage against the marks that sized its orders.
+function costs({ cost, slippage, tradedNotional: traded }) {
+  if (slippage === null) return [num("\u2013"), num(fixed(cost, 2)), num("\u2013")];
+  const bps = Number(traded) ? ` (${fixed(String((Number(slippage) / Number(traded)) * 10_000), 1)} bps)` : "";
+  return [num(fixed(traded, 2)), num(fixed(String(Number(cost) - Number(slippage)), 2)), num(`${fixed(slippage, 2)}${bps}`)];
 }
 
 function rebalances(runs) {
   if (!runs.length) return el("p", { class: "none", text: "No rebalance yet." });
-  const columns = ["Time", "Trigger", "Leverage", "NAV", ...(isPublic ? [] : ["Cost"]), "Status", "Reason"];
+  const columns = ["Time", "Trigger", "Leverage", "NAV", ...(isPublic ? [] : ["Traded", "Fees", "Slippage"]), "Status", "Reason"];
   return table("Rebalances", columns, runs.map((run) => [
     moment(run.time), run.trigger,
     num(`${times(run.leverageBefore)} \u2192 ${times(run.leverageAfter)}`),
     num(`${nav(run.navBefore)} \u2192 ${nav(run.navAfter)}`),
-    ...(isPublic ? [] : [num(fixed(run.cost, 2))]), run.status, run.reason,
+    ...(isPublic ? [] : costs(run)), run.status, run.reason,
   ]));
 }
 
 function paid(token, fees) {
-  const rows = [["Trading fees", fees.tradingFees], ["Slippage", fees.slippage], ["Funding", fees.funding],
-    ["Management fee", fees.managementFee], ["Financing", fees.financing]];
-  const rate = `${fixed(String(Number(token.dailyManagementFee) * 100), 3)} %`;
-  return table("Paid so far, in quote currency", ["What", "Amount"],
-    [...rows.map(([name, value]) => [name, num(fixed(value, 2))]), ["Management fee a day", num(rate)]]);
+  const rate = `${fixed(String(Number(token.dailyManagementFee) * 100), 3)} % a day`;
+  return el("div", {}, el("h3", { text: "Paid so far, in quote currency" }), facts([
+    ["Trading fees", fixed(fees.tradingFees, 2)], ["Slippage", fixed(fees.slippage, 2)], ["Funding", fixed(fees.funding, 2)],
+    [`Management fee, ${rate}`, fixed(fees.managementFee, 2)], ["Financing", fixed(fees.financing, 2)]]));
 }

@@ -3,17 +3,19 @@
 import { Gauge } from "./chart.js";
 import { bandOf, dayChange, desk, deskNow, pointChange, stateOf } from "./desk.js";
 import { ago, change, el, find, fixed, mark, nav, number, times, write } from "./format.js";
+import { Spark } from "./spark.js";
 
 const rows = new Map();
+const WORDS = ["Fund", "Last day", "State", "Leverage"];
 
 function columns() {
   const premium = [...desk.tokens.values()].some((token) => token.premiumStage);
-  return ["Fund", "NAV", "Age", "24 h", "Since rebalance", "Leverage", "Target",
+  return ["Fund", "NAV", "Age", "Last day", "24 h", "Since rebalance", "Leverage", "Target",
     ...(premium ? ["Premium"] : []), "Issued", "State"];
 }
 
 function makeRow(name, names) {
-  const gauge = new Gauge();
+  const [gauge, spark] = [new Gauge(), new Spark()];
   const leverage = el("span", { class: "figure" });
   const state = el("span", { class: "state" });
   const cells = {};
@@ -21,14 +23,15 @@ function makeRow(name, names) {
     const first = column === "Fund";
     cells[column] = el(first ? "th" : "td", {
       scope: first ? "row" : null, role: first ? "rowheader" : "cell", "data-label": column,
-      class: ["Fund", "State", "Leverage"].includes(column) ? "" : "num",
+      class: WORDS.includes(column) ? "" : "num",
     });
     return cells[column];
   }));
   cells.Fund.append(el("a", { href: `#/fund/${encodeURIComponent(name)}`, text: name }));
   cells.Leverage.append(leverage, gauge.node);
+  cells["Last day"].append(spark.node);
   cells.State.append(state);
-  return { row, cells, gauge, leverage, state };
+  return { row, cells, gauge, spark, leverage, state };
 }
 
 function tell(cell, ratio) {
@@ -37,11 +40,12 @@ function tell(cell, ratio) {
   mark(cell, "class", `num ${tone}`);
 }
 
-function update({ row, cells, gauge, leverage, state }, token) {
+function update({ row, cells, gauge, spark, leverage, state }, token) {
   const age = token.navTime === null ? null : deskNow() - token.navTime;
   write(cells.NAV, nav(token.nav));
   write(cells.Age, age === null ? "\u2013" : ago(age));
   mark(cells.Age, "class", token.navState === "STALE" ? "num warn" : "num");
+  spark.set(desk.day.get(token.tokenName) ?? []);
   tell(cells["24 h"], dayChange(token));
   tell(cells["Since rebalance"], pointChange(token));
   write(leverage, times(token.realLeverage));
@@ -67,7 +71,7 @@ export function drawFunds() {
     table.setAttribute("role", "table");
     table.tHead.setAttribute("role", "rowgroup");
     table.tBodies[0].setAttribute("role", "rowgroup");
-    const numeric = (name) => (["Fund", "State", "Leverage"].includes(name) ? "" : "num");
+    const numeric = (name) => (WORDS.includes(name) ? "" : "num");
     table.tHead.replaceChildren(el("tr", { role: "row" }, ...names.map((name) =>
       el("th", { scope: "col", role: "columnheader", text: name, class: numeric(name) }))));
     table.tBodies[0].replaceChildren(...[...rows.values()].map(({ row }) => row));

@@ -2,8 +2,8 @@
 
 import { follow, hasToken } from "./api.js";
 import { setUpCommands } from "./commands.js";
-import { desk, deskNow, forgetPace, hear, isPublic, load, loadDayAgo, nextFixed, pace, silentFor, takeNav } from "./desk.js";
-import { drawAlerts, drawFeed, loadChecks, loadFeed, takeEvent } from "./feed.js";
+import { desk, deskNow, forgetPace, hear, isPublic, load, loadDay, nextFixed, pace, silentFor, takeNav } from "./desk.js";
+import { drawAlerts, drawFeed, loadAlerts, loadFeed, takeEvent } from "./feed.js";
 import { ago, countdown, find, mark, second, write } from "./format.js";
 import { closeFund, drawFund, openFund, refreshFund } from "./fund.js";
 import { drawFunds } from "./funds.js";
@@ -74,7 +74,7 @@ async function reload() {
     await load();
     route();
     draw();
-    await Promise.all([loadChecks(), refreshFund()]);
+    await Promise.all([loadAlerts(), refreshFund()]);
   } catch (error) {
     if (error.status === 401) Object.assign(desk, { link: "refused", linkWhy: error.message });
     drawLink();
@@ -84,7 +84,7 @@ async function reload() {
 const soon = () => { reloading ||= setTimeout(reload, SOON_MS); };
 
 async function dayAgo() {
-  for (const name of desk.tokens.keys()) await loadDayAgo(name).catch(() => {});
+  for (const name of desk.tokens.keys()) await loadDay(name).catch(() => {});
 }
 
 function take(kind, data) {
@@ -95,7 +95,7 @@ function take(kind, data) {
     draw();
   } else if (kind === "dropped") {
     desk.linkWhy = data.r;
-  } else if (["rebalance", "state", "premium", "decision", "strike"].includes(kind)) {
+  } else if (["rebalance", "state", "premium", "decision", "strike", "alert"].includes(kind)) {
     takeEvent(data);
     if (kind !== "decision") soon();
   }
