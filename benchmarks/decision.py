@@ -56,7 +56,8 @@ async def ticks(desk_at_work: Published, seconds: float) -> float:
 async def compare(say: Callable[[str], None]) -> None:
     """Measure and print the ratio."""
     server.PING_SECONDS = 3_600.0  # raw sockets answer none
-    quiet, busy = [], []
+    quiet: list[float] = []
+    busy: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         over = {"publish_interval_ms": 1_000, "public_listen": None}
         async with published(Path(folder), sixty_funds(), **over) as desk_at_work:

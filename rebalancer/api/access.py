@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -28,6 +29,9 @@ HOLDER = "rebalancer.holder"
 #: ask for one. Neither tells a figure.
 ALWAYS_OPEN = frozenset({"/livez", "/readyz", "/healthz"}) | PAGE_PATHS
 BODY_BYTES_MAX = 65_536
+BODY_SECONDS = 10.0
+#: whoever gets these did not send a body that can be waited for
+_WHILE_READING = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT)
 #: a wrong token is answered late, and later each time it comes from one place
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 4.0
@@ -95,10 +99,12 @@ class Gate:
             return
         try:
             await self._admit(scope)
+            body = await read_body(receive) if scope["type"] == "http" else b""
         except ApiProblem as problem:
             await refuse(scope, receive, send, problem)
             return
-        await self._app(scope, receive, send)
+        again = receive if scope["type"] == "websocket" else with_body(body, receive)
+        await self._app(scope, again, send)
 
     async def _admit(self, scope: AsgiScope) -> None:
         headers = _headers(scope)
@@ -107,9 +113,7 @@ class Gate:
             headers.get("content-length", "0").isdecimal()
             and int(headers.get("content-length", "0")) > BODY_BYTES_MAX
         ):
-            raise ApiProblem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {BODY_BYTES_MAX} bytes at most"
-            )
+            raise too_long()
         scope[HOLDER] = None
         if self._policy.public or scope["path"] in ALWAYS_OPEN:
             return
@@ -172,8 +176,51 @@ def require(scope: AsgiScope, needed: TokenScope) -> Token:
     return holder
 
 
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body; an ApiProblem where it is too long or does not come.
+
+    An answer before the end of a body would reset the connection under it, and be lost with it.
+    """
+    parts, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    break  # the caller is gone
+                parts.append(message.get("body", b""))
+                size, more = size + len(parts[-1]), message.get("more_body", False)
+                if size > BODY_BYTES_MAX:
+                    raise too_long()
+    except TimeoutError:
+        raise ApiProblem(
+            HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {BODY_SECONDS:g} s"
+        ) from None
+    return b"".join(parts)
+
+
+def with_body(body: bytes, receive: Receive) -> Receive:
+    """Return a door that hands out a body that was read already, and then what else comes."""
+    kept: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Any:
+        return kept.pop() if kept else await receive()
+
+    return again
+
+
+def too_long() -> ApiProblem:
+    """Return the problem of a body that is not read to its end."""
+    return ApiProblem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {BODY_BYTES_MAX} bytes at most"
+    )
+
+
 async def refuse(scope: AsgiScope, receive: Receive, send: Send, problem: ApiProblem) -> None:
     """Answer with a problem document, a WebSocket's handshake too."""
+    if scope["type"] == "http" and problem.status not in _WHILE_READING:
+        with contextlib.suppress(ApiProblem):
+            await read_body(receive)
     body = problem_body(problem.status, problem.detail)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),

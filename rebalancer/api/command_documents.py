@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from rebalancer.api.documents import DecimalText, Document, Milliseconds
@@ -10,7 +12,17 @@ from rebalancer.core.flow import FlowKind
 from rebalancer.core.scope import Scope
 
 
-class CommandBody(Document):
+class ApplyBody(Document):
+    """An operator's yes to a plan, whose reason it has already."""
+
+    confirm: list[str] = Field(
+        default_factory=list,
+        max_length=1_000,
+        description="on a live desk the tokens for which orders will leave; else empty",
+    )
+
+
+class CommandBody(ApplyBody):
     """What an operator says to a command."""
 
     reason: str = Field(min_length=1, max_length=400, description="kept in the records")
@@ -65,6 +77,41 @@ class KillAnswer(Document):
 
     time: Milliseconds
     newly_set: bool = Field(description="false: the switch was set before")
+
+
+class PlanBody(Document):
+    """What to plan."""
+
+    tokens: list[str] = Field(max_length=1_000, description="names; empty: every token")
+    reason: str = Field(min_length=1, max_length=400, description="kept in the records")
+
+
+class Plan(Document):
+    """What a rebalance to target would do now; nothing is done until it is applied."""
+
+    plan_id: str = Field(description="its digest (SHA-256, hex)")
+    time: Milliseconds
+    expires: Milliseconds
+    apply: list[str] = Field(description="tokens that it would rebalance")
+    plan: dict[str, Any] = Field(
+        description="the document of `rebalancer plan --out`: orders, costs, margins after it"
+    )
+
+
+class AppliedRun(Document):
+    """A run that a plan opened."""
+
+    token_name: str
+    rebalance_id: str
+    deltas: dict[str, DecimalText]
+
+
+class Applied(Document):
+    """What came of a plan."""
+
+    plan_id: str
+    time: Milliseconds
+    runs: list[AppliedRun]
 
 
 class CommandAnswer(Document):

@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from rebalancer.api import command_documents as documents
 from rebalancer.api.access import require
 from rebalancer.api.answers import answer
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.documents import Document
+from rebalancer.api.idempotency import Carry, IdempotencyKey, Memory, Remembered, Wish
+from rebalancer.api.planning import PlanId, Plans
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.reading import TokenName
 from rebalancer.api.tokens import Token, TokenScope
 from rebalancer.core.events import Commanded, CommandKind, ConsolidationAsked, WindDownAsked
-from rebalancer.core.instant import DAY_MS, parse
+from rebalancer.core.instant import parse
 from rebalancer.core.scope import Scope
-from rebalancer.desk.requests import FLOWS, read_request
+from rebalancer.desk.requests import FLOWS, read_request, trades_at_once
+from rebalancer.desk.requests import Request as Asked
 from rebalancer.errors import CommandRefused, InputRefused
 
 _log = structlog.get_logger(__name__)
@@ -37,54 +38,9 @@ _log = structlog.get_logger(__name__)
 ON_A_TOKEN = frozenset(
     {CommandKind.REBALANCE, CommandKind.HALT, CommandKind.REDUCE, CommandKind.RESUME}
 )
-KEYS_MAX = 10_000
-KEY_KEPT_MS = DAY_MS
 #: how long an answer is waited for; the command itself is not taken back
 ANSWER_SECONDS = 30.0
-
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        min_length=8,
-        max_length=128,
-        pattern="^[A-Za-z0-9_.:-]+$",
-        description="of the caller's making, a UUID for instance; new for each new wish",
-    ),
-]
-Wish = tuple[str, ...]
-"""What is wished, in words that a second wish has in common only where it is the same."""
-Carry = Callable[[], Awaitable[Document]]
-
-
-@dataclass(slots=True)
-class Remembered:
-    """What a key was used for, and what came of it."""
-
-    wish: Wish
-    at_ms: int
-    #: done when the command is: with the answer, or with the problem
-    outcome: asyncio.Future[Document]
-
-
-class Memory:
-    """Keys of the last day, by the token they came with."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
-
-    def find(self, holder: Token, key: str, now_ms: int) -> Remembered | None:
-        """Return what the holder used the key for."""
-        while self._kept:
-            oldest = next(iter(self._kept.values()))
-            if oldest.at_ms + KEY_KEPT_MS > now_ms and len(self._kept) <= KEYS_MAX:
-                break
-            self._kept.popitem(last=False)
-        return self._kept.get((holder.id, key))
-
-    def keep(self, holder: Token, key: str, remembered: Remembered) -> None:
-        """Remember a key."""
-        self._kept[holder.id, key] = remembered
+LIVE = "live"
 
 
 class Commands:
@@ -118,8 +74,16 @@ class Commands:
                 {"retry-after": "5"},
             ) from None
 
-    async def ask(self, holder: Token, request: Asked) -> dict[str, Any]:
+    async def ask(
+        self, holder: Token, request: Asked, confirm: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Hand a request to the desk and return what it led to; raises ApiProblem."""
+        names = trades_at_once(request) if self._desk.mode == LIVE else ()
+        if sorted(names) != sorted(confirm) and names:
+            raise ApiProblem(
+                HTTPStatus.CONFLICT,
+                f"this desk is live and nothing was sent; name in confirm: {', '.join(names)}",
+            )
         try:
             return await self._desk.commands.give(request)
         except CommandRefused as refused:
@@ -132,13 +96,18 @@ class Commands:
             raise ApiProblem(HTTPStatus.CONFLICT, str(refused)) from None
 
     async def command(
-        self, holder: Token, kind: CommandKind, about: tuple[Scope, str], reason: str
+        self,
+        holder: Token,
+        kind: CommandKind,
+        about: tuple[Scope, str],
+        body: documents.CommandBody,
     ) -> documents.CommandAnswer:
         """Give a plain command."""
         scope, name = about
         now_ms = self._desk.commands.now_ms()
-        said = signed(reason, holder)
-        led_to = await self.ask(holder, Commanded(now_ms, kind, name, said, scope))
+        said = signed(body.reason, holder)
+        asked = Commanded(now_ms, kind, name, said, scope)
+        led_to = await self.ask(holder, asked, body.confirm)
         return documents.CommandAnswer(
             scope=scope,
             name=name,
@@ -174,10 +143,13 @@ class Commands:
             token_name=name, time=led_to["at_ms"], announced=announced
         )
 
-    async def close(self, holder: Token, name: str, reason: str) -> documents.CloseAnswer:
+    async def close(
+        self, holder: Token, name: str, body: documents.CommandBody
+    ) -> documents.CloseAnswer:
         """End a token for good."""
         now_ms = self._desk.commands.now_ms()
-        led_to = await self.ask(holder, WindDownAsked(now_ms, name, signed(reason, holder)))
+        asked = WindDownAsked(now_ms, name, signed(body.reason, holder))
+        led_to = await self.ask(holder, asked, body.confirm)
         return documents.CloseAnswer(
             token_name=name, time=led_to["at_ms"], rebalance_id=led_to["run_id"]
         )
@@ -193,9 +165,6 @@ class Commands:
             raise ApiProblem(HTTPStatus.SERVICE_UNAVAILABLE, str(refused)) from None
         _log.error("kill_switch_set_over_http", by=holder.name, newly=newly)
         return documents.KillAnswer(time=now_ms, newly_set=newly)
-
-
-Asked = Commanded | ConsolidationAsked | WindDownAsked
 
 
 def signed(reason: str, holder: Token) -> str:
@@ -251,6 +220,7 @@ def command_router(desk: DeskDoor) -> APIRouter:
     commands = Commands(desk)
     router = APIRouter(prefix="/api/v1", tags=["commands"])
     _about_a_token(router, desk, commands)
+    _about_plans(router, desk, commands)
     _about_the_desk(router, desk, commands)
     return router
 
@@ -299,8 +269,8 @@ def _about_a_token(router: APIRouter, desk: DeskDoor, commands: Commands) -> Non
         told = await commands.give(
             holder,
             key,
-            ("close", known(name), body.reason),
-            lambda: commands.close(holder, name, body.reason),
+            ("close", known(name), body.model_dump_json()),
+            lambda: commands.close(holder, name, body),
         )
         return answer(request, told)
 
@@ -320,10 +290,38 @@ def _about_a_token(router: APIRouter, desk: DeskDoor, commands: Commands) -> Non
         told = await commands.give(
             holder,
             key,
-            (command, *about, body.reason),
-            lambda: commands.command(holder, command, about, body.reason),
+            (command, *about, body.model_dump_json()),
+            lambda: commands.command(holder, command, about, body),
         )
         return answer(request, told)
+
+
+def _about_plans(router: APIRouter, desk: DeskDoor, commands: Commands) -> None:
+    plans = Plans(desk)
+
+    @router.post("/plans", response_model=documents.Plan, openapi_extra=_SECURED)
+    async def plan(request: Request, body: documents.PlanBody) -> Response:
+        """Say what a rebalance to target would do now; changes nothing."""
+        holder = require(request.scope, TokenScope.OPERATE)
+        return answer(request, plans.make(body.tokens, signed(body.reason, holder)))
+
+    @router.post(
+        "/plans/{planId}/apply",  # noqa: FAST003 - its name comes from the alias
+        response_model=documents.Applied,
+        openapi_extra=_SECURED,
+    )
+    async def apply(
+        request: Request, plan_id: PlanId, body: documents.ApplyBody, key: IdempotencyKey
+    ) -> Response:
+        """Carry out exactly this plan, or refuse because something moved on since it was made."""
+        holder = require(request.scope, TokenScope.OPERATE)
+        wish = ("apply", plan_id, body.model_dump_json())
+
+        async def carry() -> documents.Applied:
+            offer = plans.offer(plan_id)
+            return plans.applied(plan_id, await commands.ask(holder, offer, body.confirm))
+
+        return answer(request, await commands.give(holder, key, wish, carry))
 
 
 def _about_the_desk(router: APIRouter, desk: DeskDoor, commands: Commands) -> None:
@@ -337,8 +335,8 @@ def _about_the_desk(router: APIRouter, desk: DeskDoor, commands: Commands) -> No
         told = await commands.give(
             holder,
             key,
-            (body.command, *about, body.reason),
-            lambda: commands.command(holder, body.command, about, body.reason),
+            (*about, body.model_dump_json()),
+            lambda: commands.command(holder, body.command, about, body),
         )
         return answer(request, told)
 

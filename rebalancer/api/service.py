@@ -69,6 +69,7 @@ class ApiService:
             open_alerts=lambda: daemon.alerts.open,
             test_alert=daemon.alerts.test,
             kill_switch=daemon.kill_switch,
+            planner=lambda: daemon.control.planner if daemon.control else None,
         )
         try:
             for setting, address, public in (

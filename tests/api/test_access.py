@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,42 @@ async def test_a_broken_file_of_tokens_refuses_all_and_says_so(tmp_path: Path) -
 async def test_a_body_that_is_too_long_is_not_read(tmp_path: Path, length: str) -> None:
     answer = await gate(tmp_path).post("/", headers={"content-length": length})
     assert answer.status_code == 413
+
+
+async def test_a_body_without_an_end_in_sight_is_cut_at_the_same_length(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    answer = await gate(tmp_path).post("/", content=endless())
+    assert answer.status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "BODY_SECONDS", 0.01)
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    answer = await gate(tmp_path).post("/", content=never())
+    assert answer.status_code == 408
+
+
+async def test_what_is_refused_is_read_first_so_that_the_answer_arrives(tmp_path: Path) -> None:
+    """An answer before the end of a body resets the connection, and is lost with it."""
+    read = []
+
+    async def some() -> AsyncIterator[bytes]:
+        for part in (b"a", b"b"):
+            read.append(part)
+            yield part
+
+    answer = await gate(tmp_path).post("/", content=some(), headers={"origin": "https://x.example"})
+    assert answer.status_code == 403
+    assert read == [b"a", b"b"]
 
 
 async def test_each_wrong_token_of_one_place_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,7 @@ def ask(served: Served, case: Any) -> None:
 @pytest.mark.timeout(300 + REQUESTS // 10)
 def test_no_request_breaks_it_or_gets_what_it_has_no_right_to(served: Served) -> None:
     operations: list[Any] = [each.ok() for each in SCHEMA.get_all_operations()]  # type: ignore[union-attr]
+    operations.sort(key=lambda each: each.path.endswith("close"))  # nothing can follow an end
     rounds = 0
     # Of an operation without parameters there are few requests: the others make up for it.
     while served.count < REQUESTS:

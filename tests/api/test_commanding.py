@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rebalancer.api import access, commanding
+from rebalancer.api import access, commanding, idempotency
 from rebalancer.api.commanding import needed
 from rebalancer.api.tokens import TokenScope, read_tokens
 from rebalancer.core.consolidation import Consolidation
@@ -20,6 +20,8 @@ from rebalancer.core.flow import FlowRule
 from rebalancer.core.records import CommandTaken
 from rebalancer.core.scope import Scope
 from rebalancer.desk.kill_switch import KillSwitch
+from rebalancer.planning import Planner
+from rebalancer.settings import DeskSettings, Mode
 from rebalancer.store.reader import open_reader
 from tests.api.rig import Published, published
 from tests.factories import desk, fund, only
@@ -101,7 +103,7 @@ async def test_a_key_is_for_one_wish(tmp_path: Path) -> None:
 async def test_keys_are_forgotten_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commanding, "KEY_KEPT_MS", 0)
+    monkeypatch.setattr(idempotency, "KEY_KEPT_MS", 0)
     async with published(tmp_path) as desk_at_work:
         first, again = [await post(desk_at_work, HALT) for _ in range(2)]
     assert (first.status_code, again.status_code) == (200, 409)
@@ -260,6 +262,56 @@ async def test_a_merge_is_announced_by_an_admin_and_taken_back(tmp_path: Path) -
     assert merge["freezeTime"] > announced.json()["time"]
     assert again.json() == announced.json()
     assert gone.json()["announced"] == []
+
+
+async def test_a_plan_is_shown_and_then_exactly_that_is_done_once(tmp_path: Path) -> None:
+    """Spec section 6: a 3L at NAV 115 and 2.7391x buys 30 at a price of 105."""
+    known = desk(fund("BTC3L", 3, methodology=only(), initial_shares=Decimal(1)), free_launch=True)
+    async with published(tmp_path, known) as desk_at_work:
+        await desk_at_work.price(105)
+        daemon = desk_at_work.daemon
+        settings = DeskSettings(view_interval_ms=1, control_socket=tmp_path / "sock")
+        planner = Planner(daemon.state, daemon.clock, settings, Mode.PAPER)
+        plans = desk_at_work.service._desk.planner
+        object.__setattr__(desk_at_work.service._desk, "planner", lambda: planner)
+        none = await post(desk_at_work, "/api/v1/plans", as_=TokenScope.READ, tokens=["BTC3L"])
+        strange = await post(desk_at_work, "/api/v1/plans", tokens=["BTC9L"])
+        made = await post(desk_at_work, "/api/v1/plans", tokens=["BTC3L"])
+        path = f"/api/v1/plans/{made.json()['planId']}/apply"
+        headers = desk_at_work.bearer(TokenScope.OPERATE) | {"idempotency-key": "key-0001"}
+        applied = await desk_at_work.private.post(path, json={}, headers=headers)
+        again = await desk_at_work.private.post(path, json={}, headers=headers)
+        late = await desk_at_work.private.post(
+            path, json={}, headers=headers | {"idempotency-key": "key-0002"}
+        )
+        unknown = await desk_at_work.private.post(
+            f"/api/v1/plans/{'0' * 64}/apply",
+            json={},
+            headers=headers | {"idempotency-key": "key-0003"},
+        )
+        await desk_at_work.quiet()
+        token = (await desk_at_work.private.get("/api/v1/tokens/BTC3L")).json()
+    assert plans() is None
+    assert [none.status_code, strange.status_code, made.status_code] == [403, 409, 200]
+    (order,) = made.json()["plan"]["orders"]
+    assert (order["side"], order["notional"]) == ("buy", "29.999999925")
+    assert [applied.status_code, late.status_code, unknown.status_code] == [200, 409, 404]
+    assert again.json() == applied.json()
+    assert [run["tokenName"] for run in applied.json()["runs"]] == ["BTC3L"]
+    assert token["realLeverage"].startswith("2.99999999")
+
+
+async def test_on_a_live_desk_whatever_sends_orders_names_its_token_again(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk_at_work:
+        object.__setattr__(desk_at_work.service._desk, "mode", "live")
+        path = "/api/v1/tokens/BTC3L/rebalance"
+        bare = await post(desk_at_work, path)
+        other = await post(desk_at_work, path, key="key-0002", confirm=["BTC3S"])
+        named = await post(desk_at_work, path, key="key-0003", confirm=["BTC3L"])
+        halt = await post(desk_at_work, HALT, key="key-0004")
+    assert [bare.status_code, other.status_code, named.status_code] == [409, 409, 200]
+    assert "name in confirm: BTC3L" in bare.json()["detail"]
+    assert halt.status_code == 200, "to stop asks for nothing more"
 
 
 async def test_the_end_of_a_token_is_for_an_admin_and_flattens_it(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,13 +14,35 @@ from urllib.parse import urlsplit
 import pytest
 
 from rebalancer.api.tokens import TokenScope
-from rebalancer.settings import Address
+from rebalancer.planning import Planner
+from rebalancer.settings import Address, DeskSettings, Mode
 from tests.api.rig import Published, published
+from tests.factories import desk as make_desk
+from tests.factories import fund, only
 from tests.loopback.sdk.environment import NotToBeHad
 from tests.page.browser import Browser, a_browser
 
 pytestmark = pytest.mark.timeout(300)
 CARRIED_BYTES_MAX = 100_000
+LONG_TASK_MS = 50.0
+#: what a message of the stream leads to, every number changed, layout included: 30 times, in ms
+UPDATES = """(async () => {
+  const { desk, takeNav } = await import("/page/desk.js");
+  const { drawFunds } = await import("/page/funds.js");
+  const took = [];
+  for (let turn = 0; turn < 30; turn += 1) {
+    const navs = [...desk.tokens.values()].map((token, place) => ({ s: token.tokenName, m: "10000",
+      n: String(100 + turn + place / 7), i: String(101 + turn), l: String(2.5 + turn / 60), t: "3",
+      T: Date.now(), S: "LIVE", E: Date.now() }));
+    await new Promise((done) => setTimeout(done, 20));
+    const begun = performance.now();
+    navs.forEach(takeNav);
+    drawFunds();
+    document.body.getBoundingClientRect();
+    took.push(performance.now() - begun);
+  }
+  return took;
+})()"""
 LIVE = "document.querySelector('#link').textContent === 'live'"
 #: of every answer before the table stood, with its headers where the browser tells them
 CARRIED = """performance.getEntriesByType("navigation").concat(
@@ -49,6 +73,13 @@ async def look(browser: Browser, desk: Published, *, public: bool = False, at: s
     port = desk.service.addresses[1 if public else 0][1]
     await browser.ask("open", url=f"http://127.0.0.1:{port}/{at}")
     await browser.wait_for(LIVE)
+
+
+def plan_with(desk: Published, folder: Path) -> None:
+    """Give a desk what plans on its state, as the program does."""
+    settings = DeskSettings(view_interval_ms=1, control_socket=folder / "sock")
+    planner = Planner(desk.daemon.state, desk.daemon.clock, settings, Mode.PAPER)
+    object.__setattr__(desk.service._desk, "planner", lambda: planner)
 
 
 async def nothing_wrong(browser: Browser) -> dict[str, Any]:
@@ -134,6 +165,59 @@ async def test_a_command_needs_a_token_and_a_yes_and_the_halt_is_seen_at_once(
         # In memory only: it is gone with the page.
         kept = "Object.keys(localStorage).length + Object.keys(sessionStorage).length"
         assert await browser.value(f"{kept} + document.cookie.length") == 0
+        await nothing_wrong(browser)
+
+
+async def test_a_rebalance_is_planned_by_the_desk_before_anybody_can_agree(
+    tmp_path: Path, browser: Browser
+) -> None:
+    known = make_desk(
+        fund("BTC3L", 3, methodology=only(), initial_shares=Decimal(1)), free_launch=True
+    )
+    async with published(tmp_path, known) as desk:
+        await desk.price(105)
+        plan_with(desk, tmp_path)
+        desk.bearer(TokenScope.OPERATE)
+        await look(browser, desk, at="#/fund/BTC3L")
+        await browser.ask("click", selector="#operator")
+        await browser.ask("type", selector="#token", text=desk.tokens[TokenScope.OPERATE])
+        await browser.ask("press", key="Enter")
+        await browser.wait_for("document.querySelectorAll('#fund .buttons button').length === 2")
+        await browser.ask("click", selector="#fund .buttons button")
+        await browser.ask("type", selector="#command-reason", text="a drill")
+        await browser.ask("click", selector="#command-go")
+        await browser.wait_for(
+            "document.querySelector('#command-go').textContent === 'Rebalance BTC3L'"
+        )
+        said = await browser.text("#command-plan")
+        assert "2.74\u00d7 \u2192 3.00\u00d7" in said
+        assert "Buy on main0.2857 BTC/USDT:USDT, 30.00 at 105.00" in said
+        assert await browser.ask("axe") == []
+        before = (await desk.private.get("/api/v1/tokens/BTC3L")).json()["realLeverage"]
+        assert before.startswith("2.739")
+        await browser.ask("click", selector="#command-go")
+        await browser.wait_for(
+            "document.querySelector('#command-answer').textContent.startsWith('Done: run')"
+        )
+        await desk.quiet()
+        after = (await desk.private.get("/api/v1/tokens/BTC3L")).json()["realLeverage"]
+        assert after.startswith("2.9999")
+        await nothing_wrong(browser)
+
+
+async def test_an_update_of_sixty_funds_takes_less_than_a_long_task(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """The quickest of many counts: by the others a loaded machine makes every task a long one."""
+    funds = (fund(f"F{n:02d}", 3 if n % 2 else -3) for n in range(60))
+    async with published(tmp_path, make_desk(*funds), publish_interval_ms=500) as desk:
+        await look(browser, desk)
+        await browser.wait_for("document.querySelectorAll('#fund-table tbody tr').length === 60")
+        await desk.price(101)
+        await browser.wait_for(says("F59", "NAV", "103.0000"))
+        took = await browser.value(UPDATES)
+        sys.stdout.write(f"updates of 60 funds took {min(took):.1f} to {max(took):.1f} ms\n")
+        assert min(took) < LONG_TASK_MS / 2
         await nothing_wrong(browser)
 
 

@@ -53,12 +53,19 @@ export async function failedChecks() {
 export const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-export const command = async (name, kind, reason, key) =>
-  answerOf(await fetch(`/api/v1/tokens/${encodeURIComponent(name)}/${kind}`, {
-    method: "POST",
-    headers: { ...bearer(), "content-type": "application/json", "idempotency-key": key },
-    body: JSON.stringify({ reason }),
-  }));
+const post = async (path, body, headers = {}) => answerOf(await fetch(`/api/v1/${path}`, {
+  method: "POST",
+  headers: { ...bearer(), "content-type": "application/json", ...headers },
+  body: JSON.stringify(body),
+}));
+
+export const command = (name, kind, reason, key) =>
+  post(`tokens/${encodeURIComponent(name)}/${kind}`, { reason }, { "idempotency-key": key });
+
+export const makePlan = (name, reason) => post("plans", { tokens: [name], reason });
+
+export const applyPlan = (plan, confirm, key) =>
+  post(`plans/${plan.planId}/apply`, { confirm }, { "idempotency-key": key });
 
 // Yields [id, event, data] of a body of server-sent events. EventSource would do the same, but it
 // cannot carry a token, which a listener that other machines reach asks of every request.

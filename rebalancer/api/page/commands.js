@@ -1,14 +1,21 @@
-// Commands: only with a token that a person typed, and only after what it would do was shown.
+// Commands: only with a token that a person typed, and only after what they would do was shown. A
+// rebalance is planned by the desk itself first, and what is applied is exactly that plan.
 
-import { command, hasToken, newKey, useToken } from "./api.js";
+import { applyPlan, command, hasToken, makePlan, newKey, useToken } from "./api.js";
 import { desk } from "./desk.js";
-import { el, find, fixed, times, write } from "./format.js";
+import { change, countdown, el, find, fixed, times, write } from "./format.js";
 
 const SAYS = {
+  rebalance: "The desk first shows what it would do. Nothing is sent before you agree to exactly that.",
   halt: "No order of this fund leaves the desk from now on, until it is resumed. What it holds stays as it is.",
   resume: "The fund trades again by its rules; what fell due meanwhile may be traded at once.",
 };
 let asked = null;
+let ticking = 0;
+
+const title = (kind) => `${kind[0].toUpperCase()}${kind.slice(1)}`;
+const say = (text) => write(find("command-answer"), text);
+const isLive = () => desk.status?.mode === "live";
 
 export function setUpCommands(changed) {
   const dialog = find("token-dialog");
@@ -27,70 +34,102 @@ export function setUpCommands(changed) {
     use(find("token").value);
   });
   find("command-cancel").addEventListener("click", () => find("command-dialog").close());
+  find("command-dialog").addEventListener("close", () => clearInterval(ticking));
   find("command-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    give(changed);
+    submit(changed);
   });
 }
 
-const isLive = () => desk.status?.mode === "live";
-
-// What the published figures say a rebalance would trade. The desk's own plan has lots and limits.
-function estimate(token) {
-  const equity = Number(token.equity);
-  const drift = Number(token.targetLeverage) - Number(token.realLeverage);
-  if (!token.equity || token.realLeverage === null) return "There is no price now, so nothing can be estimated.";
-  const side = drift >= 0 ? "Buy" : "Sell";
-  return `${side} about ${fixed(String(Math.abs(drift * equity)), 2)} of the underlying, in quote currency.`;
-}
-
 export function askCommand(token, kind) {
-  asked = { token, kind, key: newKey() };
-  const name = token.tokenName;
-  write(find("command-title"), `${kind[0].toUpperCase()}${kind.slice(1)} ${name}`);
-  const plan = [el("dl", { class: "plan" },
+  asked = { name: token.tokenName, kind, key: newKey(), plan: null };
+  write(find("command-title"), `${title(kind)} ${asked.name}`);
+  find("command-plan").replaceChildren(el("dl", { class: "plan" },
     el("dt", { text: "State" }), el("dd", { text: token.state }),
-    el("dt", { text: "Leverage" }), el("dd", { text: kind === "rebalance"
-      ? `${times(token.realLeverage)} \u2192 ${times(token.targetLeverage)}` : times(token.realLeverage) }))];
-  if (kind === "rebalance") {
-    plan.push(el("p", { text: estimate(token) }),
-      el("p", { class: "small", text: "An estimate of this page. The desk plans with its lots, limits and prices, nets across funds, and may refuse; its answer shows the run." }));
-  } else {
-    plan.push(el("p", { text: SAYS[kind] }));
-  }
-  find("command-plan").replaceChildren(...plan);
+    el("dt", { text: "Leverage" }), el("dd", { text: times(token.realLeverage) })),
+  el("p", { text: SAYS[kind] }));
   find("command-reason").value = "";
-  find("command-typed").value = "";
-  find("command-check").hidden = !isLive();
-  write(find("command-name"), name);
-  write(find("command-answer"), "");
-  const go = find("command-go");
-  write(go, `${kind[0].toUpperCase()}${kind.slice(1)} ${name}`);
-  go.disabled = false;
-  go.className = kind === "halt" ? "danger" : "";
+  find("command-reason").disabled = false;
+  say("");
+  offer(kind === "rebalance" ? "Show the plan" : `${title(kind)} ${asked.name}`, isLive() && kind !== "rebalance");
   find("command-dialog").showModal();
 }
 
-async function give(changed) {
-  const { token, kind, key } = asked;
-  const say = (text) => write(find("command-answer"), text);
-  if (isLive() && find("command-typed").value.trim() !== token.tokenName) {
-    say(`Type ${token.tokenName} to confirm.`);
+// What the button says, and whether the name has to be typed before it counts.
+function offer(words, named) {
+  const go = find("command-go");
+  write(go, words);
+  go.disabled = false;
+  go.className = asked.kind === "halt" ? "danger" : "";
+  find("command-check").hidden = !named;
+  find("command-typed").value = "";
+  write(find("command-name"), asked.name);
+}
+
+async function submit(changed) {
+  if (!find("command-check").hidden && find("command-typed").value.trim() !== asked.name) {
+    say(`Type ${asked.name} to confirm.`);
     return;
   }
   const go = find("command-go");
   go.disabled = true;
   say("Asking the desk\u2026");
   try {
-    const answer = await command(token.tokenName, kind, find("command-reason").value, key);
-    const deltas = Object.entries(answer.deltas).map(([symbol, units]) => `${units} ${symbol}`).join(", ");
-    const run = answer.rebalanceId ? ` Run ${answer.rebalanceId} is open${deltas ? `: ${deltas}` : ""}.` : "";
-    say(`Done: ${kind} of ${token.tokenName}.${run}`);
-    changed();
+    if (asked.kind !== "rebalance") {
+      await command(asked.name, asked.kind, find("command-reason").value, asked.key);
+      say(`Done: ${asked.kind} of ${asked.name}.`);
+      changed();
+    } else if (asked.plan === null) {
+      showPlan(await makePlan(asked.name, find("command-reason").value));
+    } else {
+      const { runs } = await applyPlan(asked.plan, isLive() ? asked.plan.apply : [], asked.key);
+      clearInterval(ticking);
+      say(runs.length ? `Done: run ${runs.map((run) => run.rebalanceId).join(", ")} is open.` : "The desk opened no run.");
+      changed();
+    }
   } catch (error) {
     say(`Not done: ${error.message}`);
     // Refused with a status: nothing happened, so the wish may be said anew. A lost answer keeps the key.
     if (error.status) asked.key = newKey();
+    if (asked.plan !== null && error.status) {
+      asked.plan = null;
+      offer("Show a new plan", false);
+    }
     go.disabled = false;
   }
+}
+
+function showPlan(made) {
+  const { plan } = made;
+  const fund = plan.funds[asked.name];
+  const facts = [["Leverage", `${times(fund?.leverage)} \u2192 ${times(fund?.after?.leverage ?? fund?.target_leverage)}`],
+    ["Its rules say", fund?.rules_say ?? "\u2013"]];
+  for (const trade of plan.trades) {
+    facts.push([`${title(trade.side)} on ${trade.account}`, `${fixed(trade.units, 4)} ${trade.contract}, ${fixed(trade.notional, 2)} at ${fixed(trade.mark, 2)}`]);
+  }
+  if (plan.orders.length) facts.push(["First orders", plan.orders.map((one) => `${one.side} ${one.contracts}`).join(", ")]);
+  for (const [name, account] of Object.entries(plan.accounts ?? {})) {
+    facts.push([`Account ${name} after it`, `${fixed(account.equity, 2)} equity, ${fixed(account.maintenance_margin, 2)} margin, `
+      + `liquidation at ${account.liquidation_move === null ? "no price" : change(Number(account.liquidation_move)).text}`]);
+  }
+  const left = el("dd");
+  const show = () => {
+    const ms = made.expires - Date.now();
+    write(left, ms > 0 ? countdown(ms) : "over: make a new plan");
+  };
+  show();
+  clearInterval(ticking);
+  if (desk.status.mode === "live") ticking = setInterval(show, 1000);
+  find("command-plan").replaceChildren(el("dl", { class: "plan" },
+    ...facts.flatMap(([name, text]) => [el("dt", { text: name }), el("dd", { text })]),
+    ...(desk.status.mode === "live" ? [el("dt", { text: "Good for" }), left] : [])));
+  if (!made.apply.includes(asked.name)) {
+    say(`Nothing to apply: ${fund?.reason ?? plan.not_valued?.[asked.name] ?? "it is at its target"}.`);
+    offer("Show a new plan", false);
+    return;
+  }
+  asked.plan = made;
+  find("command-reason").disabled = true;
+  say("");
+  offer(`Rebalance ${asked.name}`, isLive());
 }

@@ -6,12 +6,10 @@ const MINUS = "\u2212";
 
 export const number = (text) => (text === null || text === undefined || text === "" ? null : Number(text));
 
-function digits(value, places) {
-  return Math.abs(value).toLocaleString("en", {
-    minimumFractionDigits: places,
-    maximumFractionDigits: places,
-  });
-}
+// Made once each: toLocaleString would make one for every number of every update.
+const formats = Array.from({ length: 9 }, (_, places) =>
+  new Intl.NumberFormat("en", { minimumFractionDigits: places, maximumFractionDigits: places }));
+const digits = (value, places) => formats[places].format(Math.abs(value));
 
 export function fixed(text, places) {
   const value = number(text);
