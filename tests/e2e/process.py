@@ -106,11 +106,12 @@ class Desk:
                 found.append(json.loads(line))
         return [event for event in found if name in (None, event["event"])]
 
-    def wait_for(self, name: str, count: int = 1) -> None:
+    def wait_for(self, name: str, count: int = 1, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until it has logged an event so many times."""
         wait_until(
             lambda: len(self.events(name)) >= count or self.process.poll() is not None,
             f"{name} in the log",
+            seconds,
         )
         assert len(self.events(name)) >= count, f"it ended before: {self.said[-2_000:]}"
 

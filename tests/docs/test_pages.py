@@ -1,0 +1,23 @@
+"""Every page of the documentation does what it says: its commands, its files, its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.page import ROOT, Reader, blocks
+
+#: a page waits for a desk to start, and the first one for a day of its market
+pytestmark = pytest.mark.timeout(300)
+PAGES = sorted(
+    page
+    for folder in ("tutorial", "how-to", "explanation")
+    for page in (ROOT / "docs" / folder).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_is_what_happens(page: Path, reader: Reader) -> None:
+    shown = sum(block.kind == "console" for block in blocks(page))
+    assert reader.follow(page) >= shown
