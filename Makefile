@@ -38,9 +38,11 @@ types: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Writes docs/openapi.json, docs/asyncapi.json and docs/config.schema.json from the program.
+# Writes docs/openapi.json, docs/asyncapi.json, docs/config.schema.json and docs/reference from the
+# program.
 specs: setup
 	$(BIN)/python -m rebalancer.api.specs docs
+	$(BIN)/python -m tests.docs.reference --write
 
 # Writes pictures of the page of a desk that runs: make pictures URL=http://127.0.0.1:8765/ FUND=BTC3L
 # Needs Chromium; its driver comes from tests/page/requirements.lock.

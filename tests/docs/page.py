@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 from rebalancer.cli.app import app
 from rebalancer.settings import parse
-from tests.e2e.process import Desk, environment, wait_until
+from tests.e2e.process import Desk, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```(\w+)?(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -177,7 +177,7 @@ class Reader:
         for desk in self.desks:
             if desk.process.poll() is None:
                 desk.process.terminate()
-            wait_until(lambda desk=desk: desk.process.poll() is not None, "the desk ends")
+            desk.process.wait(PATIENCE_SECONDS)
             if desk.process.stdout:
                 desk.process.stdout.close()
 
