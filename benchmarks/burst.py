@@ -129,6 +129,10 @@ class OrdersVenue:
         """Report to `emit`."""
         self._emit = emit
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Make ready what can be."""
+        self._orders.prepare(intents)
+
     async def submit(self, intent: OrderIntent) -> None:
         """Send one."""
         await self._orders.submit(intent, self._emit)

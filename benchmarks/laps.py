@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rebalancer.core.records import Record
 from rebalancer.ports import Store
@@ -63,8 +63,10 @@ class TimedStore:
         self.load, self.save_views, self.close = store.load, store.save_views, store.close
         self.put_deliveries, self.due_deliveries = store.put_deliveries, store.due_deliveries
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Commit as the store does."""
         self._laps.note("decided")
-        await self._store.commit(records)
+        await self._store.commit(records, meanwhile)
         self._laps.note("committed")

@@ -43,9 +43,10 @@ from rebalancer.ports import Emit, Store, Submission
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import SqlStore, open_store
 from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.departures import Departures
+from rebalancer.venues.exchange_sends import OrderSends, Send
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.requests import order_request
 
 SYMBOL = "BTC/USDT:USDT"
 CONTRACT = Contract(SYMBOL, Decimal(1), Decimal("0.001"), Decimal("0.1"))
@@ -104,19 +105,31 @@ class TickVenue:
         self._laps = laps
         self._client = client
         self._clock = clock
+        self._sends = OrderSends(client, FACTS_ROW, {SYMBOL: CONTRACT})
+        self._departures = Departures(client, clock, FACTS_ROW.valid_ms)
         self._emit: Emit | None = None
 
     async def start(self, emit: Emit) -> None:
         """Report to `emit`."""
         self._emit = emit
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Make ready as the exchange venue does."""
+        self._sends.prepare(intents)
+
     async def submit(self, intent: OrderIntent) -> None:
+        """Send alone."""
+        await self._submit(intent, self._sends.send(intent))
+
+    async def _submit(self, intent: OrderIntent, send: Send) -> None:
         """Send as the exchange venue does; report a full fill."""
         self._laps.note("submitted")
-        order = order_request(FACTS_ROW, intent, CONTRACT)
-        reply = await self._client.write_order(order, {"orders": 1})
-        self._client.learn(order)
-        self.arrived_ns = json.loads(reply.evidence.body or "{}")["updateTime"]
+        self._departures.leaving(intent)
+        finding = await send
+        self._departures.left(intent)
+        ensure(finding.outcome is Outcome.ACCEPTED, f"not accepted: {finding.reason}")
+        self._departures.forget(intent)
+        self.arrived_ns = int(finding.order_id)  # the stamping venue numbers orders by the clock
         now_ms, order_id = self._clock.now_ms(), intent.client_order_id
         fill = Fill(
             trade_id=order_id,
@@ -133,7 +146,8 @@ class TickVenue:
 
     def submit_all(self, intents: Sequence[OrderIntent]) -> Sequence[Submission]:
         """Send side by side."""
-        return [self.submit(intent) for intent in intents]
+        sends = self._sends.send_all(intents)
+        return [self._submit(intent, send) for intent, send in zip(intents, sends, strict=True)]
 
     async def query(self, intent: OrderIntent) -> None:
         """Nothing is ever unknown here."""
@@ -178,7 +192,7 @@ class OurPath:
         """Recover a fresh desk on `store` and bring its fund to its target."""
         clock, inbox, laps = WallClock(), Inbox(), Laps()
         store = TimedStore(store, laps)
-        limiter = Limiter(Budget(()), clock.now_ms)
+        limiter = Limiter(Budget(()))
         client = CcxtClient(exchange_at(address), TimedTransport(5.0, laps), limiter)
         venue = TickVenue(client, clock, laps)
         await venue.start(inbox.put)
@@ -186,7 +200,12 @@ class OurPath:
         recovered = await recover(store, await store.load(), desk(), start)
         executor = Executor({"main": venue}, inbox.put, clock, lambda _alert: None)
         loop = DeskLoop(
-            recovered.state, inbox, store, act=executor.carry_out, wake_at=lambda _at_ms: None
+            recovered.state,
+            inbox,
+            store,
+            prepare=executor.prepare,
+            act=executor.carry_out,
+            wake_at=lambda _at_ms: None,
         )
         path = cls(loop, inbox, venue, laps)
         await path.order()

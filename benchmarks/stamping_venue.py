@@ -1,6 +1,7 @@
 """A venue for the clock only: takes any request, notes when it came, answers as Binance would.
 
-A GET is answered with when the newest POST came and how many came.
+Its order ids are the times of arrival. A GET is answered with when the newest POST came and how
+many came.
 
 Run as a process of its own (`python -m benchmarks.stamping_venue`): it prints its port and ends
 when its standard input does. Arrival times are CLOCK_MONOTONIC, which all processes share.
@@ -22,7 +23,7 @@ _posts_ns: list[int] = []
 
 def _order(client_id: str, arrived_ns: int) -> dict[str, object]:
     return {
-        "orderId": 1,
+        "orderId": arrived_ns,
         "symbol": "BTCUSDT",
         "status": "FILLED",
         "clientOrderId": client_id,

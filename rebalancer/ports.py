@@ -48,6 +48,13 @@ class Venue(Protocol):
     async def start(self, emit: Emit) -> None:
         """Connect; from now on reports go to `emit`."""
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Make ready what sending these orders will take, as far as there is anything.
+
+        Their intents are being written: nothing may be sent, and it may come to nothing. Returns
+        soon and raises nothing.
+        """
+
     async def submit(self, intent: OrderIntent) -> None:
         """Send the order once and emit the evidence; raises nothing about the outcome."""
 
@@ -134,8 +141,14 @@ class Store(Deliveries, Protocol):
     async def load(self) -> Sequence[Record]:
         """Return every record, oldest first, after checking the chain."""
 
-    async def commit(self, records: Sequence[Record]) -> None:
-        """Append all or none, durably; a key that exists raises BrokenInvariant."""
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Append all or none, durably; a key that exists raises BrokenInvariant.
+
+        A store that has to wait for its disk calls `meanwhile` in the event loop while it does; it
+        must not raise. A store that is done at once need not call it.
+        """
 
     async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:
         """Replace what readers see of the funds and prices now; not part of the chain."""

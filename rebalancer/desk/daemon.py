@@ -94,6 +94,7 @@ class Daemon:
             self.state,
             self.inbox,
             self.store,
+            prepare=self.executor.prepare,
             act=self.executor.carry_out,
             wake_at=self.scheduler.wake_at,
         )

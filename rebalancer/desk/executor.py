@@ -58,6 +58,15 @@ class Executor:
         """Whether anything is on its way to a venue."""
         return bool(self._tasks)
 
+    def prepare(self, actions: Sequence[Action]) -> None:
+        """Have venues make ready what will be sent once it is committed; sends nothing."""
+        orders: dict[str, list[OrderIntent]] = {}
+        for action in actions:
+            if isinstance(action, SubmitOrder):
+                orders.setdefault(action.intent.account, []).append(action.intent)
+        for account, intents in orders.items():
+            self._venues[account].prepare(intents)
+
     def carry_out(self, actions: Sequence[Action]) -> None:
         """Start every action; returns at once."""
         orders: list[OrderIntent] = []

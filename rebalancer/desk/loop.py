@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,7 @@ class DeskLoop:
         inbox: Inbox,
         store: Store,
         *,
+        prepare: Callable[[Sequence[Action]], None],
         act: Callable[[Sequence[Action]], None],
         wake_at: Callable[[int | None], None],
     ) -> None:
@@ -37,6 +39,7 @@ class DeskLoop:
         self.settled = True
         self._inbox = inbox
         self._store = store
+        self._prepare = prepare
         self._act = act
         self._wake_at = wake_at
         self._publishers: list[Publisher] = []
@@ -67,13 +70,14 @@ class DeskLoop:
             return
         if step.records:
             self.settled = False
-            await self._store.commit(step.records)
+            await self._store.commit(step.records, partial(self._prepare, step.actions))
             self.settled = True
-            for publisher in self._publishers:
-                publisher.publish(step.records)
         if step.actions:
             refuse_uncommitted(step)
             self._act(step.actions)
+        if step.records:
+            for publisher in self._publishers:
+                publisher.publish(step.records)
         self.steps += 1
         if any(isinstance(action, SubmitOrder) for action in step.actions):
             # Behind the tasks that send: no order waits for the price ranges to be set anew. The

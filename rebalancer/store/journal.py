@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +43,9 @@ def seal(head: Head, record: EncodedRecord) -> Head:
     return Head(seq, hashlib.sha256(sealed.encode()).hexdigest())
 
 
-def append(session: Session, head: Head, records: Iterable[EncodedRecord]) -> Head:
-    """Insert the rows that follow `head`, durably, in one transaction; return the new head."""
-    rows = []
+def sealed(head: Head, records: Iterable[EncodedRecord]) -> tuple[list[Mapping[str, Any]], Head]:
+    """Return the rows that follow `head`, and the head after them."""
+    rows: list[Mapping[str, Any]] = []
     for record in records:
         head = seal(head, record)
         rows.append(
@@ -58,8 +58,12 @@ def append(session: Session, head: Head, records: Iterable[EncodedRecord]) -> He
                 "hash": head.hash,
             }
         )
+    return rows, head
+
+
+def append(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert sealed rows, durably, in one transaction."""
     session.insert(_INSERT, rows)
-    return head
 
 
 def read_head(connection: Connection) -> Head:

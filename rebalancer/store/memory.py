@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from rebalancer.core.records import Record
@@ -40,7 +40,11 @@ class MemoryStore:
         self._refuse_if_closed()
         return self.records
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self,
+        records: Sequence[Record],
+        meanwhile: Callable[[], None] | None = None,  # noqa: ARG002 - it never waits
+    ) -> None:
         """Append all or none; a key that exists raises BrokenInvariant."""
         self._refuse_if_closed()
         self._append(records)

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.sql.dml import UpdateBase
+
+from rebalancer.errors import ensure
+
+#: rows that one statement carries at most; more go one by one, in a transaction of several
+ROWS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,14 @@ def finished(
     if names is None:
         return prepared.sql, list(rows)
     return prepared.sql, [tuple([row[name] for name in names]) for row in rows]
+
+
+@lru_cache(maxsize=ROWS_AT_ONCE)
+def for_rows(sql: str, count: int) -> str:
+    """Return an INSERT of one row of question marks as one of `count` rows."""
+    head, values, row = sql.partition(" VALUES ")
+    ensure(bool(values), f"no INSERT of values: {sql}")
+    return head + values + ", ".join([row] * count)
 
 
 def _prepare(dialect: Dialect, statement: UpdateBase) -> _Prepared:

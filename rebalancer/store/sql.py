@@ -43,8 +43,12 @@ class SqlStore:
         records: list[Record] = await self._call(self._writer.load)
         return records
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Append all or none, durably; what readers see follows at once, the tables a moment later.
+
+        `meanwhile` is called in the event loop when the rows are on their way to the disk.
 
         Raises BrokenInvariant for a key that exists and for a value no record may hold, otherwise
         StoreUnavailable.
@@ -55,7 +59,7 @@ class SqlStore:
         # Written down here and now, so that nobody can change a record while it waits.
         encoded = [CODEC.encode(record) for record in records]
         answer = Answer()
-        self._writer.ask(Commit(encoded, answer))
+        self._writer.ask(Commit(encoded, answer, meanwhile))
         await answer.future
 
     async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:

@@ -49,6 +49,8 @@ class Commit:
 
     encoded: Sequence[EncodedRecord]
     answer: Answer
+    #: called in the waiter's event loop once the disk has to be waited for
+    meanwhile: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +193,17 @@ class Writer:
         self._follower.refuse_if_stuck()
         self._make_certain()
 
+        rows, head = journal.sealed(self._head, encoded)
+        _say_begun(commits)
         self._head_is_certain = False
         try:
-            self._head = journal.append(self._session, self._head, encoded)
+            journal.append(self._session, rows)
         except IntegrityError as error:
             raise self._refused(encoded, error) from error
         except SQLAlchemyError as error:
             raise unavailable(self._session.place, error) from error
-        self._head_is_certain = True
-        self._follower.grown(self._head.seq)
+        self._head, self._head_is_certain = head, True
+        self._follower.grown(head.seq)
 
     def _make_certain(self) -> None:
         """After a failed commit, make sure that it did not happen before building on the head."""
@@ -233,6 +237,14 @@ def _outcome(work: Callable[[], object]) -> tuple[object, Exception | None]:
         wrapped = BrokenInvariant(f"the store failed in an unforeseen way: {error!r}")
         wrapped.__cause__ = error
         return None, wrapped
+
+
+def _say_begun(commits: Sequence[Commit]) -> None:
+    """Let each waiter's event loop do what it wants to do while the disk is at work."""
+    for commit in commits:
+        if commit.meanwhile is not None:
+            with suppress(RuntimeError):  # as in _settle
+                commit.answer.loop.call_soon_threadsafe(commit.meanwhile)
 
 
 def _settle(answers: Sequence[tuple[Answer, object, Exception | None]]) -> None:

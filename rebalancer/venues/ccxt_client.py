@@ -11,6 +11,7 @@ import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ QUESTION_SECONDS = 15.0
 #: a write that the limits hold back for longer does not leave any more: its price is old, and who
 #: sent it may want something else by now
 WRITE_WAIT_SECONDS = 60.0
+#: a request that was signed ahead is used for so long; then it is signed anew, with a new stamp
+READY_SECONDS = 0.5
 
 #: statuses that mean "too many requests", and how long to stay away where no time is named
 SHUT_OUT = frozenset({418, 429})
@@ -76,6 +79,15 @@ class _Captured(Exception):
     """Raised through ccxt once it has signed a request that it must not send."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An order's request, signed at `signed_s` of the loop's time, before it may leave."""
+
+    order: OrderRequest
+    request: SignedRequest
+    signed_s: float
+
+
 class HeldBack(VenueUnavailable):
     """A write waited too long for the venue's limits and was not sent."""
 
@@ -116,6 +128,7 @@ class CcxtClient:
         exchange.timeout_on_exit = 0
         exchange.urlencode = urlencode
         self._moulds = Moulds(exchange, self._build)
+        self._ready: _Ready | None = None
         # A second send hidden inside ccxt would be a second order.
         ensure(not exchange.options.get("maxRetriesOnFailure"), "ccxt must never send again")
 
@@ -155,6 +168,7 @@ class CcxtClient:
 
     def correct_clock(self, offset_ms: int) -> None:
         """Stamp requests with the venue's time, which is `offset_ms` ahead of ours."""
+        self._ready = None  # by the old time
         self._exchange.options["timeDifference"] = -offset_ms
         self.offset_ms = offset_ms
 
@@ -176,9 +190,24 @@ class CcxtClient:
         """Send one order as `write` does, from the mould of earlier ones where there is one."""
 
         async def signed() -> SignedRequest:
-            return self._moulds.fill(order) or await self._build(order)
+            ready = self._take_ready(order)
+            return ready or self._moulds.fill(order) or await self._build(order)
 
         return await self._write(signed, cost)
+
+    def prepare_order(self, order: OrderRequest) -> None:
+        """Sign an order that will be written soon, where there is a mould; sends nothing."""
+        request = self._moulds.fill(order)
+        if request is not None:
+            self._ready = _Ready(order, request, asyncio.get_running_loop().time())
+
+    def _take_ready(self, order: OrderRequest) -> SignedRequest | None:
+        """Return the request that was signed for just this order, while its stamp is new."""
+        ready, self._ready = self._ready, None
+        if ready is None or ready.order is not order:
+            return None
+        age_s = asyncio.get_running_loop().time() - ready.signed_s
+        return ready.request if age_s < READY_SECONDS else None
 
     def learn(self, order: OrderRequest) -> None:
         """Make the mould for orders like this one, at a time when nobody waits; sends nothing."""

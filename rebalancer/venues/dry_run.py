@@ -35,6 +35,9 @@ class DryRunVenue:
         """Send reports to `emit` from now on."""
         self._emit = emit
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Nothing can be made ready for orders that go nowhere."""
+
     async def submit(self, intent: OrderIntent) -> None:
         """Write the order down and count it as filled; a repeated id is the same order."""
         if intent.client_order_id in self._taken:

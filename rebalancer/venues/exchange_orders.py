@@ -67,6 +67,10 @@ class ExchangeOrders:
         self._listing = own_trades(facts)
         self._absent_once: set[str] = set()
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Write and sign the first request that sending the orders will take."""
+        self._sends.prepare(intents)
+
     async def submit(self, intent: OrderIntent, emit: Emit) -> None:
         """Send the order once; emit what is proved of it, then its fills and its end."""
         await self._submit(intent, self._sends.send(intent), emit)

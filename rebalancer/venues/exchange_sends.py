@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.order import OrderIntent, Outcome
-from rebalancer.errors import BrokenInvariant, VenueUnavailable
+from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable
 from rebalancer.venues.answers import judge_for, judge_in_batch
 from rebalancer.venues.batching import cost_of, cut
 from rebalancer.venues.ccxt_client import CcxtClient, HeldBack
@@ -48,11 +49,26 @@ class OrderSends:
         self._contracts = contracts
         self._leverage = leverage
         self._turns = Turns()
+        #: the order that was made ready last, and its request
+        self._ready: tuple[OrderIntent, OrderRequest] | None = None
+
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Write and sign the first request, where it is one order; sends nothing.
+
+        Only the first: it would have to wait for the others to be signed as well.
+        """
+        if len(intents) > 1 and self._facts.batch is not None:
+            return
+        intent = intents[0]
+        with suppress(DeskError):  # sending it says what is wrong
+            self._ready = (intent, self._request(intent))
+            self._client.prepare_order(self._ready[1])
 
     async def send(self, intent: OrderIntent) -> Finding:
         """Send one order in a request of its own."""
         await self._turns.take()
-        order = self._request(intent)
+        ready, self._ready = self._ready, None
+        order = ready[1] if ready and ready[0] is intent else self._request(intent)
         try:
             reply = await self._client.write_order(order, cost_of(self._facts.limits, 1))
         except VenueUnavailable as refusal:

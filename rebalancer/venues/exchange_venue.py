@@ -128,6 +128,10 @@ class ExchangeVenue:
         self._watch.offset_ms = self.clock_offset_ms
         self._emit = emit
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Write and sign the first request that sending the orders will take."""
+        self._orders.prepare(intents)
+
     async def submit(self, intent: OrderIntent) -> None:
         """Send the order once and emit what is proved of it; an id that was sent is asked for."""
         if self._is_first_send(intent):

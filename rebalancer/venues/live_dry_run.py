@@ -89,6 +89,9 @@ class LiveDryRunVenue:
         self._dry = DryRunVenue(self._name, held, self._clock)
         await self._dry.start(emit)
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Nothing can be made ready for orders that go nowhere."""
+
     async def submit(self, intent: OrderIntent) -> None:
         """Write the order down and count it as filled at its mark."""
         await self._dry.submit(intent)

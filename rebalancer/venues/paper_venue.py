@@ -25,6 +25,9 @@ class PaperVenue:
         """Send reports to `emit` from now on."""
         self._emit = emit
 
+    def prepare(self, intents: Sequence[OrderIntent]) -> None:
+        """Nothing can be made ready for orders that go nowhere."""
+
     async def submit(self, intent: OrderIntent) -> None:
         """Fill the order from the price at its arrival."""
         arrives_ms = self._clock.now_ms() + self.book.costs.latency_ms

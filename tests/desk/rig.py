@@ -78,14 +78,16 @@ class DyingStore(MemoryStore):
         self._dies_at = dies_at
         self._keeps = keeps
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Append, unless it is time to die."""
         self.commits += 1
         if self.commits == self._dies_at:
             if self._keeps:
-                await super().commit(records)
+                await super().commit(records, meanwhile)
             raise StoreUnavailable("the disk is gone")
-        await super().commit(records)
+        await super().commit(records, meanwhile)
 
 
 class WatchedVenue(PaperVenue):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 
 import pytest
@@ -291,9 +291,11 @@ class Stuck(MemoryStore):
         self.waiting = 0
         self.let_fail = asyncio.Event()
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         if self.stuck and of(records, FundLaunched):
             self.waiting += 1
             await self.let_fail.wait()
             raise StoreUnavailable("the disk is gone")
-        await super().commit(records)
+        await super().commit(records, meanwhile)

@@ -54,6 +54,10 @@ class SlowVenue:
     async def start(self, emit: Emit) -> None:
         """Nothing to connect to."""
 
+    def prepare(self, orders: Sequence[OrderIntent]) -> None:
+        """Make ready."""
+        self.log += [f"preparing {order.client_order_id}" for order in orders]
+
     async def submit(self, order: OrderIntent) -> None:
         """Send."""
         self.log.append(f"sending {order.client_order_id}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -32,12 +32,14 @@ class SlowStore(MemoryStore):
         self.open.set()
         self.fails = False
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         self._log.append("committing")
         await self.open.wait()
         if self.fails:
             raise StoreUnavailable("the disk is gone")
-        await super().commit(records)
+        await super().commit(records, meanwhile)
         self._log.append("committed")
 
 
@@ -53,7 +55,12 @@ class Bench:
         apply(state, DeskOpened(NOON, "test-desk", "test"))
         engine.begin(state)
         self.loop = DeskLoop(
-            state, self.inbox, self.store, act=self._act, wake_at=lambda _at_ms: None
+            state,
+            self.inbox,
+            self.store,
+            prepare=lambda _actions: self.log.append("prepared"),
+            act=self._act,
+            wake_at=lambda _at_ms: None,
         )
         self.loop.subscribe(self)
 
@@ -82,7 +89,7 @@ FIRST = tick(100, NOON, confirmed=True)
 async def test_nothing_leaves_before_the_records_are_durable() -> None:
     bench = Bench(launched=False)
     await bench.take(FIRST)
-    assert bench.log == ["committing", "committed", "published", "acted"]
+    assert bench.log == ["committing", "committed", "acted", "published"]
     assert [type(action) for action in bench.acted] == [SubmitOrder]
 
 
@@ -211,7 +218,7 @@ class TestEnding:
         bench.loop.end(NOON)
         bench.store.open.set()
         await asyncio.wait_for(running, 1)
-        assert bench.log == ["committing", "committed", "published", "acted"]
+        assert bench.log == ["committing", "committed", "acted", "published"]
 
     async def test_a_commit_that_fails_at_the_end_is_not_swallowed(self) -> None:
         bench = Bench(launched=False)

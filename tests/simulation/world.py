@@ -77,7 +77,9 @@ class Disk(MemoryStore):
         self.commits = 0
         self.intents: set[str] = set()
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Append, with a moment before and after in which the desk may die."""
         self.commits += 1
         fails = self.commits == self._day.count
@@ -87,7 +89,7 @@ class Disk(MemoryStore):
             await asyncio.sleep(self._day.down_ms % 60_001 / SECOND_MS)
         if fails and self._day.trouble is Trouble.STORE_BEFORE:
             raise StoreUnavailable("simulated: the disk is full")
-        await super().commit(records)
+        await super().commit(records, meanwhile)
         self.intents |= {
             record.intent.client_order_id for record in records if isinstance(record, IntentCreated)
         }

@@ -148,10 +148,10 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]]:
     opened, sizes = threading.Event(), list[int]()
     append = journal.append
 
-    def held(session: Session, head: journal.Head, records: Sequence[Any]) -> journal.Head:
+    def held(session: Session, rows: Sequence[Any]) -> None:
         opened.wait(10)
-        sizes.append(len(records))
-        return append(session, head, records)
+        sizes.append(len(rows))
+        append(session, rows)
 
     monkeypatch.setattr(journal, "append", held)
     return opened, sizes
