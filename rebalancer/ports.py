@@ -146,8 +146,9 @@ class Store(Deliveries, Protocol):
     ) -> None:
         """Append all or none, durably; a key that exists raises BrokenInvariant.
 
-        A store that has to wait for its disk calls `meanwhile` in the event loop while it does; it
-        must not raise. A store that is done at once need not call it.
+        A store that has to wait for its disk calls `meanwhile` while it does; it must not raise.
+        Whoever has something to do meanwhile is in a hurry. A store that is done at once need not
+        call it.
         """
 
     async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:

@@ -68,9 +68,12 @@ class DeskLoop:
             if letter.reply is not None and not letter.reply.done():
                 letter.reply.set_exception(refused)
             return
+        sends = any(isinstance(action, SubmitOrder) for action in step.actions)
         if step.records:
             self.settled = False
-            await self._store.commit(step.records, partial(self._prepare, step.actions))
+            # What the orders will take is made ready while the disk is at work.
+            meanwhile = partial(self._prepare, step.actions) if sends else None
+            await self._store.commit(step.records, meanwhile)
             self.settled = True
         if step.actions:
             refuse_uncommitted(step)
@@ -79,7 +82,7 @@ class DeskLoop:
             for publisher in self._publishers:
                 publisher.publish(step.records)
         self.steps += 1
-        if any(isinstance(action, SubmitOrder) for action in step.actions):
+        if sends:
             # Behind the tasks that send: no order waits for the price ranges to be set anew. The
             # next event finds them set, and whatever this raises it raises again there.
             asyncio.get_running_loop().call_soon(engine.rest, self.state)

@@ -17,60 +17,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from rebalancer.core.records import RECORD_TYPES, Record
 from rebalancer.errors import BrokenInvariant, StoreUnavailable, ensure
-
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the JSON object of one version (without `v`) into that of the next."""
-
-
-def _command_with_scope(raw: dict[str, Any]) -> dict[str, Any]:
-    """Commands were about one fund before they could be about more."""
-    name = raw.pop("fund", None)
-    return raw | {"name": name, "scope": "fund"}
-
-
-def _with_sets_point(raw: dict[str, Any]) -> dict[str, Any]:
-    return raw | {"plan": raw["plan"] | {"sets_point": True}}
-
-
-def _funding_of_an_instant(raw: dict[str, Any]) -> dict[str, Any]:
-    """Payments did not say when the venue settled them before they could be told twice."""
-    return raw | {"settled_ms": None}
-
-
-def _point_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
-    """Before baskets could change, a fund had the one of its configuration: empty."""
-    return raw | {"weights": {}, "opened_ms": raw.get("at_ms")}
-
-
-def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
-    """Do the same for a run that was under way then."""
-    plan = raw.get("plan")
-    return raw | {"plan": plan | {"base_weights": {}}} if isinstance(plan, dict) else raw
-
-
-def _run_with_configuration(raw: dict[str, Any]) -> dict[str, Any]:
-    """Read a run of before a configuration could change under a desk."""
-    plan = raw.get("plan")
-    return raw | {"plan": plan | {"config_digest": ""}} if isinstance(plan, dict) else raw
-
-
-def _start_with_epoch(raw: dict[str, Any]) -> dict[str, Any]:
-    """Read a start of before there were a number and a nonce."""
-    return raw | {"epoch": 0, "nonce": ""}
-
-
-#: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
-UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
-    "DeskStarted": (_start_with_epoch,),
-    "CommandTaken": (_command_with_scope,),
-    "FundingPosted": (_funding_of_an_instant,),
-    "PointSet": (_point_with_basket,),
-    "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),
-}
+from rebalancer.store.upgrades import UPGRADERS, Upgrade
 
 #: Widest power of ten a decimal may have; beyond it plain notation is an accident, not a number.
 MAX_POWER = 1_000
@@ -112,7 +64,7 @@ class Codec:
         for kind, cls in self._types.items():
             ensure(all(part.name != "v" for part in fields(cls)), f"{kind} has a field named v")
             hint: Any = cls
-            self._encoders[cls] = _encoder(hint)
+            self._encoders[cls] = _dataclass_out(cls, version=len(self._upgraders[kind]) + 1)
             self._decoders[kind] = _decoder(hint)
 
     def encode(self, record: Record) -> EncodedRecord:
@@ -122,16 +74,15 @@ class Codec:
         if encoder is None:
             raise BrokenInvariant(f"{kind} is not a kind of record this store keeps")
         try:
-            raw = encoder(record)
+            body = encoder(record)
         except _UnfitError as unfit:
             raise BrokenInvariant(f"{kind}{unfit.path}: {unfit}") from None
-        raw["v"] = len(self._upgraders[kind]) + 1
         key = record.key
         return EncodedRecord(
             at_ms=record.at_ms,
             kind=kind,
             key=None if key is None else storable(key),
-            body=_TO_JSON(raw),
+            body=body,
         )
 
     def decode(self, kind: str, body: str) -> Record:
@@ -178,7 +129,10 @@ def decimal_text(value: Decimal) -> str:
 
 def mapping_text(value: Mapping[str, Decimal]) -> str:
     """Write decimals by name as one canonical JSON object."""
-    return _TO_JSON({name: decimal_text(amount) for name, amount in value.items()})
+    try:
+        return _DECIMALS_BY_NAME(value)
+    except _UnfitError as unfit:
+        raise BrokenInvariant(str(unfit)) from None
 
 
 def mapping_value(text: str) -> dict[str, Decimal]:
@@ -193,9 +147,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_TO_JSON: Callable[[Any], str] = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False
-).encode
+_QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 # A float in the text finds no type of field that takes it.
 _FROM_JSON: Callable[[str], Any] = json.JSONDecoder().decode
 
@@ -216,6 +168,10 @@ def _decimal_out(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _decimal_quoted(value: Any) -> str:
+    return f'"{_decimal_out(value)}"'  # nothing in it needs escaping
+
+
 def _decimal_in(value: Any) -> Decimal:
     # The pattern keeps out NaN, infinities, exponents and underscores, which Decimal would take.
     if type(value) is not str or _PLAIN_DECIMAL.fullmatch(value) is None:
@@ -227,6 +183,18 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _UnfitError(f"{value!r} is not text")
     return value
+
+
+def _text_out(value: Any) -> str:
+    return _QUOTED(_text(value))
+
+
+def _whole_out(value: Any) -> str:
+    return str(_whole(value))
+
+
+def _flag_out(value: Any) -> str:
+    return "true" if _flag(value) else "false"
 
 
 def _whole(value: Any) -> int:
@@ -242,20 +210,42 @@ def _flag(value: Any) -> bool:
     return value
 
 
-_OUT: Mapping[Any, _Convert] = {str: _text, int: _whole, bool: _flag, Decimal: _decimal_out}
+_OUT: Mapping[Any, _Convert] = {
+    str: _text_out,
+    int: _whole_out,
+    bool: _flag_out,
+    Decimal: _decimal_quoted,
+}
 _IN: Mapping[Any, _Convert] = {str: _text, int: _whole, bool: _flag, Decimal: _decimal_in}
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What containers become: in JSON, or read from it."""
+
+    nothing: Any
+    sequence: Callable[[list[Any]], Any]
+    mapping: Callable[[dict[str, Any]], Any]
+
+
+def _object(members: Mapping[str, str]) -> str:
+    return "{" + ",".join([f"{_QUOTED(name)}:{members[name]}" for name in sorted(members)]) + "}"
+
+
+_WRITING = _Way("null", lambda items: "[" + ",".join(items) + "]", _object)
+_READING = _Way(None, tuple, dict)
 
 
 @cache
 def _encoder(hint: Any) -> _Convert:
-    """Return the function from a value of type `hint` to what JSON can hold."""
+    """Return the function from a value of type `hint` to its JSON, with sorted keys."""
     if hint in _OUT:
         return _OUT[hint]
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _enum_out(hint)
     if is_dataclass(hint):
         return _dataclass_out(typing.cast("type", hint))
-    return _container(hint, _encoder, tuple_type=list)
+    return _container(hint, _encoder, _WRITING)
 
 
 @cache
@@ -267,47 +257,44 @@ def _decoder(hint: Any) -> _Convert:
         return _enum_in(hint)
     if is_dataclass(hint):
         return _dataclass_in(typing.cast("type", hint))
-    return _container(hint, _decoder, tuple_type=tuple)
+    return _container(hint, _decoder, _READING)
 
 
-def _container(hint: Any, inner: Callable[[Any], _Convert], tuple_type: type) -> _Convert:
+def _container(hint: Any, inner: Callable[[Any], _Convert], way: _Way) -> _Convert:
     """Return the function for a mapping from str, a tuple, or a type that may be None."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType) and len(parts) == 2 and types.NoneType in parts:
-        return _optional(inner(next(part for part in parts if part is not types.NoneType)))
+        only = inner(next(part for part in parts if part is not types.NoneType))
+        return lambda value: way.nothing if value is None else only(value)
     if origin is tuple and len(parts) == 2 and parts[1] is Ellipsis:
-        return _sequence(inner(parts[0]), tuple_type)
+        return _sequence(inner(parts[0]), way)
     if origin is tuple:
-        return _fixed_sequence([inner(part) for part in parts], tuple_type)
+        return _fixed_sequence([inner(part) for part in parts], way)
     if isinstance(origin, type) and issubclass(origin, Mapping) and parts[0] is str:
-        return _mapping(inner(parts[1]))
+        return _mapping(inner(parts[1]), way)
     raise BrokenInvariant(f"no record may hold a {hint}")
 
 
-def _optional(convert: _Convert) -> _Convert:
-    return lambda value: None if value is None else convert(value)
-
-
-def _sequence(convert: _Convert, tuple_type: type) -> _Convert:
+def _sequence(convert: _Convert, way: _Way) -> _Convert:
     def run(value: Any) -> Any:
         if not isinstance(value, (tuple, list)):
             raise _UnfitError(f"{value!r} is not a tuple")
-        return tuple_type([convert(item) for item in value])
+        return way.sequence([convert(item) for item in value])
 
     return run
 
 
-def _fixed_sequence(converts: list[_Convert], tuple_type: type) -> _Convert:
+def _fixed_sequence(converts: list[_Convert], way: _Way) -> _Convert:
     def run(value: Any) -> Any:
         if not isinstance(value, (tuple, list)) or len(value) != len(converts):
             raise _UnfitError(f"{value!r} is not a tuple of {len(converts)}")
-        return tuple_type([convert(item) for convert, item in zip(converts, value, strict=True)])
+        return way.sequence([convert(item) for convert, item in zip(converts, value, strict=True)])
 
     return run
 
 
-def _mapping(convert: _Convert) -> _Convert:
-    def run(value: Any) -> dict[str, Any]:
+def _mapping(convert: _Convert, way: _Way) -> _Convert:
+    def run(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise _UnfitError(f"{value!r} is not a mapping")
         result = {}
@@ -317,16 +304,18 @@ def _mapping(convert: _Convert) -> _Convert:
             except _UnfitError as unfit:
                 unfit.path = f"[{name!r}]{unfit.path}"
                 raise
-        return result
+        return way.mapping(result)
 
     return run
 
 
 def _enum_out(cls: type[StrEnum]) -> _Convert:
+    written = {member: _QUOTED(member.value) for member in cls}
+
     def run(value: Any) -> str:
         if not isinstance(value, cls):
             raise _UnfitError(f"{value!r} is not a {cls.__name__}")
-        return str(value.value)
+        return written[value]
 
     return run
 
@@ -348,17 +337,25 @@ def _converters(cls: type, inner: Callable[[Any], _Convert]) -> list[tuple[str, 
     return [(part.name, inner(hints[part.name])) for part in fields(cls)]
 
 
-def _dataclass_out(cls: type) -> _Convert:
-    converters = _converters(cls, _encoder)
+def _dataclass_out(cls: type, version: int | None = None) -> _Convert:
+    """Return the function that writes a dataclass, with the version of its kind where it has one.
 
-    def run(value: Any) -> dict[str, Any]:
+    The order of the keys and the text between the values are worked out here, once.
+    """
+    converters = sorted(_converters(cls, _encoder), key=itemgetter(0))
+    names = [name for name, _ in converters]
+    known = sorted([*names, "v"]) if version is not None else names
+    fixed = {"v": f'"v":{version}'}
+    template = "{" + ",".join(fixed.get(name, f'"{name}":%s') for name in known) + "}"
+
+    def run(value: Any) -> str:
         if type(value) is not cls:
             raise _UnfitError(f"{value!r} is not a {cls.__name__}")
         try:
-            return {name: convert(getattr(value, name)) for name, convert in converters}
+            return template % tuple([convert(getattr(value, name)) for name, convert in converters])
         except _UnfitError:
             # Once more, field by field, to say where: an order waits for the way above.
-            return _each(converters, lambda name: getattr(value, name))
+            return template % tuple(_each(converters, lambda name: getattr(value, name)).values())
 
     return run
 
@@ -386,6 +383,8 @@ def _each(converters: list[tuple[str, _Convert]], value_of: Callable[[str], Any]
             raise
     return result
 
+
+_DECIMALS_BY_NAME: Callable[[Any], str] = _mapping(_decimal_quoted, _WRITING)
 
 #: The codec of everything this program keeps.
 CODEC = Codec()

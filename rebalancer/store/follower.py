@@ -16,8 +16,9 @@ QUIET_SECONDS = 0.02
 LONGEST_BEHIND_SECONDS = 0.25
 #: Records folded in one transaction: a commit that arrives meanwhile waits for no more.
 FOLDED_AT_ONCE = 200
-#: The log goes into the file after so many commits, once nothing waits.
-CHECKPOINT_COMMITS = 250
+#: The log goes into the file after so many commits, once nothing waits. With what is folded behind
+#: them they need about 29 kB each: less than the length that the log has from the start.
+CHECKPOINT_COMMITS = 30
 
 
 class Follower:

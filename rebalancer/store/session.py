@@ -177,7 +177,7 @@ class Session:
         driver.execute("PRAGMA cache_size=8")
         try:
             driver.execute(BEGIN_WRITING)
-            driver.execute("CREATE TABLE lengthened (nothing BLOB)")
+            driver.execute("CREATE TABLE lengthened (zeros BLOB)")
             driver.execute("INSERT INTO lengthened VALUES (zeroblob(?))", (LOG_BYTES,))
         except sqlite3.Error:
             pass  # a full disk: the first commit says so, if there is still no room for it

@@ -20,7 +20,10 @@ from rebalancer.store.session import Session
 from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import target, unavailable
 from rebalancer.store.views import slices
-from rebalancer.store.writer import Answer, Call, Commit, Show, Stop, Writer
+from rebalancer.store.writer import Answer, Call, Commit, QuickAnswer, Show, Stop, Writer
+
+#: how long the event loop waits on the spot for a commit to begin, and for it to end
+MOMENT_SECONDS = 0.001
 
 
 class SqlStore:
@@ -48,7 +51,8 @@ class SqlStore:
     ) -> None:
         """Append all or none, durably; what readers see follows at once, the tables a moment later.
 
-        `meanwhile` is called in the event loop when the rows are on their way to the disk.
+        Where there is something to do `meanwhile`, somebody is in a hurry: the event loop stands
+        still for up to two milliseconds, and where the disk needs longer it goes on.
 
         Raises BrokenInvariant for a key that exists and for a value no record may hold, otherwise
         StoreUnavailable.
@@ -58,8 +62,14 @@ class SqlStore:
             return
         # Written down here and now, so that nobody can change a record while it waits.
         encoded = [CODEC.encode(record) for record in records]
-        answer = Answer()
-        self._writer.ask(Commit(encoded, answer, meanwhile))
+        answer = QuickAnswer()
+        self._writer.ask(Commit(encoded, answer))
+        if meanwhile is not None:
+            # Without a pause here the writer could not begin before `meanwhile` is done.
+            answer.await_begin(MOMENT_SECONDS)
+            meanwhile()
+            if answer.is_settled(MOMENT_SECONDS):
+                return
         await answer.future
 
     async def save_views(self, views: Sequence[NavView], prices: Mapping[str, Decimal]) -> None:

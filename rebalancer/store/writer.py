@@ -36,11 +36,52 @@ T = TypeVar("T")
 
 
 class Answer:
-    """The future of one job, in the event loop that asked for it."""
+    """What one job came to, in the event loop that asked for it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
+
+
+class QuickAnswer(Answer):
+    """An answer that may be waited for on the spot, for a moment.
+
+    The way of a result into an event loop that sleeps costs about as much as a quick disk takes to
+    flush. Its loop stands still meanwhile, which is why a moment has to be enough.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun, self._settled = threading.Lock(), threading.Lock()
+        self._begun.acquire()
+        self._settled.acquire()
+        self._error: Exception | None = None
+
+    def begin(self) -> None:
+        """Note that the disk is about to be asked; called by the writer, perhaps once more."""
+        if self._begun.locked():
+            self._begun.release()
+
+    def settle(self, error: Exception | None) -> None:
+        """Note how it ended, before the future is told; called by the writer, once."""
+        self._error = error
+        self._settled.release()
+
+    def await_begin(self, seconds: float) -> None:
+        """Let the writer get as far as the disk, for so long at most."""
+        self._begun.acquire(timeout=seconds)
+
+    def is_settled(self, seconds: float) -> bool:
+        """Wait for the end, for so long at most; say whether it came. A failure is raised.
+
+        Ask once; if it came, nobody may wait for the future any more.
+        """
+        if not self._settled.acquire(timeout=seconds):
+            return False
+        self.future.cancel()
+        if self._error is not None:
+            raise self._error
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +89,7 @@ class Commit:
     """Records to append, all or none."""
 
     encoded: Sequence[EncodedRecord]
-    answer: Answer
-    #: called in the waiter's event loop once the disk has to be waited for
-    meanwhile: Callable[[], None] | None = None
+    answer: QuickAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +225,8 @@ class Writer:
             for commit in commits:
                 self._commit_all([commit])
             return
+        for commit in commits:
+            commit.answer.settle(error)
         _settle([(commit.answer, None, error) for commit in commits])
 
     def _append(self, commits: Sequence[Commit]) -> None:
@@ -194,7 +235,8 @@ class Writer:
         self._make_certain()
 
         rows, head = journal.sealed(self._head, encoded)
-        _say_begun(commits)
+        for commit in commits:
+            commit.answer.begin()
         self._head_is_certain = False
         try:
             journal.append(self._session, rows)
@@ -237,14 +279,6 @@ def _outcome(work: Callable[[], object]) -> tuple[object, Exception | None]:
         wrapped = BrokenInvariant(f"the store failed in an unforeseen way: {error!r}")
         wrapped.__cause__ = error
         return None, wrapped
-
-
-def _say_begun(commits: Sequence[Commit]) -> None:
-    """Let each waiter's event loop do what it wants to do while the disk is at work."""
-    for commit in commits:
-        if commit.meanwhile is not None:
-            with suppress(RuntimeError):  # as in _settle
-                commit.answer.loop.call_soon_threadsafe(commit.meanwhile)
 
 
 def _settle(answers: Sequence[tuple[Answer, object, Exception | None]]) -> None:

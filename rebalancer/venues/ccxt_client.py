@@ -21,7 +21,7 @@ from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensu
 from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
 from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.moulds import Moulds
-from rebalancer.venues.rates import Cost, Limiter, Window
+from rebalancer.venues.rates import Cost, Limiter, Ticket, Window
 from rebalancer.venues.requests import OrderRequest
 from rebalancer.venues.transport import Reply, SignedRequest, Transport
 
@@ -217,13 +217,7 @@ class CcxtClient:
         return await self.sign(lambda exchange: exchange.create_order(*order.call.arguments))
 
     async def _write(self, signed: Callable[[], Awaitable[SignedRequest]], cost: Cost) -> Reply:
-        try:
-            async with asyncio.timeout(WRITE_WAIT_SECONDS):
-                ticket = await self._limiter.enter(cost, urgent=True)
-        except TimeoutError:
-            raise HeldBack(
-                f"{self.venue_id}: its limits let nothing leave for {WRITE_WAIT_SECONDS:.0f} s"
-            ) from None
+        ticket = self._limiter.enter_now(cost) or await self._wait_for_limits(cost)
         try:
             request = await signed()
             if (barred := self.barred()) is not None:
@@ -231,6 +225,15 @@ class CcxtClient:
             return await self._send(request)
         finally:
             self._limiter.leave(ticket)
+
+    async def _wait_for_limits(self, cost: Cost) -> Ticket:
+        try:
+            async with asyncio.timeout(WRITE_WAIT_SECONDS):
+                return await self._limiter.enter(cost, urgent=True)
+        except TimeoutError:
+            raise HeldBack(
+                f"{self.venue_id}: its limits let nothing leave for {WRITE_WAIT_SECONDS:.0f} s"
+            ) from None
 
     async def ask(self, question: Callable[[Any], Awaitable[T]], cost: Cost) -> T:
         """Ask something that changes nothing, again after network failures.

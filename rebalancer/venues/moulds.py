@@ -13,10 +13,12 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rebalancer.errors import DeskError
 from rebalancer.venues.requests import OrderRequest
+from rebalancer.venues.seals import Seal
 from rebalancer.venues.transport import SignedRequest
 
 _CLIENT_ID = "clientOrderId"
@@ -45,6 +47,16 @@ class _Slot:
     cast: Callable[[str], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Mould:
+    """How ccxt signs orders of a shape."""
+
+    #: path, api, method and parameters, with slots
+    arguments: tuple[Any, ...]
+    #: does the same without ccxt, where that was proved
+    seal: Seal | None
+
+
 class Moulds:
     """The moulds of one ccxt object."""
 
@@ -53,21 +65,21 @@ class Moulds:
         self._own = own
         self._sign = exchange.sign
         exchange.sign = self._listening
-        #: (path, api, method, parameters with slots) by shape; None where ccxt has to build
-        self._known: dict[tuple[Any, ...], tuple[Any, ...] | None] = {}
+        #: by shape; None where ccxt has to build
+        self._known: dict[tuple[Any, ...], _Mould | None] = {}
 
     def fill(self, order: OrderRequest) -> SignedRequest | None:
         """Return the signed request of `order`; None where ccxt has to build it."""
         mould = self._known.get(_shape(order))
         if mould is None:
             return None
-        path, api, method, params = mould
+        parts = _parts(order)
         try:
-            signed = self._sign(path, api, method, _filled(params, _parts(order)))
-            headers = self._exchange.prepare_request_headers(signed["headers"])
+            if mould.seal is not None:
+                return mould.seal.sign(self._exchange.nonce(), parts)
+            return self._signed(mould.arguments, parts)
         except Exception:  # noqa: BLE001 - ccxt's own call says in its words what is wrong
             return None
-        return SignedRequest(signed["method"], signed["url"], headers, signed["body"])
 
     def learn(self, order: OrderRequest) -> None:
         """Make the mould of an order's shape, where that is not done; sends nothing."""
@@ -77,9 +89,24 @@ class Moulds:
         orders = [order, *(_probe(order, factor) for factor in _PROBES)]
         try:
             written = [self._arguments(each, place) for place, each in enumerate(orders)]
-            self._known[shape] = _mould(written, [_parts(each) for each in orders])
+            arguments = _mould(written, [_parts(each) for each in orders])
         except (_UnlearnableError, DeskError):
             self._known[shape] = None
+            return
+        self._known[shape] = _Mould(arguments, self._seal(arguments, _parts(order)))
+
+    def _signed(self, arguments: tuple[Any, ...], parts: Mapping[str, str]) -> SignedRequest:
+        path, api, method, params = arguments
+        signed = self._sign(path, api, method, _filled(params, parts))
+        headers = self._exchange.prepare_request_headers(signed["headers"])
+        return SignedRequest(signed["method"], signed["url"], headers, signed["body"])
+
+    def _seal(self, arguments: tuple[Any, ...], parts: Mapping[str, str]) -> Seal | None:
+        try:
+            with _ahead(self._exchange, 0, stands=True):
+                return Seal.learn(self._exchange, partial(self._signed, arguments), parts)
+        except Exception:  # noqa: BLE001 - a venue whose orders hold no text, for instance
+            return None
 
     def forget(self) -> None:
         """Start anew: the venue's markets may have changed."""
@@ -114,10 +141,12 @@ class Moulds:
 
 
 @contextmanager
-def _ahead(exchange: Any, by_ms: int) -> Iterator[None]:
-    """Let ccxt believe that it is later."""
+def _ahead(exchange: Any, by_ms: int, *, stands: bool = False) -> Iterator[None]:
+    """Let ccxt believe that it is later, or that its clock stands still."""
     own = {name: getattr(exchange, name) for name in ("seconds", "milliseconds", "microseconds")}
     kept = {name: exchange.__dict__[name] for name in own if name in exchange.__dict__}
+    if stands:
+        own = {name: partial(int, tell()) for name, tell in own.items()}
     exchange.seconds = lambda: own["seconds"]() + by_ms // 1_000
     exchange.milliseconds = lambda: own["milliseconds"]() + by_ms
     exchange.microseconds = lambda: own["microseconds"]() + by_ms * 1_000

@@ -137,6 +137,12 @@ class Limiter:
         self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}
         self._freed = asyncio.Event()
 
+    def enter_now(self, cost: Cost) -> Ticket | None:
+        """Let an urgent request of `cost` through where it need not wait; else return None."""
+        if self._waiting[True] or self.budget.wait_ms(cost, self._now_ms(), urgent=True) != 0:
+            return None
+        return self.budget.take(cost)
+
     async def enter(self, cost: Cost, *, urgent: bool = False) -> Ticket:
         """Wait until a request of `cost` may leave; close its ticket with `leave`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -166,6 +166,13 @@ async def test_a_contract_with_an_order_on_its_way_joins_no_others(bench: Bench)
     assert bench.venue.log.index("sent r1") < bench.venue.log.index("sending r2")
 
 
+async def test_orders_are_made_ready_at_their_own_venues_and_none_is_sent(bench: Bench) -> None:
+    alert = Alert(0, Severity.INFO, "test", "", "said")
+    bench.executor.prepare([SubmitOrder(intent("r1")), alert, SubmitOrder(intent("r2", ETH))])
+    await bench.settled()
+    assert bench.venue.log == ["preparing r1", "preparing r2"]
+
+
 async def test_an_order_that_ended_holds_back_nothing_of_its_group(bench: Bench) -> None:
     slow, quick = bench.venue, SlowVenue()
     quick.open.set()

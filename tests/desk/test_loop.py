@@ -43,6 +43,17 @@ class SlowStore(MemoryStore):
         self._log.append("committed")
 
 
+class BusyDisk(SlowStore):
+    """Has to wait for its disk at every commit."""
+
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        if meanwhile is not None:
+            meanwhile()
+        await super().commit(records)
+
+
 class Bench:
     """A loop whose every effect is written into one log, in order."""
 
@@ -93,6 +104,18 @@ async def test_nothing_leaves_before_the_records_are_durable() -> None:
     assert [type(action) for action in bench.acted] == [SubmitOrder]
 
 
+async def test_while_the_disk_is_at_work_orders_are_made_ready_and_nothing_else() -> None:
+    log: list[str] = []
+    bench = Bench(BusyDisk(log), launched=False)
+    bench.log = log
+    await bench.take(FIRST)
+    assert bench.log == ["prepared", "committing", "committed", "acted", "published"]
+    bench.log.clear()
+    await bench.command(CommandKind.HALT)
+    assert "committed" in bench.log
+    assert "prepared" not in bench.log
+
+
 async def test_while_a_commit_lasts_nothing_has_left() -> None:
     bench = Bench(launched=False)
     assert isinstance(bench.store, SlowStore)
@@ -103,7 +126,7 @@ async def test_while_a_commit_lasts_nothing_has_left() -> None:
     assert bench.log == ["committing"]
     bench.store.open.set()
     await taking
-    assert bench.log[-1] == "acted"
+    assert bench.log == ["committing", "committed", "acted", "published"]
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["lost", "kept"])
@@ -249,7 +272,7 @@ async def test_orders_do_not_wait_for_the_ranges_and_the_next_event_finds_them_s
     await asyncio.sleep(0)  # nothing came: it rests once the orders are on their way
     assert not patient.loop.state.unarmed
     await prompt.take(FIRST)
-    assert (prompt.log[-1], prompt.loop.state.unarmed) == ("acted", {"BTC3L"})
+    assert (prompt.log[-2], prompt.loop.state.unarmed) == ("acted", {"BTC3L"})
     engine.react(prompt.loop.state, tick(100, NOON))  # something came first: it rests before that
     assert not prompt.loop.state.unarmed
     assert prompt.loop.state.watch == patient.loop.state.watch

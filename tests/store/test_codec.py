@@ -78,6 +78,8 @@ def test_every_kind_of_record_comes_back_equal(cls: type[Record]) -> None:
         encoded = CODEC.encode(record)
         assert CODEC.decode(encoded.kind, encoded.body) == record
         assert (encoded.at_ms, encoded.kind) == (record.at_ms, cls.__name__)
+        canonical = json.dumps(json.loads(encoded.body), sort_keys=True, separators=(",", ":"))
+        assert encoded.body == canonical
 
     round_trip()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from rebalancer.core.records import FundLaunched
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.records import FundLaunched, VerdictChanged
 from rebalancer.errors import InputRefused, StoreUnavailable
-from rebalancer.store import schema
+from rebalancer.store import schema, session
 from rebalancer.store import target as place
 from rebalancer.store.migrate import configuration
 from rebalancer.store.reader import open_reader
@@ -123,6 +125,31 @@ async def test_the_file_is_kept_so_that_no_commit_is_lost_with_the_power(tmp_pat
         "busy_timeout": 5_000,
         "wal_autocheckpoint": 10_000,
     }
+    await store.close()
+
+
+async def test_the_log_has_its_length_from_the_start_and_holds_what_was_committed_alone(
+    tmp_path: Path,
+) -> None:
+    store = open_store(url_in(tmp_path))
+    log = tmp_path / "desk.db-wal"
+    opened_bytes = log.stat().st_size
+    assert opened_bytes >= session.LOG_BYTES
+    kept = [VerdictChanged(number, "F", Trigger.NONE, "x" * 500) for number in range(20)]
+    for record in kept:
+        await store.commit([record])
+    assert log.stat().st_size == opened_bytes
+    # What a crash would leave: the next desk reads these files, and these alone.
+    copies = tmp_path / "copy"
+    copies.mkdir()
+    for name in ("desk.db", "desk.db-wal"):
+        shutil.copy(tmp_path / name, copies / name)
+    again = open_store(url_in(copies))
+    assert list(await again.load()) == kept
+    tables = sqlite3.connect(copies / "desk.db").execute("SELECT name FROM sqlite_master")
+    assert ("lengthened",) not in tables.fetchall()
+    tables.connection.close()
+    await again.close()
     await store.close()
 
 

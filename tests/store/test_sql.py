@@ -24,6 +24,7 @@ from rebalancer.errors import BrokenInvariant, StoreUnavailable
 from rebalancer.ports import NavView
 from rebalancer.store import journal, projections, views
 from rebalancer.store import target as place
+from rebalancer.store.prepared import ROWS_AT_ONCE
 from rebalancer.store.reader import open_reader
 from rebalancer.store.session import Session
 from rebalancer.store.sql import SqlStore, open_store
@@ -122,8 +123,13 @@ def test_a_second_process_on_the_same_file_is_told_who_holds_it(tmp_path: Path) 
     )
 
 
+def nothing() -> None:
+    """Somebody is in a hurry, and has nothing to do meanwhile."""
+
+
+@pytest.mark.parametrize("meanwhile", [None, nothing], ids=["", "hurry"])
 async def test_the_event_loop_goes_on_while_a_commit_is_slow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] | None
 ) -> None:
     store = open_store(url_in(tmp_path))
     append = journal.append
@@ -133,13 +139,56 @@ async def test_the_event_loop_goes_on_while_a_commit_is_slow(
         return append(*arguments)
 
     monkeypatch.setattr(journal, "append", slow)
-    committing = asyncio.create_task(store.commit([verdict(1)]))
+    committing = asyncio.create_task(store.commit([verdict(1)], meanwhile))
     beats, started = 0, time.monotonic()
     while not committing.done():
         await asyncio.sleep(0.005)
         beats += 1
     assert time.monotonic() - started >= 0.5
     assert beats >= 25
+    await store.close()
+
+
+async def test_what_is_done_meanwhile_is_done_before_the_disk_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(url_in(tmp_path))
+    append, log = journal.append, list[str]()
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        append(*arguments)
+        log.append("durable")
+
+    monkeypatch.setattr(journal, "append", slow)
+    await store.commit([verdict(1)], lambda: log.append("meanwhile"))
+    assert log == ["meanwhile", "durable"]
+    await store.close()
+
+
+async def test_whoever_is_in_a_hurry_hears_of_a_failure_too(tmp_path: Path) -> None:
+    store = open_store(url_in(tmp_path))
+    for number in range(20):
+        await store.commit([verdict(number)], nothing)
+    await store.commit([launched("BTC3L")], nothing)
+    with pytest.raises(BrokenInvariant, match="already has a record with the key"):
+        await store.commit([launched("BTC3L")], nothing)
+    await store.commit([verdict(20)], nothing)
+    assert await reasons_in(store) == [f"no. {number}" for number in range(21)]
+    await store.close()
+
+
+async def test_more_rows_than_one_statement_takes_are_one_transaction_all_the_same(
+    tmp_path: Path,
+) -> None:
+    store = open_store(url_in(tmp_path))
+    many = [verdict(number) for number in range(ROWS_AT_ONCE + 1)]
+    with pytest.raises(BrokenInvariant, match="already has a record with the key"):
+        await store.commit([*many, launched("A"), launched("A")])
+    assert await reasons_in(store) == []
+    await store.commit(many)
+    await store.commit(many[:ROWS_AT_ONCE])
+    assert len(await store.load()) == 2 * ROWS_AT_ONCE + 1
     await store.close()
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebalancer.core.order import OrderSide, client_order_id
@@ -25,6 +25,8 @@ from tests.venues.golden.recorder import LEGS, LEVERAGE, NOW_MS, Recorder, inten
 LEARNT = {"binanceusdm", "bybit", "okx", "xt", "bitget", "kucoinfutures", "mexc"}
 #: and where a sell is a size with a sign, which is none of an order's parts
 LEARNT_BUYS = {"gate"}
+#: and whose signature is our own, the same as ccxt's
+SEALED = {"binanceusdm"}
 
 
 def a_client(venue_id: str) -> CcxtClient:
@@ -71,6 +73,7 @@ def shown(request: SignedRequest) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("venue_id", FACTS)
+@settings(deadline=None)
 @given(
     number=st.integers(1, 10**6),
     lots=st.integers(1, 10**7),
@@ -132,9 +135,35 @@ def test_another_shape_has_another_mould(change: Callable[[OrderRequest], OrderR
     assert client._moulds.fill(change(order)) is None
 
 
-def test_a_signature_that_fails_is_left_to_ccxt_to_explain() -> None:
+@pytest.mark.parametrize("venue_id", FACTS)
+def test_only_what_ccxt_signs_in_the_same_way_is_signed_without_it(venue_id: str) -> None:
+    client = a_client(venue_id)
+    orders = orders_of(venue_id, 1, 1, Decimal(1234))
+    for order in orders:
+        client._moulds.learn(order)
+    seals = [mould.seal for mould in client._moulds._known.values() if mould is not None]
+    assert all((seal is not None) == (venue_id in SEALED) for seal in seals)
+
+
+def test_a_venue_that_signs_otherwise_than_it_did_is_left_to_ccxt() -> None:
     client = a_client("binanceusdm")
     (order, *_) = orders_of("binanceusdm", 1, 1, Decimal(1234))
+    signs = client._moulds._sign
+
+    def another(*arguments: Any) -> Any:
+        signed = signs(*arguments)
+        return signed | {"body": signed["body"].replace("&signature=", "&extra=1&signature=")}
+
+    client._moulds._sign = another
+    client._moulds.learn(order)
+    (mould,) = client._moulds._known.values()
+    assert mould is not None
+    assert mould.seal is None
+
+
+def test_a_signature_that_fails_is_left_to_ccxt_to_explain() -> None:
+    client = a_client("bybit")
+    (order, *_) = orders_of("bybit", 1, 1, Decimal(1234))
     client._moulds.learn(order)
     client._exchange.secret = ""
     assert client._moulds.fill(order) is None

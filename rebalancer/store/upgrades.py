@@ -1,0 +1,56 @@
+"""How records that an older program wrote are brought up to date before they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON object of one version (without `v`) into that of the next."""
+
+
+def _command_with_scope(raw: dict[str, Any]) -> dict[str, Any]:
+    """Commands were about one fund before they could be about more."""
+    name = raw.pop("fund", None)
+    return raw | {"name": name, "scope": "fund"}
+
+
+def _with_sets_point(raw: dict[str, Any]) -> dict[str, Any]:
+    return raw | {"plan": raw["plan"] | {"sets_point": True}}
+
+
+def _funding_of_an_instant(raw: dict[str, Any]) -> dict[str, Any]:
+    """Payments did not say when the venue settled them before they could be told twice."""
+    return raw | {"settled_ms": None}
+
+
+def _point_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
+    """Before baskets could change, a fund had the one of its configuration: empty."""
+    return raw | {"weights": {}, "opened_ms": raw.get("at_ms")}
+
+
+def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
+    """Do the same for a run that was under way then."""
+    plan = raw.get("plan")
+    return raw | {"plan": plan | {"base_weights": {}}} if isinstance(plan, dict) else raw
+
+
+def _run_with_configuration(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a run of before a configuration could change under a desk."""
+    plan = raw.get("plan")
+    return raw | {"plan": plan | {"config_digest": ""}} if isinstance(plan, dict) else raw
+
+
+def _start_with_epoch(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a start of before there were a number and a nonce."""
+    return raw | {"epoch": 0, "nonce": ""}
+
+
+#: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
+UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
+    "DeskStarted": (_start_with_epoch,),
+    "CommandTaken": (_command_with_scope,),
+    "FundingPosted": (_funding_of_an_instant,),
+    "PointSet": (_point_with_basket,),
+    "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),
+}
