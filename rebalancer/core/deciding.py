@@ -289,7 +289,8 @@ def _act(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
 
 def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting: Meeting) -> bool:
     """Open the run of everything that may act, with the flows that wait; say whether there is."""
-    joined = replace(signal, goal=meeting.goal())
+    goal = meeting.goal()
+    joined = signal if goal == signal.goal else replace(signal, goal=goal)
     instants_ms, before = meeting.satisfied(joined.goal), fund.shares
     if not _deal(work, fund, worth, signal, meeting.fired):
         # What is left of a fund that is sold may be less than a lot.

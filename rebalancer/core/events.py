@@ -12,8 +12,10 @@ from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.order import Fill, OrderSide, Outcome, PositionSide
 from rebalancer.core.scope import Scope
+from rebalancer.core.swift import swiftly_made
 
 
+@swiftly_made
 @dataclass(frozen=True, slots=True)
 class PriceTick:
     """One price of one contract, stamped by its venue."""
@@ -24,6 +26,7 @@ class PriceTick:
     at_ms: int
 
 
+@swiftly_made
 @dataclass(frozen=True, slots=True)
 class PricesObserved:
     """Prices that became known together; `at_ms` is our time of receipt."""

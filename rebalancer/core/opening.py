@@ -29,6 +29,7 @@ from rebalancer.core.rules.destination import aim_of
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import FundState
+from rebalancer.core.swift import swiftly_made
 from rebalancer.core.work import Work
 
 NOTHING_DUE = "nothing is due"
@@ -40,9 +41,10 @@ def open_run(
 ) -> None:
     """Freeze a target and open a run to it; a breached limit halts the fund instead."""
     aim = aim_of_run(work, fund, worth, signal)
-    open_run_to(work, fund, worth, signal, replace(aim, due_ms=due_ms))
+    open_run_to(work, fund, worth, signal, replace(aim, due_ms=due_ms) if due_ms else aim)
 
 
+@swiftly_made
 @dataclass(frozen=True, slots=True)
 class Aim:
     """Where a run goes, and the fixed instants that it satisfies."""
