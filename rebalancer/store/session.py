@@ -6,7 +6,6 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +110,9 @@ class Session:
             if self._place.path is not None and len(parameters) <= ROWS_AT_ONCE:
                 # Nothing is begun, so the statement is the transaction. The driver lets the event
                 # loop run while it works, and stops it once, not four times, to get going again.
-                driver.execute(for_rows(sql, len(parameters)), [*chain.from_iterable(parameters)])
+                driver.execute(
+                    for_rows(sql, len(parameters)), [*itertools.chain.from_iterable(parameters)]
+                )
                 return
             cursor = driver.cursor()
             if self._place.path is not None:
