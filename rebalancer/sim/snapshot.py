@@ -321,33 +321,44 @@ def _read_accounts(state: DeskState, accounts: Mapping[str, Any], name: str) -> 
         if given not in state.accounts:
             known = ", ".join(state.accounts)
             raise InputRefused(f"{name}: accounts.{given} is not configured; known are {known}")
-    for account_name, account in state.accounts.items():
+    for account_name in state.accounts:
         where = f"{name}: accounts.{account_name}"
         table = reading.table(accounts.get(account_name, {}), where)
         reading.only(table, ("positions",), where)
         told = reading.table(table.get("positions", {}), f"{where}.positions")
-        held: dict[str, Decimal] = {}
-        for fund in state.funds.values():
-            if fund.fund.account == account_name:
-                account.cash += fund.holding.cash
-                for symbol, units in fund.holding.units.items():
-                    held[symbol] = held.get(symbol, ZERO) + units
-        for symbol in {**held, **told}:
-            units = held.get(symbol, ZERO)
-            books = {PositionSide.of(units, hedge=account.account.hedge): units}
-            if symbol in told:
-                books = _read_position(
-                    told[symbol], units, f'{where}.positions."{symbol}"', account.account.hedge
-                )
-            account.held[symbol] = units
-            for side, size in books.items():
-                account.books[symbol, side] = size
+        _read_positions(state, account_name, told, f"{where}.positions")
+
+
+def _read_positions(
+    state: DeskState, account_name: str, told: Mapping[str, Any], where: str
+) -> None:
+    """Give the account what its funds hold together, in the books that are told."""
+    account = state.accounts[account_name]
+    if any(isinstance(value, dict) for value in told.values()):
+        # Only a venue that keeps separate books tells them apart: it wants a close and an open.
+        account.account = replace(account.account, hedge=True)
+    for fund in state.funds.values():
+        if fund.fund.account == account_name:
+            account.cash += fund.holding.cash
+            for symbol, units in fund.holding.units.items():
+                account.held[symbol] = account.held.get(symbol, ZERO) + units
+    hedge = account.account.hedge
+    for symbol in {**account.held, **told}:
+        units = account.held.setdefault(symbol, ZERO)
+        books = {PositionSide.of(units, hedge=hedge): units}
+        if symbol in told:
+            books = _read_position(told[symbol], units, f'{where}."{symbol}"', hedge)
+        for side, size in books.items():
+            account.books[symbol, side] = size
 
 
 def _read_position(
     value: Any, held: Decimal, where: str, hedge: bool
 ) -> dict[PositionSide, Decimal]:
-    """Return the account's books in signed base coins; they must net to what the funds hold."""
+    """Return the account's books in signed base coins; they must net to what the funds hold.
+
+    A number on an account with two books is all on its own side.
+    """
     if isinstance(value, dict):
         reading.only(value, ("long", "short"), where)
         long_units = abs(reading.number(value.get("long", 0), f"{where}.long"))
@@ -362,4 +373,4 @@ def _read_position(
             f"{where}: the account holds {net:f} base coins, its funds hold {held:f}; "
             "they must be equal before anything is planned"
         )
-    return books if hedge else {PositionSide.NET: net}
+    return books

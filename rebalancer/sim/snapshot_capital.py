@@ -14,8 +14,10 @@ from rebalancer.core.state import FundState
 from rebalancer.errors import InputRefused
 from rebalancer.sim import reading
 
-_FLOW = ("key", "kind", "cash", "shares", "min_out", "at")
+_FLOW = ("key", "kind", "cash", "shares", "amount", "min_out", "at")
 _CASH_ACCOUNT = ("level", "rate", "at")
+#: the specification calls flows by their nouns
+_NOUNS = {"subscription": FlowKind.SUBSCRIBE, "redemption": FlowKind.REDEEM}
 
 
 def read_shares(fields: Mapping[str, Any], where: str) -> Decimal:
@@ -49,7 +51,8 @@ def read_capital(fund: FundState, fields: Mapping[str, Any], as_of_ms: int, wher
 def _read_flow(fund: FundState, table: Mapping[str, Any], number: int, as_of_ms: int) -> Flow:
     where = f"funds.{fund.name}.flows[{number}]"
     reading.only(table, _FLOW, where)
-    kind = reading.need(table, "kind", where)
+    told = reading.need(table, "kind", where)
+    kind = _NOUNS.get(told, told) if isinstance(told, str) else told
     if kind not in tuple(FlowKind):
         raise InputRefused(f"{where}.kind: {kind!r} is not one of {', '.join(FlowKind)}")
     if fund.fund.methodology.flow is None:
@@ -57,12 +60,15 @@ def _read_flow(fund: FundState, table: Mapping[str, Any], number: int, as_of_ms:
     needed, other = ("cash", "shares") if kind == FlowKind.SUBSCRIBE else ("shares", "cash")
     if other in table:
         raise InputRefused(f"{where}.{other}: a flow to {kind} is given by its {needed}")
+    if "amount" in table and needed in table:
+        raise InputRefused(f"{where}.amount: means the {needed} of a flow to {kind}; keep one")
+    size = "amount" if "amount" in table else needed
     asked_ms = reading.time(table, "at", where, as_of_ms)
     return Flow(
         fund=fund.name,
         key=str(table.get("key", number + 1)),
         kind=FlowKind(kind),
-        amount=reading.positive(reading.need(table, needed, where), f"{where}.{needed}"),
+        amount=reading.positive(reading.need(table, size, where), f"{where}.{size}"),
         min_out=reading.number(table.get("min_out", 0), f"{where}.min_out"),
         # One that does not say so was there before every cut-off.
         requested_ms=(fund.launched_ms or 0) if asked_ms is None else asked_ms,

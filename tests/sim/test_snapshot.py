@@ -207,20 +207,26 @@ def test_cool_downs_count_from_the_given_times(field: str, price: str, trigger: 
 
 
 def test_positions_are_told_as_a_number_or_by_book() -> None:
-    told: Any
-    for told in ("3", {"long": "3"}, {"long": "3.5", "short": "0.5"}):
-        document = changed(("accounts",), {"main": {"positions": {BTC: told}}})
-        state = read_snapshot(json.dumps(document), desk()).state
-        assert state.accounts["main"].books == {(BTC, PositionSide.NET): D(3)}
-    hedged = desk(account=Account(name="main", hedge=True))
-    document = changed(
-        ("accounts",), {"main": {"positions": {BTC: {"long": "3.5", "short": "0.5"}}}}
-    )
-    state = read_snapshot(json.dumps(document), hedged).state
-    assert state.accounts["main"].books == {
-        (BTC, PositionSide.LONG): D("3.5"),
-        (BTC, PositionSide.SHORT): D("-0.5"),
-    }
+    document = changed(("accounts",), {"main": {"positions": {BTC: "3"}}})
+    state = read_snapshot(json.dumps(document), desk()).state
+    assert state.accounts["main"].books == {(BTC, PositionSide.NET): D(3)}
+    state = read_snapshot(
+        json.dumps(document), desk(account=Account(name="main", hedge=True))
+    ).state
+    assert state.accounts["main"].books == {(BTC, PositionSide.LONG): D(3)}
+
+
+@pytest.mark.parametrize("hedge", [True, False])
+@pytest.mark.parametrize(("long", "leg"), [("3", ("long", False)), ("3.5", ("short", True))])
+def test_an_account_that_tells_its_books_apart_keeps_them_apart(
+    long: str, leg: tuple[str, bool], *, hedge: bool
+) -> None:
+    """Hedge-book venues need a net delta split into a close and an open (section 4.7)."""
+    books = {"long": long, "short": str(D(long) - 3)}
+    document = changed(("accounts",), {"main": {"positions": {BTC: books}}})
+    document |= {"trigger": "manual", "prices": {BTC: "105"}}
+    (order,) = planned(desk(account=Account(name="main", hedge=hedge)), document)["orders"]
+    assert (order["position_side"], order["reduce_only"]) == leg
 
 
 def test_a_contract_of_the_snapshot_changes_only_what_it_names() -> None:

@@ -85,6 +85,20 @@ def test_a_redemption_of_half_sells_half_of_every_unit() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("flow", "same"),
+    [
+        ({"kind": "redemption", "amount": "0.5"}, {"kind": "redeem", "shares": "0.5"}),
+        ({"kind": "subscription", "amount": "115"}, {"kind": "subscribe", "cash": "115"}),
+    ],
+)
+def test_a_flow_may_be_called_by_the_specifications_nouns(
+    flow: dict[str, Any], same: dict[str, Any]
+) -> None:
+    """A subscription or redemption scales every held unit; what it is of is its amount."""
+    assert flowing(flow) == flowing(same)
+
+
 def test_a_redemption_of_everything_flattens_the_fund() -> None:
     found = told(flowing({"kind": "redeem", "shares": "1"}))
     assert (found["trigger"], found["target_units"]) == ("flow", {BTC: "0"})
@@ -211,6 +225,7 @@ def test_a_flow_that_names_what_it_should_not_is_refused_with_its_place() -> Non
         ({"kind": "subscribe"}, "the key 'cash' is missing"),
         ({"kind": "subscribe", "cash": "0"}, "cash: 0 must be above zero"),
         ({"kind": "subscribe", "cash": "1", "x": 1}, "unknown key 'x'"),
+        ({"kind": "subscribe", "cash": "1", "amount": "1"}, "amount: means the cash"),
     ):
         with pytest.raises(InputRefused, match=sentence):
             flowing(flow)
