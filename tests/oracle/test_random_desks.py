@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from rebalancer.errors import ConfigRefused
 from tests.factories import dice_of
 from tests.oracle.documents import planned
-from tests.oracle.sentences import Books
+from tests.oracle.sentences import Book, Books, Fund
 from tests.oracle.thrown import Throw, config_text
 
 SEEDS = range(200)
@@ -37,6 +38,41 @@ def test_a_random_desk_is_planned_as_the_sentences_say(seed: int) -> None:
     assert orders_of(found) == expected.orders
     skipped = {(each["fund"], each["contract"]) for each in found["skipped"]}
     assert skipped == expected.skipped
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_run_leaves_leverage_further_from_where_it_goes(seed: int) -> None:
+    """No rule raises |leverage - target of that run| at its prices, before fees, beyond one lot."""
+    config, snapshot = Throw(dice_of(seed)).desk()
+    for row in config["contracts"].values():
+        row.pop("min_notional", None)
+        row.pop("min_amount", None)
+    for row in config["funds"].values():
+        row.pop("execution", None)
+        row.pop("size_from", None)
+        row.get("rules", {}).get("emergency", {}).pop("max_child_units", None)
+    try:
+        found = planned(config_text(config), snapshot)
+    except ConfigRefused:
+        return
+    for name, told in found["funds"].items():
+        fund = Fund(config, snapshot, name)
+        if told["trigger"] == "none" or fund.equity <= 0 or "account" not in fund.row:
+            continue
+        aim = Fraction(told["target_leverage"])
+        after, slack = fund.exposure, Fraction(0)
+        for symbol, mark in fund.marks.items():
+            book = Book(config, snapshot, symbol, mark)
+            slack += 2 * book.lot * book.size * mark  # of a lot, and of its share in another's
+            after += mark * moved(found, name, symbol)
+        assert abs(after / fund.equity - aim) <= abs(fund.leverage - aim) + slack / fund.equity
+
+
+def moved(found: dict[str, Any], name: str, symbol: str) -> Fraction:
+    """What the fund gets of a contract by crosses and orders."""
+    parts = [each["units"] for each in found["crosses"] if each["contract"] == symbol]
+    parts += [each["allocations"] for each in found["orders"] if each["contract"] == symbol]
+    return sum((Fraction(each.get(name, "0")) for each in parts), Fraction(0))
 
 
 def orders_of(found: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:

@@ -310,6 +310,32 @@ def test_engaging_buys_the_whole_target_from_no_debt(target: str, total: str) ->
 
 
 @pytest.mark.parametrize(
+    ("case", "units", "debt", "target", "total", "chunk"),
+    [
+        (4, "1.5", "500", "2", "0.5", "0.5"),  # the second chunk of an engagement: all that is left
+        (21, "2", "1000", "1", "-1", "-0.5"),  # winding down takes two calls
+        (23, "1.25", "250", "1", "-0.25", "-0.25"),  # and ends without any debt
+    ],
+)
+def test_engaging_and_winding_down_go_by_chunks_to_their_target(
+    case: int, units: str, debt: str, target: str, total: str, chunk: str
+) -> None:
+    """field.md b1: at 1000, at most 0.5 units an order."""
+    known = fund("F", target, methodology=Methodology(), execution=Execution(
+        max_child_units=D("0.5")
+    ))  # fmt: skip
+    holding = {"shares": "1", "cash": f"-{debt}", "units": {BTC: units}}
+    document = snapshot({"F": holding}, "1000", at=f"{FRIDAY}T12:00:00Z", trigger="manual")
+    found = planned(desk(known), document)
+    assert found["funds"]["F"]["delta_units"] == {BTC: total}, case
+    (order,) = found["orders"]
+    assert order["units"] == chunk
+    if chunk == total:
+        rest = D(debt) + D(chunk) * 1000
+        assert rest == (D(units) + D(chunk)) * 1000 * (D(target) - 1) / D(target)
+
+
+@pytest.mark.parametrize(
     ("target", "band_edges", "prices"),
     [
         # field.md b3: 3x in [2, 4] from 100: +33.333 % and -11.111 %
