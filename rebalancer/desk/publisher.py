@@ -24,6 +24,7 @@ class ViewSaver:
         self._store = store
         self._clock = clock
         self._interval_seconds = interval_seconds
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Save for ever; a store that does not answer is the loop's business, not ours."""
@@ -32,10 +33,15 @@ class ViewSaver:
             await asyncio.sleep(self._interval_seconds)
 
     async def save(self) -> bool:
-        """Save once; say whether the store took it."""
-        views = view_funds(self._state, self._clock.now_ms())
+        """Save once, after a save that is under way; say whether the store took it.
+
+        A store drops what it is shown while it is still at an earlier one: whoever asks here wants
+        to know that it writes, so nobody is answered before that one is through.
+        """
         try:
-            await self._store.save_views(views, view_prices(self._state))
+            async with self._turn:
+                views = view_funds(self._state, self._clock.now_ms())
+                await self._store.save_views(views, view_prices(self._state))
         except StoreUnavailable as error:
             _log.warning("views_not_saved", reason=str(error))
             return False

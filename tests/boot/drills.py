@@ -150,7 +150,7 @@ def is_ready_after_the_venue_answered(scene: Scene) -> None:
     scene.until(LIVE, "active", "running")
     assert int(scene.market.tell("state")["calls"]) > asked
     assert int(machine.show(LIVE, "NRestarts")) == 0
-    wait_until(lambda: len(scene.placed()) == 2, "both funds are launched")
+    wait_until(scene.placed, "both launches, netted into one order")
 
 
 def is_stopped_in_a_run(scene: Scene) -> None:
