@@ -27,7 +27,7 @@ from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ask_at
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
-from rebalancer.core.records import IntentCreated, Record, RunOpened
+from rebalancer.core.records import IntentCreated, Record, RunOpened, TradingChanged
 from rebalancer.errors import CommandRefused
 from rebalancer.settings import load
 from rebalancer.settings.in_force import InForce, in_force
@@ -188,7 +188,8 @@ class Storm:
                 self.traded.price(f"{self.price:.1f}")
             if self.dice.random() < 0.2:
                 fund = self.dice.choice(["BTC2L", "BTC3S"])
-                self.ask({"command": "rebalance", "fund": fund, "reason": "a storm"})
+                asked = {"command": "rebalance", "fund": fund, "reason": "a storm"}
+                self.ask({**asked, "confirm": [fund]})
             time.sleep(self.dice.random() * 0.05)
 
     def calm(self, desk: Desk) -> None:
@@ -216,6 +217,7 @@ class Storm:
         records = self.records()
         changes = of(records, ConfigurationChanged)
         assert {change.digest for change in changes} <= self.texts.keys(), "nobody wrote that"
+        assert of(records, TradingChanged) == [], "nothing halted a fund"
         self.counts["configurations taken over"] = len(changes)
         self.counts["runs"] = refuse_mixtures(records, self.texts)
         under = {record.plan.config_digest for record in of(records, RunOpened)}

@@ -13,4 +13,5 @@ def test_a_storm_of_reloads_over_a_live_desk_loses_doubles_and_mixes_nothing(
     counts = run(tmp_path, 10.0, seed=1)
     assert counts["reload: refused"] > 5
     assert counts["configurations taken over"] > 5
+    assert counts["rebalance: taken"] > 0
     assert counts["runs"] > 5
