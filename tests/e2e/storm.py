@@ -55,6 +55,9 @@ format = "json"
 [feed]
 interval = "500ms"
 
+[desk]
+confirm_notional_change = 1
+
 [accounts.main]
 venue = "binanceusdm"
 endpoint = "{endpoint}"
@@ -65,8 +68,10 @@ account = "main"
 initial_shares = 200
 basket = {{ "BTC/USDT:USDT" = 1 }}
 
+# Runs of several orders: an edit in the middle of one must not reach it.
 [defaults.execution]
 max_child_notional = {slice}
+interval = "100ms"
 
 [defaults.rules.fixed]
 times = ["{fixed}"]
@@ -120,11 +125,11 @@ class Storm:
         """Return a configuration that can be taken over unasked."""
         text = TEXT.format(
             endpoint=self.traded.address,
-            slice=self.dice.randrange(20_000, 40_000),
+            slice=self.dice.randrange(1_500, 6_000),
             fixed=f"{self.dice.randrange(24):02}:30:00",
             threshold=self.dice.choice(["0.01", "0.012"]),
-            long=self.dice.choice(["2", "1.95", "2.05"]),
-            short=self.dice.choice(["3", "2.95", "3.05"]),
+            long=self.dice.choice(["2", "1.8", "2.2"]),
+            short=self.dice.choice(["3", "2.7", "3.3"]),
         )
         told = in_force(text, "config.toml", KEYS)
         self.texts[told.config.digest] = told
