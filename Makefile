@@ -85,6 +85,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/loopback/sdk/requirements.in -o tests/loopback/sdk/requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q tests/page/requirements.in -o tests/page/requirements.lock
+	uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 clean:
 	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis

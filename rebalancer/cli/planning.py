@@ -254,11 +254,12 @@ def _by_arrays(settings: Config, histories: Mapping[str, History]) -> Outcome:
 
     try:
         from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
+        from rebalancer.fast.tape import Tapes  # noqa: PLC0415 - as above
     except ImportError as missing:
         raise InputRefused(
             f"--fast needs {missing.name}: install the desk with its extra, rebalancer[sim]"
         ) from None
-    result = fast_backtest(desk_of(settings), histories, paper_costs_of(settings))
+    result = fast_backtest(desk_of(settings), Tapes(histories), paper_costs_of(settings))
     note(f"{len(result.columns)} of {len(result.funds)} funds by arrays, equal to the engine")
     for name, reason in result.replayed.items():
         note(f"{name} by the engine: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -20,9 +20,12 @@ from rebalancer.cli.planning import Funding, Prices, histories_of
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
+    from rebalancer.core.state import Desk
+    from rebalancer.fast.tape import Tapes
     from rebalancer.settings import Config
     from rebalancer.sim.backtest import Outcome
     from rebalancer.sim.sweep import Setting
+    from rebalancer.venues.paper import PaperCosts
 
 Sets = Annotated[
     list[str],
@@ -52,8 +55,7 @@ class Replayed:
         from rebalancer.sim.sweep import figures  # noqa: PLC0415 - as above
 
         settings = self.settings(point)
-        run = _way(self.by_engine)
-        return figures(run(desk_of(settings), _histories(self), paper_costs_of(settings)))
+        return figures(_outcome(self, desk_of(settings), paper_costs_of(settings)))
 
     def settings(self, point: tuple[Setting, ...]) -> Config:
         """Return the configuration at `point`; raises ConfigRefused."""
@@ -64,17 +66,26 @@ class Replayed:
         return load(self.config, {**os.environ, **moved})
 
 
-def _way(by_engine: bool) -> Callable[..., Outcome]:
-    """Return what runs a point: arrays where they are installed, else the engine."""
+def _outcome(replayed: Replayed, desk: Desk, costs: Mapping[str, PaperCosts]) -> Outcome:
+    """Run one point: by arrays where they are installed, else by the engine."""
     from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - not needed to print --help
 
-    if by_engine:
-        return backtest
+    tapes = None if replayed.by_engine else _tapes(replayed)
+    if tapes is None:
+        return backtest(desk, _histories(replayed), costs)
+    from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
+
+    return fast_backtest(desk, tapes, costs)
+
+
+@cache
+def _tapes(replayed: Replayed) -> Tapes | None:
+    """Return the files as arrays, made once for each process; None without the extra."""
     try:
-        from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
+        from rebalancer.fast.tape import Tapes  # noqa: PLC0415 - an extra
     except ImportError:
-        return backtest
-    return fast_backtest
+        return None
+    return Tapes(_histories(replayed))
 
 
 @cache

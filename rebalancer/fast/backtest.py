@@ -6,7 +6,7 @@ the result says which and why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -21,8 +21,7 @@ from rebalancer.fast.column import NEAR_MARGIN, Column, Times, Undecided
 from rebalancer.fast.group import Group
 from rebalancer.fast.known import unknown
 from rebalancer.fast.story import navs_of, result_of
-from rebalancer.fast.tape import Tape
-from rebalancer.feeds.candles import History
+from rebalancer.fast.tape import Tape, Tapes
 from rebalancer.sim.backtest import FundResult, Outcome, backtest, refuse_unready
 from rebalancer.venues.paper import PaperCosts
 
@@ -44,23 +43,21 @@ class FastResult(Outcome):
         return navs_of(self.columns[fund])
 
 
-def fast_backtest(
-    desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
-) -> FastResult:
-    """Play `histories` (by contract); equal to `sim.backtest.backtest` to the last digit.
+def fast_backtest(desk: Desk, tapes: Tapes, costs: Mapping[str, PaperCosts]) -> FastResult:
+    """Play what `tapes` hold; equal to `sim.backtest.backtest` to the last digit.
 
     Raises InputRefused as that does.
     """
-    refuse_unready(desk, histories)
+    refuse_unready(desk, tapes.histories)
     reasons = unknown(desk, costs)
-    columns = _play(desk, histories, costs, reasons)
+    columns = _play(desk, tapes, costs, reasons)
     found: dict[str, FundResult] = {name: result_of(each) for name, each in columns.items()}
     if reasons:
         left = {name: fund for name, fund in desk.funds.items() if name in reasons}
-        found |= backtest(replace(desk, funds=left), histories, costs).funds
+        found |= backtest(replace(desk, funds=left), tapes.histories, costs).funds
     return FastResult(
         funds={name: found[name] for name in desk.funds if name in found},
-        bars=_instants_of(histories),
+        bars=tapes.bars,
         replayed=reasons,
         columns=columns,
     )
@@ -68,20 +65,19 @@ def fast_backtest(
 
 def _play(
     desk: Desk,
-    histories: Mapping[str, History],
+    tapes: Tapes,
     costs: Mapping[str, PaperCosts],
     reasons: dict[str, str],
 ) -> dict[str, Column]:
     """Play every account that is known; add to `reasons` what turns out to be the core's."""
-    end_ms = max(_last_ms(history) for history in histories.values())
-    tape_of = lru_cache(None)(lambda symbol, charged: _tape(histories[symbol], charged))
+    end_ms = tapes.end_ms
     columns: dict[str, Column] = {}
-    for account, books in _books(desk, reasons).items():
+    for account, books in books_of(desk, reasons).items():
         paid = costs.get(account, PaperCosts())
         names = [name for book in books.values() for name in book]
         groups = []
         for symbol, book in books.items():
-            tape = tape_of(symbol, bool(account) and paid.funding)
+            tape = tapes.of(symbol, charged=bool(account) and paid.funding)
             made = [_column(desk, name, tape, end_ms, shared=len(names) > 1) for name in book]
             groups.append(Group(desk.accounts.get(account), made, paid))
         try:
@@ -94,17 +90,13 @@ def _play(
     return columns
 
 
-def _books(desk: Desk, reasons: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
-    """Return the funds to play by account and contract, in the operator's order."""
+def books_of(desk: Desk, reasons: Collection[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the funds by account and contract, in the operator's order, but for `reasons`'."""
     books: dict[str, dict[str, list[str]]] = {}
     for name, fund in desk.funds.items():
         if name not in reasons:
             books.setdefault(fund.account, {}).setdefault(fund.symbols[0], []).append(name)
     return books
-
-
-def _tape(history: History, charged: bool) -> Tape:
-    return Tape.of(history if charged else replace(history, funding=()))
 
 
 def _column(desk: Desk, name: str, tape: Tape, end_ms: int, *, shared: bool) -> Column:
@@ -114,12 +106,13 @@ def _column(desk: Desk, name: str, tape: Tape, end_ms: int, *, shared: bool) -> 
         fund=fund,
         contract=desk.contracts[tape.symbol],
         tape=tape,
-        times=_times(fund, tape.times_ms[0], end_ms),
+        times=times_of(fund, tape.times_ms[0], end_ms),
         most=NEAR_MARGIN / account.initial_margin if account is not None and shared else None,
     )
 
 
-def _times(fund: Fund, after_ms: int, until_ms: int) -> Times:
+def times_of(fund: Fund, after_ms: int, until_ms: int) -> Times:
+    """Return the fixed and fee instants of a fund in (after_ms, until_ms]."""
     fixed, fee = fund.methodology.fixed, fund.management_fee
     return Times(
         fixed_ms=_instants(fixed, after_ms, until_ms) if fixed else (),
@@ -131,15 +124,3 @@ def _times(fund: Fund, after_ms: int, until_ms: int) -> Times:
 def _instants(rule: Fixed | ManagementFee, after_ms: int, until_ms: int) -> tuple[int, ...]:
     # Funds mostly share their times: a year of them is listed once.
     return rule.due_between(after_ms, until_ms)
-
-
-def _instants_of(histories: Mapping[str, History]) -> int:
-    """Return how many instants bring a price."""
-    first, *others = [history.times_ms for history in histories.values()]
-    return len(set(first).union(*others)) if others else len(first)
-
-
-def _last_ms(history: History) -> int:
-    """Return when the history ends, with its last price or its last funding."""
-    funding = history.funding[-1].at_ms if history.funding else history.times_ms[-1]
-    return max(history.times_ms[-1], funding)

@@ -10,6 +10,7 @@ from typing import TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from rebalancer.core.fund import Fund
 from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Point, basket_move, formula_nav
@@ -47,7 +48,7 @@ class Told(Sequence[T]):
 
 def result_of(column: Column) -> FundResult:
     """Return what the backtest did to the fund of a column that was played to the end."""
-    boundaries_ms = _boundaries(column)
+    boundaries_ms = strikes_ms(column.fund, column.launched_ms, column.now_ms)
     starts = [span.at_ms for span in column.spans]
     return FundResult(
         fund=column.fund,
@@ -121,11 +122,11 @@ def _standing(
     return equity / column.shares, leverage(exposure, equity) if equity > 0 else None
 
 
-def _boundaries(column: Column) -> range:
-    """Return the instants of the daily strikes after the launch, in milliseconds."""
-    offset_ms = column.fund.nav_boundary_ms
-    day_ms = (column.launched_ms - offset_ms) // DAY_MS * DAY_MS + DAY_MS
-    return range(day_ms + offset_ms, column.now_ms + 1, DAY_MS)
+def strikes_ms(fund: Fund, after_ms: int, until_ms: int) -> range:
+    """Return the instants of the daily strikes in (after_ms, until_ms]."""
+    offset_ms = fund.nav_boundary_ms
+    day_ms = (after_ms - offset_ms) // DAY_MS * DAY_MS + DAY_MS
+    return range(day_ms + offset_ms, until_ms + 1, DAY_MS)
 
 
 def _strike(column: Column, starts: Sequence[int], boundary_ms: int) -> NavStruck:

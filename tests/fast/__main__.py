@@ -8,18 +8,19 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from operator import add
 from pathlib import Path
 
 from tests.fast.histories import FILES, case_of, real_case
 from tests.fast.judge import differences
 
 
-def judged(seed: int | Path) -> tuple[int | Path, list[str], int, int, Counter[str]]:
-    """Return what differs for a seed or a file; its funds by arrays and by the engine; its runs."""
+def judged(seed: int | Path) -> tuple[int | Path, list[str], tuple[int, int, int], Counter[str]]:
+    """Return what differs for a seed or a file, who played its funds, and its runs."""
     case = real_case(seed) if isinstance(seed, Path) else case_of(seed)
-    found, fast = differences(case.desk, case.histories, case.costs)
+    found, fast, drawn = differences(case.desk, case.histories, case.costs)
     runs = Counter(str(run.trigger) for each in fast.columns.values() for run in each.runs)
-    return seed, found, len(fast.columns), len(fast.replayed), runs
+    return seed, found, (len(fast.columns), len(drawn.funds), len(fast.replayed)), runs
 
 
 def main() -> int:
@@ -29,20 +30,21 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
-    begun, broken, by_arrays, by_engine = time.perf_counter(), 0, 0, 0
+    begun, broken, counts = time.perf_counter(), 0, (0, 0, 0)
     runs: Counter[str] = Counter()
     with ProcessPoolExecutor(asked.jobs) as pool:
         seeds = [*FILES, *range(asked.first, asked.first + asked.count)]
-        for seed, found, arrays, engine, made in pool.map(judged, seeds):
-            by_arrays, by_engine, runs = by_arrays + arrays, by_engine + engine, runs + made
+        for seed, found, counted, made in pool.map(judged, seeds):
+            arrays, sketched, engine = map(add, counts, counted)
+            counts, runs = (arrays, sketched, engine), runs + made
             broken += bool(found)
             for each in found:
                 sys.stdout.write(f"{seed}: {each}\n")
     told = ", ".join(f"{count} {trigger}" for trigger, count in runs.most_common())
     sys.stdout.write(
         f"fast: {len(FILES)} real histories and {asked.count} from seed {asked.first}, "
-        f"{broken} differ; "
-        f"{by_arrays} funds by arrays and {by_engine} by the engine; runs: {told}; "
+        f"{broken} differ; {counts[0]} funds by arrays, {counts[1]} of them sketched too, "
+        f"{counts[2]} by the engine; runs: {told}; "
         f"{time.perf_counter() - begun:.0f} s with {asked.jobs} processes\n"
     )
     return 1 if broken else 0

@@ -9,31 +9,40 @@ import numpy as np
 
 from rebalancer.core.state import Desk
 from rebalancer.fast.backtest import FastResult, fast_backtest
+from rebalancer.fast.rows import Floats
+from rebalancer.fast.sketch import FundSketch, Sketch, sketch
+from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import History, merge
 from rebalancer.sim.backtest import Book, FundResult, Result
 from rebalancer.sim.replay import Replay, desk_for_history
 from rebalancer.venues.paper import PaperCosts
 
+COSTS = ("fees", "slippage", "funding", "management_fee")
 #: how far NAVs at bars, which are floats, may lie from the engine's, relative and in quote currency
 NAV_TOLERANCE = 1e-9
 
 
 def differences(
     desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
-) -> tuple[list[str], FastResult]:
-    """Return everything in which the two differ, and what the fast path found."""
+) -> tuple[list[str], FastResult, Sketch]:
+    """Return everything in which the engine differs from the two, and what these found."""
     exact, navs = replayed(desk, histories, costs)
-    fast = fast_backtest(desk, histories, costs)
+    fast = fast_backtest(desk, Tapes(histories), costs)
     found = [f"bars: {exact.bars} and {fast.bars}"] if exact.bars != fast.bars else []
     if list(exact.funds) != list(fast.funds):
         found.append(f"funds: {list(exact.funds)} and {list(fast.funds)}")
     for name, fund in fast.funds.items():
         found += [f"{name}: {each}" for each in _of_fund(exact.funds[name], fund)]
+    drawn = sketch(desk, Tapes(histories), costs)
+    for name, one in drawn.funds.items():
+        found += [f"{name}, sketched: {each}" for each in _of_sketch(exact.funds[name], one)]
+        if _gap(one.navs, navs[name]) > NAV_TOLERANCE:
+            found.append(f"{name}, sketched: a NAV at a bar differs")
     for name in fast.columns:
-        gap = np.max(np.abs(fast.navs(name) - navs[name]) / np.maximum(1.0, np.abs(navs[name])))
-        if not gap <= NAV_TOLERANCE:
+        gap = _gap(fast.navs(name), navs[name])
+        if gap > NAV_TOLERANCE:
             found.append(f"{name}: a NAV at a bar differs by {gap}")
-    return found, fast
+    return found, fast, drawn
 
 
 def replayed(
@@ -67,3 +76,24 @@ def _of_fund(exact: FundResult, fast: FundResult) -> Iterator[str]:
         if one.plan != other.plan or one.document() != other.document():
             yield f"run {number}: {one.document()} and {other.document()}; {one.plan} {other.plan}"
             return
+
+
+def _of_sketch(exact: FundResult, drawn: FundSketch) -> Iterator[str]:
+    runs = [(each.plan.opened_ms, each.plan.trigger) for each in exact.rebalances]
+    if runs != list(zip(drawn.run_ms.tolist(), drawn.triggers, strict=True)):
+        yield "other runs"
+        return
+    costs = [float(each.document()["cost"]) for each in exact.rebalances]
+    spent = np.array([float(getattr(exact.costs, name)) for name in COSTS])
+    strikes = np.array([float(each.nav) for each in exact.strikes])
+    for what, one, other in (
+        ("cost of a run", drawn.run_costs, np.array(costs)),
+        ("sum of costs", drawn.costs, spent),
+        ("strike", drawn.strikes, strikes),
+    ):
+        if len(one) != len(other) or (len(one) and _gap(one, other) > NAV_TOLERANCE):
+            yield f"another {what}"
+
+
+def _gap(one: Floats, other: Floats) -> float:
+    return float(np.max(np.abs(one - other) / np.maximum(1.0, np.abs(other))))
