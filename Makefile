@@ -66,6 +66,7 @@ soak: setup
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
 	$(BIN)/python -m tests.fast --count $(FAST)
+	REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/api/test_any_request.py
 	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
 	$(BIN)/python -m tests.boot
 
@@ -77,7 +78,6 @@ boot: setup
 # Reloads, good and bad, over a live desk at the loopback venue: make storm RELOAD_SECONDS=60
 storm: setup
 	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
-	REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/api/test_any_request.py
 
 # Writes the lock files anew: hashes, no addresses. Needs uv (pip install uv).
 lock:

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from rebalancer import __version__
 from rebalancer.api.board import Board
+from rebalancer.api.margins import account_footing, footing_of
 from rebalancer.api.pictures import Picture
 from rebalancer.core.actions import Alert
 from rebalancer.core.instant import SECOND_MS
@@ -34,12 +35,25 @@ from rebalancer.ports import Clock
 SLIPPAGE_BUCKETS = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
+Count = tuple[str, str, Callable[[], int]]
+"""A gauge of the desk: its name, what it says, and the number now."""
+
+
 class Metrics:
     """Counts what is committed and shows what is published."""
 
-    def __init__(self, board: Board, clock: Clock, mode: str, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        clock: Clock,
+        mode: str,
+        ready: Callable[[], bool],
+        counts: Sequence[Count] = (),
+    ) -> None:
+        """Show the board, and what `counts` tell of the rest of the desk."""
         self.registry = CollectorRegistry()
         self.registry.register(_Funds(board, clock, mode, ready))
+        self.registry.register(_Counts(counts))
         self._plans: dict[str, RunPlan] = {}
         self._runs = self._counter(
             "rebalancer_rebalances", "Runs that ended.", "fund", "trigger", "result"
@@ -145,6 +159,7 @@ class _Funds(Collector):
             value=self._board.publications,
         )
         pictures = self._board.in_order()
+        yield from _leverage_and_margin(pictures)
         for name, words, read in _GAUGES:
             family = GaugeMetricFamily(name, words, labels=("fund",))
             for picture in pictures:
@@ -158,6 +173,52 @@ class _Funds(Collector):
         for picture in pictures:
             states.add_metric((picture.name, picture.view.trading), 1.0)
         yield states
+
+
+class _Counts(Collector):
+    """Numbers of the desk, read when they are asked for."""
+
+    def __init__(self, counts: Sequence[Count]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge."""
+        for name, words, read in self._counts:
+            yield GaugeMetricFamily(name, words, value=read())
+
+
+def _leverage_and_margin(pictures: Sequence[Picture]) -> Iterator[Metric]:
+    band = GaugeMetricFamily(
+        "rebalancer_fund_leverage_band_ratio", "Edge of the band.", labels=("fund", "edge")
+    )
+    ratio = GaugeMetricFamily(
+        "rebalancer_fund_margin_ratio", "Maintenance margin over equity.", labels=("fund",)
+    )
+    ways = {
+        label: GaugeMetricFamily(
+            f"rebalancer_{label}_liquidation_distance_ratio",
+            "How far all prices may move until equity is the maintenance margin.",
+            labels=(label,),
+        )
+        for label in ("fund", "account")
+    }
+    accounts: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        edges, footing = picture.fund.methodology.leverage_band, footing_of(picture)
+        if edges is not None:
+            band.add_metric((picture.name, "lower"), float(edges.lower))
+            band.add_metric((picture.name, "upper"), float(edges.upper))
+        if picture.fund.account:
+            accounts.setdefault(picture.fund.account, []).append(picture)
+        if footing is not None and footing.equity > 0:
+            ratio.add_metric((picture.name,), float(footing.margin / footing.equity))
+        if footing is not None and footing.distance is not None:
+            ways["fund"].add_metric((picture.name,), float(abs(footing.distance)))
+    for name, sharing in accounts.items():
+        shared = account_footing(sharing)
+        if shared is not None and shared.distance is not None:
+            ways["account"].add_metric((name,), float(abs(shared.distance)))
+    yield from (band, ratio, *ways.values())
 
 
 Read = Callable[[Picture], Decimal | float | int | None]

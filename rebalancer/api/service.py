@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -51,9 +52,15 @@ class ApiService:
         self._hubs: dict[Hub, bool] = {}
         self._streams: list[Streams] = []
         self.board = Board(daemon.state.funds)
-        self.metrics = Metrics(self.board, daemon.clock, daemon.mode, lambda: daemon.ready)
+        self.metrics = Metrics(
+            self.board,
+            daemon.clock,
+            daemon.mode,
+            lambda: daemon.ready,
+            [(name, words, partial(read, self)) for name, words, read in COUNTED],
+        )
         self.metrics.expect(list(daemon.state.funds))
-        self._daemon = daemon
+        self.daemon = daemon
         self._desk = DeskDoor(
             mode=daemon.mode,
             board=self.board,
@@ -90,6 +97,11 @@ class ApiService:
         """Where it listens, the operators' listener first."""
         return [listener.address for listener in self._listeners]
 
+    @property
+    def readers(self) -> int:
+        """Readers of the streams of all listeners."""
+        return sum(hub.readers for hub in self._hubs)
+
     def publish(self, records: Sequence[Record]) -> None:
         """Take committed records."""
         self._journalist.publish(records)
@@ -104,9 +116,9 @@ class ApiService:
         """Listen and publish from now on."""
         sampler = Sampler(
             self.board,
-            self._daemon.state,
-            self._daemon.clock,
-            settled=lambda: self._daemon.loop.settled,
+            self.daemon.state,
+            self.daemon.clock,
+            settled=lambda: self.daemon.loop.settled,
             hubs=self._hubs,
         )
         # Before anybody can ask: there is always something to show.
@@ -164,7 +176,7 @@ class ApiService:
 
     def _checks(self) -> Mapping[str, Check]:
         return {
-            "desk": lambda: "" if self._daemon.ready else "still asking the venue what is open",
+            "desk": lambda: "" if self.daemon.ready else "still asking the venue what is open",
             "publication": self._publication,
             "prices": self._prices,
             "store": lambda: self._store.problem,
@@ -184,6 +196,14 @@ class ApiService:
             return ""
         shown = ", ".join(stale[:5]) + (", ..." if len(stale) > 5 else "")
         return f"{len(stale)} of {len(self.board.pictures)} have an old price or none: {shown}"
+
+
+#: what is counted of the desk besides its funds
+COUNTED: Sequence[tuple[str, str, Callable[[ApiService], int]]] = (
+    ("rebalancer_open_breaks", "Breaks that are open.", lambda api: len(api.daemon.state.breaks)),
+    ("rebalancer_open_alerts", "Alerts that last.", lambda api: len(api.daemon.alerts.open)),
+    ("rebalancer_stream_readers", "Readers of the streams.", lambda api: api.readers),
+)
 
 
 def _report(task: asyncio.Task[None]) -> None:

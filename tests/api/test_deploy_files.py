@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rebalancer.api.board import Board
 from rebalancer.api.metrics import Metrics
+from rebalancer.api.service import COUNTED
 from rebalancer.clock import VirtualClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ EXPRESSIONS = [
 def known() -> set[str]:
     """Return the name of every sample the desk shows."""
     metrics = Metrics(Board(()), VirtualClock(), "paper", lambda: True)
-    names = set()
+    names = {name for name, _, _ in COUNTED}
     for family in text_string_to_metric_families(metrics.text().decode()):
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
         names |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}

@@ -24,6 +24,9 @@ STATES = (
     "_bucket",
     "_count",
     "_sum",
+    "_breaks",
+    "_alerts",
+    "_readers",
 )
 
 
@@ -89,6 +92,11 @@ async def test_metrics_show_the_funds_and_count_what_happened(tmp_path: Path) ->
     assert samples["rebalancer_alerts_total", "drift", "warning"] == 1
     assert samples["rebalancer_fund_state", "BTC3L", "active"] == 1
     assert samples["rebalancer_ready",] == 1
+    assert samples["rebalancer_open_breaks",] == 0
+    assert samples["rebalancer_fund_margin_ratio", "BTC3L"] == pytest.approx(0.015)
+    assert samples["rebalancer_fund_liquidation_distance_ratio", "BTC3L"] == pytest.approx(
+        0.32998, abs=1e-5
+    )
 
 
 async def test_names_follow_the_rules_of_prometheus(tmp_path: Path) -> None:
@@ -108,5 +116,5 @@ async def test_names_follow_the_rules_of_prometheus(tmp_path: Path) -> None:
                 assert sample.name.endswith("_total")
             assert set(sample.labels) <= {
                 *("fund", "state", "trigger", "result", "account", "name", "severity"),
-                *("outcome", "reason", "version", "mode", "le"),
+                *("outcome", "reason", "version", "mode", "le", "edge"),
             }
