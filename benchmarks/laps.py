@@ -62,6 +62,7 @@ class TimedStore:
         self._laps = laps
         self.load, self.save_views, self.close = store.load, store.save_views, store.close
         self.put_deliveries, self.due_deliveries = store.put_deliveries, store.due_deliveries
+        self.replay_deliveries = store.replay_deliveries
 
     async def commit(
         self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None

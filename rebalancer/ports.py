@@ -134,6 +134,12 @@ class Deliveries(Protocol):
     async def due_deliveries(self, receiver: str, now_ms: int, limit: int) -> Sequence[Delivery]:
         """Return what waits for a receiver and is due, the oldest first."""
 
+    async def replay_deliveries(self, receiver: str, since_ms: int, now_ms: int) -> int:
+        """Let all that was told to a receiver since then, and is still kept, wait anew.
+
+        Returns how much that is; each keeps its id, by which the receiver knows it.
+        """
+
 
 class Store(Deliveries, Protocol):
     """Where records live. Raises StoreUnavailable; a commit that raised may have happened."""

@@ -58,6 +58,8 @@ def _send_webhooks(config: Config, daemon: Daemon) -> Take:
         key = key_of(secret.get_secret_value(), ".".join(path))
         receivers[name] = Receiver(url=each.url, key=key, kinds=frozenset(each.events))
     service = WebhookService(receivers, daemon.store, WallClock())
+    if daemon.control is not None:
+        daemon.control.errands["webhook-replay"] = service.replay
     daemon.services.append(service)
     daemon.publishers.append(service)
     return service.take

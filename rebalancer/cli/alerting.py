@@ -1,6 +1,8 @@
-"""Commands about alerts: what is open now, and whether a test arrives."""
+"""Commands about what is told to the outside: open alerts, a test, and events told again."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -8,6 +10,7 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import console, print_json, table
+from rebalancer.core.instant import parse_duration
 
 
 @told
@@ -43,3 +46,19 @@ def send_test(config: ConfigPath = None, as_json: AsJson = False) -> None:
         print_json({"text": answer["text"]})
     else:
         typer.echo(f"raised: {answer['text']}")
+
+
+@told
+def replay(
+    name: Annotated[str, typer.Argument(help="The receiver: X of [webhooks.X].")],
+    since: Annotated[str, typer.Option("--since", help="How far back: 2h, 3d; a week.")] = "1d",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a receiver again what it was told, under the same ids; the desk must run."""
+    length_ms = parse_duration(since, "--since")
+    answer = ask(config, {"command": "webhook-replay", "name": name, "length_ms": length_ms})
+    if as_json:
+        print_json({"count": answer["count"]})
+    else:
+        typer.echo(f"{answer['count']} events go to {name} again")

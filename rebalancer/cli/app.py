@@ -49,6 +49,7 @@ app = typer.Typer(
     "orders (--detailed-exitcode), 6 no desk runs, 130 interrupted; any other is a failure.",
 )
 token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
+webhook_app = typer.Typer(help="What other programs are told.", no_args_is_help=True)
 alert_app = typer.Typer(help="Try the way of an alert.", no_args_is_help=True)
 config_app = typer.Typer(help="Begin a configuration, and look at it.", no_args_is_help=True)
 
@@ -94,6 +95,8 @@ app.command("help")(helping.help_)
 app.command()(helping.man)
 app.command()(helping.completion)
 app.add_typer(alert_app, name="alert")
+app.add_typer(webhook_app, name="webhook")
+webhook_app.command("replay")(alerting.replay)
 alert_app.command("test")(alerting.send_test)
 app.add_typer(token_app, name="token")
 token_app.command("create")(tokens.create)

@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +100,8 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         #: what can be asked that changes nothing of the desk, by its command
         self.questions: dict[str, Callable[[], dict[str, Any]]] = {}
+        #: what can be asked of the desk's services, by its command
+        self.errands: dict[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {}
         #: None: this desk was not started from a file
         self.reload: Reload | None = None
         self.planner: Planner | None = None
@@ -178,6 +180,8 @@ class ControlServer:
         command = str(fields.get("command"))
         if command in self.questions:
             return {"ok": True, **self.questions[command]()}
+        if command in self.errands:
+            return {"ok": True, **await self.errands[command](fields)}
         if self.planner is not None and command == PLAN:
             return {"ok": True, **self.planner.propose(fields)}
         now_ms = self._door.now_ms()

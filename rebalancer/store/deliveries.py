@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.change import put as row_of
@@ -25,6 +25,13 @@ def put(connection: Connection, deliveries: Sequence[Delivery]) -> None:
         DELIVERIES.c.created_ms < newest_ms - KEPT_MS
     )
     connection.execute(delete(DELIVERIES).where(over))
+
+
+def replay(connection: Connection, receiver: str, since_ms: int, now_ms: int) -> int:
+    """Let all that was told to a receiver since then wait anew; return how much that is."""
+    told = (DELIVERIES.c.receiver == receiver) & (DELIVERIES.c.created_ms >= since_ms)
+    anew = {"status": DeliveryStatus.WAITING.value, "due_ms": now_ms, "attempts": 0}
+    return connection.execute(update(DELIVERIES).where(told).values(anew)).rowcount
 
 
 def due(connection: Connection, receiver: str, now_ms: int, limit: int) -> tuple[Delivery, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from rebalancer.core.records import Record
@@ -71,6 +72,17 @@ class MemoryStore:
             and each.due_ms <= now_ms
         ]
         return sorted(found, key=lambda each: (each.created_ms, each.id))[:limit]
+
+    async def replay_deliveries(self, receiver: str, since_ms: int, now_ms: int) -> int:
+        """Let all that was told to a receiver since then wait anew."""
+        self._refuse_if_closed()
+        again = {
+            each.id: replace(each, status=DeliveryStatus.WAITING, due_ms=now_ms, attempts=0)
+            for each in self.deliveries.values()
+            if each.receiver == receiver and each.created_ms >= since_ms
+        }
+        self.deliveries |= again
+        return len(again)
 
     async def close(self) -> None:
         """Refuse everything from now on; may be called twice."""

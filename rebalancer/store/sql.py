@@ -97,6 +97,13 @@ class SqlStore:
         )
         return found
 
+    async def replay_deliveries(self, receiver: str, since_ms: int, now_ms: int) -> int:
+        """Let all that was told to a receiver since then wait anew."""
+        count: int = await self._beside(
+            lambda connection: queue.replay(connection, receiver, since_ms, now_ms)
+        )
+        return count
+
     async def _beside(self, work: Callable[[Connection], object]) -> Any:
         """Do what no order waits for: not flushed by itself, like the views."""
         return await self._call(lambda: self._writer.run(work, flushed=False))

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from rebalancer.errors import Unavailable
+from rebalancer.errors import CommandRefused, Unavailable
 from rebalancer.ports import Clock, Deliveries, Delivery, DeliveryStatus
 
 _log = structlog.get_logger(__name__)
@@ -92,6 +92,18 @@ class Outbox:
         self._told += 1
         message_id = f"msg_{now_ms:012x}{self._told & 0xFFFFFF:06x}{secrets.token_hex(6)}"
         self._fresh.append(Delivery(message_id, name, body, created_ms=now_ms, due_ms=now_ms))
+
+    async def replay(self, name: str, length_ms: int) -> int:
+        """Send all of the last `length_ms` to a receiver again; return how much that is.
+
+        What is over is kept for a week. Raises CommandRefused for a receiver that there is not.
+        """
+        if name not in self._carriers:
+            known = ", ".join(self._carriers) or "none"
+            raise CommandRefused(f"there is no receiver {name}; there are: {known}")
+        await self.save()
+        now_ms = self._wall.now_ms()
+        return await self._deliveries.replay_deliveries(name, now_ms - length_ms, now_ms)
 
     async def start(self) -> None:
         """Deliver from now on, first what an earlier process left."""

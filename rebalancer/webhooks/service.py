@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 import tenacity
 
 from rebalancer.core.actions import Alert
 from rebalancer.core.records import Record
+from rebalancer.errors import CommandRefused
 from rebalancer.ports import Clock, Deliveries, Delivery
 from rebalancer.webhooks.outbox import Outbox, Outcome, Pace
 from rebalancer.webhooks.signing import headers
@@ -115,6 +117,14 @@ class WebhookService:
     def take(self, alert: Alert) -> None:
         """Take an alert."""
         self._queue(of_alert(alert), alert.at_ms)
+
+    async def replay(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a receiver again what an operator asks for: {"name": ..., "length_ms": ...}."""
+        try:
+            name, length_ms = str(fields["name"]), int(fields["length_ms"])
+        except (LookupError, TypeError, ValueError):
+            raise CommandRefused("webhook-replay: needs name and length_ms") from None
+        return {"count": await self.outbox.replay(name, length_ms)}
 
     async def start(self) -> None:
         """Send from now on, first what an earlier process left."""

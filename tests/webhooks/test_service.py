@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,7 @@ from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.premium import PremiumStage, PremiumStaged
 from rebalancer.core.records import DeskOpened
-from rebalancer.errors import ConfigRefused, StoreUnavailable
+from rebalancer.errors import CommandRefused, ConfigRefused, StoreUnavailable
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store
@@ -152,6 +153,24 @@ async def test_a_receiver_that_is_gone_for_good_is_not_asked_again(desk: Desk) -
 
 
 @respx.mock
+async def test_what_was_told_is_told_again_under_its_id(desk: Desk) -> None:
+    route = respx.post(URL).respond(200)
+    desk.service.publish([STAGED])
+    await desk.turn()
+    desk.clock.advance(7_200_000)
+    desk.service.take(ALERT)
+    await desk.turn()
+    assert await desk.service.replay({"name": "makers", "length_ms": 3_600_000}) == {"count": 1}
+    await desk.turn()
+    ids = [call.request.headers["webhook-id"] for call in route.calls]
+    assert len(ids) == 3
+    assert ids[1] == ids[2]
+    for asked in ({"name": "others", "length_ms": 1}, {"name": "makers"}):
+        with pytest.raises(CommandRefused):
+            await desk.service.replay(asked)
+
+
+@respx.mock
 async def test_one_failure_ends_the_turn_so_that_a_dead_receiver_is_not_flooded(
     desk: Desk,
 ) -> None:
@@ -222,6 +241,11 @@ async def test_the_queue_outlives_the_process(tmp_path: Path) -> None:
     store = open_store(url)
     assert list(await store.due_deliveries("makers", NOON + 1, 10)) == waiting[:2]
     assert await store.due_deliveries("others", NOON + 9, 10) == ()
+    done = [replace(each, status=DeliveryStatus.DELIVERED) for each in waiting]
+    await store.put_deliveries(done)
+    assert await store.replay_deliveries("makers", NOON + 1, NOON + 50) == 2
+    again = await store.due_deliveries("makers", NOON + 50, 10)
+    assert [each.id for each in again] == ["msg_1", "msg_2"]
     await store.close()
 
 
