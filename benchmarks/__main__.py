@@ -1,9 +1,33 @@
-"""`make bench` runs every benchmark and prints its ratios."""
+"""`make bench` runs every benchmark, or those that are named, and prints its ratios."""
 
-from benchmarks import burst, fan_out, replay_speed, send_path, tick_cost
+import sys
+from collections.abc import Callable
 
-tick_cost.run()
-send_path.run()
-burst.run()
-fan_out.run()
-replay_speed.run()
+from benchmarks import (
+    burst,
+    commit,
+    fan_out,
+    fixed_run,
+    lateness,
+    price_array,
+    replay_speed,
+    send_path,
+    start_up,
+    tick_cost,
+)
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "tick_cost": tick_cost.run,
+    "price_array": price_array.run,
+    "send_path": send_path.run,
+    "burst": burst.run,
+    "fixed_run": fixed_run.run,
+    "commit": commit.run,
+    "lateness": lateness.run,
+    "fan_out": fan_out.run,
+    "replay_speed": replay_speed.run,
+    "start_up": start_up.run,
+}
+
+for name in sys.argv[1:] or BENCHMARKS:
+    BENCHMARKS[name]()

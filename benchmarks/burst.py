@@ -44,7 +44,9 @@ BATCH = 5
 SEQUENTIAL = 20
 ROUNDS = 9
 KEYS = {"apiKey": KEY, "secret": SECRET}
-LISTED = many_instruments(COUNT)
+#: how many contracts there are to choose from
+MOST = 500
+LISTED = many_instruments(MOST)
 SYMBOLS = [f"{each.base}/USDT:USDT" for each in LISTED]
 FACTS_ROW = facts_of("binanceusdm")
 CONTRACTS = {
@@ -79,9 +81,9 @@ def _market(symbol: str) -> dict[str, Any]:
 
 
 @contextmanager
-def guarded_venue() -> Iterator[str]:
+def guarded_venue(count: int = COUNT) -> Iterator[str]:
     """Run a fresh loopback Binance in a process of its own, and give its address."""
-    arguments = ["--venue", "binance", "--contracts", str(COUNT), "--seconds", "120"]
+    arguments = ["--venue", "binance", "--contracts", str(count), "--seconds", "120"]
     command = [sys.executable, "-m", "tests.loopback", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own module
         ensure(process.stdout is not None, "the venue has no output")
@@ -93,8 +95,8 @@ def guarded_venue() -> Iterator[str]:
             process.communicate()
 
 
-def intents() -> list[OrderIntent]:
-    """Return an order for each contract, all of one step."""
+def intents(count: int = COUNT) -> list[OrderIntent]:
+    """Return an order for each of so many contracts, all of one step."""
     now_ms = WallClock().now_ms()
     one = Decimal(1)
     return [
@@ -113,7 +115,7 @@ def intents() -> list[OrderIntent]:
             wanted={"F": one},
             created_ms=now_ms,
         )
-        for seq, symbol in enumerate(SYMBOLS, 1)
+        for seq, symbol in enumerate(SYMBOLS[:count], 1)
     ]
 
 
@@ -152,7 +154,7 @@ class OrdersVenue:
         await self._client.close()
 
 
-async def ours(address: str) -> int:
+async def ours(address: str, count: int = COUNT) -> int:
     """Send the orders as the desk does, until all are accepted; return when it began, in ns."""
     clock = WallClock()
     client = open_client(FACTS_ROW, KEYS)
@@ -164,12 +166,12 @@ async def ours(address: str) -> int:
     def note(event: Event) -> None:
         if isinstance(event, OrderReported) and event.outcome is Outcome.ACCEPTED:
             accepted.add(event.client_order_id)
-            if len(accepted) == COUNT:
+            if len(accepted) == count:
                 all_accepted.set()
 
     await venue.start(note)
     executor = Executor({"main": venue}, note, clock, lambda _alert: None)
-    actions = [SubmitOrder(intent) for intent in intents()]
+    actions = [SubmitOrder(intent) for intent in intents(count)]
     begun_ns = time.monotonic_ns()
     try:
         executor.carry_out(actions)
@@ -221,6 +223,14 @@ async def singles(exchange: Any) -> None:
     """Send all orders one by one, at once."""
     orders = [as_ccxt_has_it(intent) for intent in intents()]
     await asyncio.gather(*(exchange.create_order(*order.values()) for order in orders))
+
+
+async def throttled_batches(exchange: Any, count: int) -> None:
+    """Send so many orders in batches, one after another, as slowly as ccxt's throttle has it."""
+    exchange.enableRateLimit = True
+    orders = [as_ccxt_has_it(intent) for intent in intents(count)]
+    for at in range(0, count, BATCH):
+        await exchange.create_orders(orders[at : at + BATCH])
 
 
 async def sequential(exchange: Any) -> None:

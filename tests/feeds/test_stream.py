@@ -185,6 +185,17 @@ async def test_prices_that_come_in_one_burst_are_all_seen(market: LoopbackVenue)
         assert watched.of(ETH, MARK)[-1].price == 3019
 
 
+async def test_many_contracts_share_one_stream_of_all_marks(
+    market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("rebalancer.feeds.binance_marks.ALL_FROM", 2)
+    market.price("BTC/USDT", "50000.1", mark="50001.23456789", index="50002.5")
+    async with watching(market, BOTH) as watched:
+        await watched.until(lambda: len(watched.of(BTC, MARK)) > 3 and bool(watched.of(ETH, MARK)))
+        assert watched.of(BTC, MARK)[-1].price == D("50001.23456789")
+        assert watched.asked("premiumIndex") == 0
+
+
 async def test_best_bids_and_asks_are_handed_on(market: LoopbackVenue):
     async with watching(market, BOTH, wants_best=True) as watched:
         await watched.until(lambda: {best.contract for best in watched.best} == {BTC, ETH})
