@@ -16,6 +16,7 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from rebalancer.errors import CommandRefused, InputRefused
+from rebalancer.store.owner import own_like
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -92,6 +93,7 @@ def _write(path: Path, tokens: Iterable[Token]) -> None:
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
+        own_like(part, path.parent)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from rebalancer.errors import StoreRefused, StoreUnavailable
+from rebalancer.store.owner import own_like
 
 #: Names the desk's lock among a database's advisory locks: "rebalanc" in ASCII.
 ADVISORY_KEY = int.from_bytes(b"rebalanc", "big")
@@ -44,6 +45,7 @@ class FileLock:
         path = database.with_name(f"{database.name}.lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            own_like(path, path.parent)
         except OSError as error:
             raise StoreUnavailable(f"{path}: {error.strerror}") from error
         try:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rebalancer.errors import BrokenInvariant, InputRefused, StoreUnavailable
 from rebalancer.store import journal
 from rebalancer.store.locks import FileLock
+from rebalancer.store.owner import own_like
 from rebalancer.store.schema import refuse_newer, schema_of
 from rebalancer.store.target import Target, reading_engine, target, unavailable
 
@@ -108,7 +109,8 @@ def _replace(store: Path, file: Path, stamp: str) -> Path | None:
     part = store.with_name(f"{store.name}.part")
     try:
         shutil.copyfile(file, part)
-        _own_like(part, store if store.exists() else store.parent)
+        part.chmod(0o600)
+        own_like(part, store if store.exists() else store.parent)
         with part.open("rb") as copied:
             os.fsync(copied.fileno())
         kept = store.with_name(f"{store.name}.replaced-{stamp}") if store.exists() else None
@@ -128,11 +130,3 @@ def _replace(store: Path, file: Path, stamp: str) -> Path | None:
     finally:
         os.close(folder)
     return kept
-
-
-def _own_like(part: Path, model: Path) -> None:
-    """Give the copy to the user of the store: root restores for a service of another user."""
-    part.chmod(0o600)
-    seen = model.stat()
-    if os.geteuid() == 0:
-        os.chown(part, seen.st_uid, seen.st_gid)

@@ -126,6 +126,9 @@ def misses_a_key(scene: Scene) -> None:
     drop_in = "deploy/rebalancer.service.d/credentials.conf"
     machine.must(f"install -D -m 0644 {drop_in} /etc/systemd/system/{LIVE}.d/credentials.conf")
     machine.must("systemctl daemon-reload")
+    told = machine.run("; ".join(steps("Keys", 1)))
+    assert "clock" in told.said.lower(), told
+    assert "Traceback" not in told.said
     secret = "/etc/rebalancer/credentials/accounts__main__secret"
     machine.must(f"mv {secret} {secret}.away")
     scene.stays_down(LIVE, 243)
@@ -138,9 +141,9 @@ def is_ready_after_the_venue_answered(scene: Scene) -> None:
     """it is ready once the venue was asked about everything, and waits for a venue that is down"""
     machine = scene.machine
     scene.market.tell("maintenance", on=True)
-    first, *_ = steps("Several desks")
-    assert first == f"systemctl enable --now {LIVE}"
-    machine.must(first.replace("--now", "--now --no-block"))
+    enable, *rest = steps("Several desks")
+    assert enable == f"systemctl enable --now {LIVE}"
+    machine.must(enable.replace("--now", "--now --no-block"))
     wait_until(
         lambda: "waiting for the venue" in machine.show(LIVE, "StatusText"), "it says what it does"
     )
@@ -149,6 +152,8 @@ def is_ready_after_the_venue_answered(scene: Scene) -> None:
     scene.market.tell("maintenance", on=False)
     scene.until(LIVE, "active", "running")
     assert int(scene.market.tell("state")["calls"]) > asked
+    scene.follow(rest)
+    assert scene.state("rebalancer-backup@second.timer")[0] == "active"
     assert int(machine.show(LIVE, "NRestarts")) == 0
     wait_until(scene.placed, "both launches, netted into one order")
 
@@ -191,6 +196,8 @@ def is_backed_up_and_restored(scene: Scene) -> None:
     machine.must(by_hand)
     machine.must(stop)
     machine.must("sleep 1")
+    machine.must(f"systemctl start rebalancer-backup@second.service && ls {BACKUPS}/*second*")
+    machine.must(f"mv {BACKUPS}/*second* /root")
     machine.must(by_hand)  # a desk that does not run: nothing of root's may be left behind
     machine.must(start)
     first, _second = machine.must(f"ls {BACKUPS}").split()

@@ -88,7 +88,7 @@ def test_systemd_understands_every_line(tmp_path: Path, unit: str) -> None:
     assert rest == []
 
 
-def test_the_template_is_the_unit_with_a_name(tmp_path: Path) -> None:
+def test_the_template_is_the_unit_with_a_name() -> None:
     """Two files, one meaning: what is hardened in one is in the other."""
     made = re.sub(r"\A#.*\n", "", UNIT)
     made = made.replace("Rebalancing desk of", "Rebalancing desk %i of")
@@ -98,6 +98,16 @@ def test_the_template_is_the_unit_with_a_name(tmp_path: Path) -> None:
     for name in ("User", "StateDirectory", "RuntimeDirectory"):
         made = made.replace(f"{name}=rebalancer\n", f"{name}=rebalancer-%i\n")
     assert re.sub(r"\A#.*\n", "", TEMPLATE) == made
+
+
+def test_the_template_of_the_backup_is_its_unit_with_a_name() -> None:
+    made = re.sub(r"\A#.*\n", "", (DEPLOY / "rebalancer-backup.service").read_text("utf-8"))
+    made = made.replace("rebalancing desk", "rebalancing desk %i")
+    made = made.replace("/etc/rebalancer/config.toml", "/etc/rebalancer/%i.toml")
+    made = re.sub(r"(/var/lib/(?:private/)?rebalancer)(?=[ /])", r"\1-%i", made)
+    made = made.replace("/rebalancer-$(date", "/rebalancer-%i-$(date")
+    template = (DEPLOY / "rebalancer-backup@.service").read_text("utf-8")
+    assert re.sub(r"\A#.*\n", "", template) == made
 
 
 def test_no_exit_code_that_needs_a_person_is_started_again() -> None:
