@@ -8,7 +8,7 @@ from decimal import Decimal
 from rebalancer.core.actions import Severity, SubmitOrder
 from rebalancer.core.books import book_of, plan_alone
 from rebalancer.core.charging import begin_cash_period
-from rebalancer.core.fund import PriceSource
+from rebalancer.core.fund import NavKind, PriceSource
 from rebalancer.core.instant import duration
 from rebalancer.core.limits import (
     Part,
@@ -32,7 +32,7 @@ from rebalancer.core.records import (
     PointSet,
     ShortfallCovered,
 )
-from rebalancer.core.run import Run, RunStatus
+from rebalancer.core.run import Run, RunPlan, RunStatus
 from rebalancer.core.slicing import market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState
 from rebalancer.core.work import BookKey, Work
@@ -278,6 +278,18 @@ def _barred(work: Work, fund: FundState, run: Run) -> str | None:
     return barred
 
 
+def _account_base(fund: FundState, plan: RunPlan, now_ms: int) -> Decimal | None:
+    """Return what a share of the account is worth at the prices that sized the run, costs paid.
+
+    Not at the prices of its end: the formula counts from those that sized it, and what the market
+    did in between would count twice. None where nobody knows them.
+    """
+    if not fund.holding.units.keys() <= plan.marks.keys():
+        return None
+    equity = fund.holding.equity(plan.marks) - fund.accrued(now_ms)
+    return equity / fund.shares if equity > 0 else None
+
+
 def _set_point(work: Work, fund: FundState, run: Run) -> None:
     plan = run.plan
     worth = work.worth(fund)
@@ -293,8 +305,8 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
     if not plan.sets_point:
         return
     nav = plan.base_nav * run.base_scale
-    if fund.fund.formula_base == "account" and worth is not None:
-        nav = worth.nav
+    if fund.fund.formula_base is NavKind.ACCOUNT:
+        nav = _account_base(fund, plan, work.now_ms) or nav
     work.record(
         PointSet(
             at_ms=work.now_ms,

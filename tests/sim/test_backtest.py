@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rebalancer.core.fund import Account
+from rebalancer.core.fund import Account, Execution, NavKind
 from rebalancer.core.instant import parse
 from rebalancer.core.methodology import Fixed, LeverageCap
 from rebalancer.core.records import (
@@ -128,6 +128,23 @@ def test_the_start_of_a_replay_begins_a_cool_down_as_any_point_does() -> None:
     minutes = [(f"2026-01-02T12:0{at}:00Z", price) for at, price in enumerate((100, 90, 90))]
     result = replayed(desk(fund(methodology=only(leverage_cap=rule))), history(minutes))
     assert [run["at"] for run in only_fund(result)["rebalances"]] == ["2026-01-02T12:02:00Z"]
+
+
+def test_a_base_of_the_account_counts_no_move_of_the_market_twice() -> None:
+    """`S_k` and the prices that sized the run, fixed when it is done; `formula_base = "account"`.
+
+    A third of the delta at 105, 106 and 107 each: at 105 the account is worth 115 less what the
+    dearer two cost, and it is from 105 that the formula counts.
+    """
+    minutes = enumerate((100, 105, 106, 107))
+    rows = [(f"2026-01-02T02:{29 + at}:00Z", price) for at, price in minutes]
+    slices = Execution(max_child_units=D("0.1"), interval_ms=60_000)
+    known = fund(initial_shares=D(1), execution=slices, formula_base=NavKind.ACCOUNT)
+    told = only_fund(replayed(desk(known), history(rows)))
+    base = 115 - D("0.1") * 1 - D("0.085714285") * 2
+    formula = base * (1 + 3 * (D(107) / 105 - 1))
+    assert D(told["final_formula_nav"]) == pytest.approx(formula, abs=D("1e-17"))
+    assert D(told["final_nav"]) == pytest.approx(formula, abs=D("0.03"))
 
 
 def test_without_one_the_latest_before_it_within_one_interval_counts() -> None:
