@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.page.browser import a_browser
 
-SIZES = {390: 844, 1440: 740}
+SIZES = {390: 844, 1440: 1000}
 SCHEMES = ("light", "dark")
 #: until the charts have their points and the countdown its pace
 SETTLED = "document.querySelector('#link').textContent === 'live'"

@@ -2,7 +2,7 @@
 
 import { failedChecks, list, read } from "./api.js";
 import { bandOf, desk, isPublic, stateOf } from "./desk.js";
-import { change, el, find, moment, number, times } from "./format.js";
+import { change, el, find, moment, number, times, words } from "./format.js";
 
 const KEPT = 200;
 const SHOWN = 40;
@@ -28,6 +28,9 @@ export function takeEvent(message) {
   drawFeed();
 }
 
+// "price_move: the price moved ..." in words; "fixed: fixed time ..." says its first word once.
+const told = (reason) => reason.replace(/^([a-z_]+): (?=\1)/, "").replace(/^[a-z_]+(?=:)/, words);
+
 const WORDS = { "decision/none": "no trade", "decision/fixed": "due" };
 
 export function drawFeed() {
@@ -36,7 +39,7 @@ export function drawFeed() {
     el("time", { datetime: new Date(one.E).toISOString(), text: moment(one.E) }),
     one.s && desk.tokens.has(one.s) ? el("a", { href: `#/fund/${encodeURIComponent(one.s)}`, text: one.s }) : el("span", { text: one.s || "desk" }),
     el("span", { class: "kind", text: one.e === "decision" ? WORDS[`${one.e}/${one.a}`] ?? one.a : `${one.e} ${one.a}` }),
-    el("span", { class: "reason", text: one.r.replace(/^[a-z_]+(?=:)/, (name) => name.replaceAll("_", " ")) }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
+    el("span", { class: "reason", text: told(one.r) }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
 }
 
 export async function loadAlerts() {
@@ -51,7 +54,7 @@ const TONES = { critical: "bad", warning: "warn", info: "warn" };
 // What the desk raised, then what the numbers show besides.
 function concerns() {
   const found = raised.map((one) => ({ tone: TONES[one.severity], about: one.subject || "desk",
-    what: one.name.replaceAll("_", " "), text: one.text, since: one.since }));
+    what: words(one.name), text: one.text, since: one.since }));
   found.push(...checks.map((text) => ({ tone: "warn", about: "desk", what: "not ready", text })));
   const told = new Set(raised.map((one) => one.subject));
   for (const token of desk.tokens.values()) {

@@ -52,6 +52,8 @@ export function countdown(ms) {
   return days ? `${days} d ${clock}` : clock;
 }
 
+export const words = (name) => name.replaceAll("_", " ");
+
 const iso = (ms) => new Date(ms).toISOString();
 export const moment = (ms) => (ms ? iso(ms).slice(5, 16).replace("T", " ") : NONE);
 export const second = (ms) => `${iso(ms).slice(0, 19).replace("T", " ")} UTC`;

@@ -4,7 +4,7 @@ import { hasToken, list, read } from "./api.js";
 import { Chart } from "./chart.js";
 import { askCommand } from "./commands.js";
 import { bandOf, dayChange, desk, deskNow, gapBps, isPublic, pointChange, stateOf } from "./desk.js";
-import { ago, change, countdown, el, find, fixed, mark, moment, nav, number, table, times, write } from "./format.js";
+import { ago, change, countdown, el, find, fixed, mark, moment, nav, number, table, times, words, write } from "./format.js";
 
 const INTERVALS = ["1m", "5m", "15m", "1h", "1d"];
 const POINTS = 400;
@@ -167,7 +167,7 @@ function drawParts(token, { runs, merges, paidOut, fees, decisions, basket }) {
   }
   if (decisions?.length) {
     parts.push(part(table("Decisions", ["Time", "Verdict", "Why"], decisions.map((one) =>
-      [moment(one.time), one.trigger === "none" ? "no trade" : one.trigger, one.reason])), "wide"));
+      [moment(one.time), one.trigger === "none" ? "no trade" : words(one.trigger), one.reason])), "wide"));
   }
   shown.parts.replaceChildren(...parts);
 }
@@ -221,7 +221,7 @@ function rebalances(runs) {
   if (!runs.length) return el("p", { class: "none", text: "No rebalance yet." });
   const columns = ["Time", "Trigger", "Leverage", "NAV", ...(isPublic ? [] : ["Traded", "Fees", "Slippage"]), "Status", "Reason"];
   return table("Rebalances", columns, runs.map((run) => [
-    moment(run.time), run.trigger,
+    moment(run.time), words(run.trigger),
     num(`${times(run.leverageBefore)} \u2192 ${times(run.leverageAfter)}`),
     num(`${nav(run.navBefore)} \u2192 ${nav(run.navAfter)}`),
     ...(isPublic ? [] : costs(run)), run.status, run.reason,
