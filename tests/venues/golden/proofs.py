@@ -71,6 +71,15 @@ _RECORDED = "tests/venues/test_loopback_recorded.py::test"
 _WELL = "doctor/test_examination.py::test_all_is_well_where_all_is_well"
 
 
+def _recorded(test: str, *venues: str) -> Proof:
+    path = "tests/venues/test_recorded_material.py"
+    return Proof(Kind.RECORDED, f"{path}::{test}", venues, case_each=True)
+
+
+_LISTS_ORDERED = "test_every_contract_of_a_recorded_list_is_ordered_in_one_request_to_the_digit"
+_ACCOUNTS_READ = "test_recorded_answers_about_an_account_are_read_to_the_digit"
+
+
 def _trades(venue: str, name: str) -> Proof:
     return _on(venue, f"{_CONTRACT}_its_fills[exchange {name}]")
 
@@ -80,6 +89,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
         _ONE_REQUEST,
         _trades(BINANCE, "Binance"),
         _trades(XT, "XT"),
+        _recorded(_LISTS_ORDERED, BINANCE, "okx", "gate"),
         _SDK_READS,
     ),
     "outcome of a send": (
@@ -121,6 +131,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             f"{_ACCOUNT}_a_position_is_told_with_its_margin_and_its_distance_to_liquidation",
         ),
         _on(XT, f"{_ACCOUNT_XT}_both_books_are_told_apart_in_base_coins"),
+        _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
         _SDK_READS,
     ),
     "balance": (
@@ -132,6 +143,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
         _stub("test_exchange_account.py::test_mexc_tells_equity_in_its_own_field", "mexc"),
         _on(BINANCE, f"{_ACCOUNT}_equity_counts_the_profit_of_open_positions_exactly"),
         _on(XT, f"{_ACCOUNT_XT}_equity_counts_the_profit_of_both_books_exactly"),
+        _recorded(_ACCOUNTS_READ, BINANCE, "okx", "gate"),
         _SDK_READS,
     ),
     "open orders, own trades": (
@@ -140,6 +152,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
         ),
         _on(BINANCE, f"{_ACCOUNT}_open_orders_and_own_trades_are_told_in_base_coins"),
         _on(XT, f"{_ACCOUNT_XT}_own_trades_since_an_instant_are_signed_base_coins"),
+        _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
         _SDK_READS,
     ),
     "funding payments": (
