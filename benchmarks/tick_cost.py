@@ -7,6 +7,7 @@ Times are of the processor, so that whoever else it serves in between is not cou
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ START_MS = 1_767_322_800_000
 FUND_COUNTS = (10, 500, 5_000)
 TICKS_PER_ROUND = 2_000
 ROUNDS = 25
+#: not so many that the clock of the ticks reaches an alarm, a minute after the launch
+FRAME_ROUNDS = 3
 
 
 def desk(count: int) -> Desk:
@@ -102,6 +105,36 @@ def yardstick_seconds(events: list[PricesObserved]) -> float:
     return elapsed
 
 
+def frames(round_number: int) -> list[str]:
+    """Return the same ticks as a venue sends them."""
+    return [
+        json.dumps({"e": "markPriceUpdate", "E": tick.at_ms, "s": "BTCUSDT", "p": str(tick.price)})
+        for (tick,) in (event.ticks for event in ticks(round_number))
+    ]
+
+
+def decode_seconds(told: list[str]) -> float:
+    """Time what cannot be left out: a frame read, its price made exact."""
+    begun = time.thread_time()
+    for frame in told:
+        read = json.loads(frame, parse_float=str)
+        Decimal(read["p"])
+    return time.thread_time() - begun
+
+
+def path_seconds(state: DeskState, told: list[str]) -> float:
+    """Time the same, and on to the verdict that nothing fires."""
+    step, quiet = engine.step, engine.QUIET
+    begun = time.thread_time()
+    for frame in told:
+        read = json.loads(frame, parse_float=str)
+        at_ms = read["E"]
+        tick = PriceTick(SYMBOL, PriceSource.MARK, Decimal(read["p"]), at_ms)
+        verdict = step(state, PricesObserved(at_ms, (tick,)))
+        ensure(verdict is quiet, "a tick of the benchmark led to something")
+    return time.thread_time() - begun
+
+
 def rotated(contenders: Sequence[int], round_number: int) -> list[int]:
     """Return the contenders in an order in which each goes first in turn."""
     first = round_number % len(contenders)
@@ -120,6 +153,12 @@ def run(say: Callable[[str], None] = print) -> None:
             seconds = engine_seconds(states[count], events)
             per_tick[count].append(seconds / TICKS_PER_ROUND * 1e6)
             ratios[count].append(seconds / yardstick)
+    whole: dict[int, list[float]] = {count: [] for count in FUND_COUNTS}
+    for round_number in range(ROUNDS, ROUNDS + FRAME_ROUNDS):
+        sent = frames(round_number)
+        bare = decode_seconds(sent)
+        for count in rotated(FUND_COUNTS, round_number):
+            whole[count].append(path_seconds(states[count], sent) / bare)
     say(f"A tick that crosses nothing ({ROUNDS} rounds of {TICKS_PER_ROUND} ticks, medians)")
     base = per_tick[FUND_COUNTS[0]]
     for count in FUND_COUNTS:
@@ -131,3 +170,6 @@ def run(say: Callable[[str], None] = print) -> None:
             f"comparisons, {paired:4.2f} x the cost with {FUND_COUNTS[0]} funds "
             f"({statistics.median(per_tick[count]):.2f} us here)"
         )
+    for count in FUND_COUNTS:
+        ratio = statistics.median(whole[count])
+        say(f"  {count:>5} funds: from the frame to the verdict {ratio:.2f} x a bare decode")

@@ -65,7 +65,7 @@ def number(value: object, what: str = "number") -> Decimal:
 def positive(value: object, what: str = "number") -> Decimal:
     """Return `value` as a finite Decimal above zero, or raise InputRefused that names `what`."""
     result = number(value, what)
-    if result <= 0:
+    if result <= ZERO:  # a whole number would be made a decimal first, each time
         raise InputRefused(f"{what}: {result} must be above zero")
     return result
 

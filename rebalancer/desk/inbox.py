@@ -30,7 +30,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self._letters: deque[Letter] = deque()
-        self._ticks: dict[tuple[bool, Key], PriceTick] = {}
+        #: the newest tick of each price, apart for those that need no second opinion
+        self._ticks: dict[bool, dict[Key, PriceTick]] = {}
         self._ticks_at_ms = 0
         self._woke: Woke | None = None
         self._arrived = asyncio.Event()
@@ -41,11 +42,7 @@ class Inbox:
         """Take an event; never blocks."""
         self._taken.clear()
         if isinstance(event, PricesObserved):
-            for tick in event.ticks:
-                key = (event.confirmed, (tick.contract, tick.source))
-                waiting = self._ticks.get(key)
-                if waiting is None or tick.at_ms >= waiting.at_ms:
-                    self._ticks[key] = tick
+            self._merge(event)
             self._ticks_at_ms = max(self._ticks_at_ms, event.at_ms)
         elif isinstance(event, Woke):
             self._woke = event
@@ -96,10 +93,19 @@ class Inbox:
             return Letter(woke)
         return None
 
+    def _merge(self, event: PricesObserved) -> None:
+        if not event.ticks:
+            return
+        waiting = self._ticks.setdefault(event.confirmed, {})
+        for tick in event.ticks:
+            key = (tick.contract, tick.source)
+            older = waiting.get(key)
+            if older is None or tick.at_ms >= older.at_ms:
+                waiting[key] = tick
+
     def _take_ticks(self) -> PricesObserved:
-        confirmed = next(iter(self._ticks))[0]
-        taken = [key for key in self._ticks if key[0] is confirmed]
-        ticks = tuple(self._ticks.pop(key) for key in taken)
+        confirmed = next(iter(self._ticks))
+        ticks = tuple(self._ticks.pop(confirmed).values())
         at_ms = self._ticks_at_ms
         if not self._ticks:
             self._ticks_at_ms = 0  # a clock that was set back must not wait for its old time

@@ -195,27 +195,28 @@ class CcxtFeed:
     ) -> list[PriceTick]:
         """Return the wanted prices of ccxt's tickers that are newer than the last, in our time."""
         ticks = []
+        offset_ms = self.offset_ms
+        newest_ms = self._clock.now_ms() + offset_ms + FUTURE_TOLERANCE_MS
         for contract, needed in wanted.items():
             ticker = answer.get(contract) or {}
             stamp = ticker.get("timestamp")
             # Judged by the venue's time: our estimate of its clock may move between two prices.
-            told_ms = stamp if isinstance(stamp, int) else asked_ms + self.offset_ms
+            told_ms = stamp if isinstance(stamp, int) else asked_ms + offset_ms
             for source in self._sources[contract]:
-                if source in needed:
-                    price = self._price(ticker, contract, source, streamed=streamed)
-                    if price is not None and self._is_news((contract, source), told_ms, price):
-                        at_ms = told_ms - self.offset_ms
-                        ticks.append(PriceTick(contract, source, price, at_ms))
+                if source not in needed:
+                    continue
+                price = self._price(ticker, contract, source, streamed=streamed)
+                if price is None:
+                    continue
+                key = (contract, source)
+                last_ms, last_price = self._stamps.get(key, (-1, price))
+                # A stream may tell two prices of one millisecond, the later one last.
+                if told_ms > last_ms or (told_ms == last_ms and price != last_price):
+                    # A stamp from the future, which the desk refuses, makes no old news of others.
+                    if told_ms <= newest_ms:
+                        self._stamps[key] = told_ms, price
+                    ticks.append(PriceTick(contract, source, price, told_ms - offset_ms))
         return ticks
-
-    def _is_news(self, key: tuple[str, PriceSource], told_ms: int, price: Decimal) -> bool:
-        last_ms, last_price = self._stamps.get(key, (-1, price))
-        # A stream may tell two prices of one millisecond, the later one last.
-        is_news = told_ms > last_ms or (told_ms == last_ms and price != last_price)
-        # One stamp from the future, which the desk refuses, must not make old news of the rest.
-        if is_news and told_ms - self.offset_ms <= self._clock.now_ms() + FUTURE_TOLERANCE_MS:
-            self._stamps[key] = told_ms, price
-        return is_news
 
     def _price(
         self,
@@ -225,9 +226,9 @@ class CcxtFeed:
         *,
         streamed: bool = False,
     ) -> Decimal | None:
-        raw_name = _RAW.get(self._venue_id, {}).get(source, "")
         value = ticker.get(_UNIFIED[source])
         if value is None:
+            raw_name = _RAW.get(self._venue_id, {}).get(source, "")
             value = (ticker.get("info") or {}).get(raw_name)
         try:
             price = positive(value)
@@ -244,7 +245,8 @@ class CcxtFeed:
                     reason="missing" if value is None else "not a number above zero",
                 )
             return None
-        self._dropped.discard((contract, source, streamed))
+        if self._dropped:
+            self._dropped.discard((contract, source, streamed))
         return price
 
 
