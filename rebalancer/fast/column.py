@@ -125,6 +125,7 @@ class Column:
         """Take the seed capital and the full exposure at the first price, at no cost."""
         fund, tape = self.fund, self.tape
         self.now_ms = self.launched_ms = self.point_ms = tape.times_ms[0]
+        self.last_run_ms = self.point_ms  # a point is a done run
         self.fixed_after_ms = self.fees_after_ms = self.now_ms
         self.price = self.base_price = tape.closes[0]
         self.shares, self.base_nav = fund.initial_shares, fund.initial_nav
