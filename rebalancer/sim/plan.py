@@ -23,6 +23,7 @@ from rebalancer.core.records import (
     FundWiped,
     IntentCreated,
     RunOpened,
+    TradingChanged,
     VerdictChanged,
 )
 from rebalancer.core.rules.view import percent
@@ -81,6 +82,7 @@ def document_of(before: Mapping[str, Before], step: engine.Step, as_of_ms: int) 
             before[record.fund].duty = Duty(record.since_ms, record.due_ms)
         elif isinstance(record, BreachLapsed) and record.fund in before:
             before[record.fund].duty = None
+    _note_halts(before, step)
     funds = {
         name: each.document(opened.get(name) or each.under_way, verdicts.get(name), name in wiped)
         for name, each in before.items()
@@ -106,6 +108,12 @@ def document_of(before: Mapping[str, Before], step: engine.Step, as_of_ms: int) 
     }
 
 
+def _note_halts(before: Mapping[str, Before], step: engine.Step) -> None:
+    for record in step.records:
+        if isinstance(record, TradingChanged) and record.fund in before:
+            before[record.fund].halted = record.reason
+
+
 class Before:
     """A fund as it stood before the step."""
 
@@ -115,6 +123,7 @@ class Before:
         self.held = dict(fund.holding.units)
         self.symbols = fund.members(as_of_ms)
         self.duty = fund.duty
+        self.halted = ""
         self.under_way = fund.run.plan if fund.run else None
         self.slice_waits = fund.run is not None and fund.run.next_slice_ms > as_of_ms
         self.slice_ms = fund.run.next_slice_ms if fund.run else 0
@@ -178,7 +187,8 @@ class Before:
     def _reason(self, run: RunPlan | None, verdict: VerdictChanged | None) -> str:
         if run is not None:
             waits = f"; its next slice is due at {iso(self.slice_ms)}" if self.slice_waits else ""
-            return run.reason + waits
+            stops = f"; halted: {self.halted}" if self.halted else ""
+            return run.reason + waits + stops
         reason = verdict.reason if verdict else "nothing is due"
         if self.worth.leverage is None:
             return reason

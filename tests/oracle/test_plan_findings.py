@@ -162,3 +162,39 @@ def test_a_run_under_way_may_be_named_as_the_order_of_precedence_names_it(name: 
     found = planned(config, asked({BTC: "85"}, L=held(run=run)))
     assert found["funds"]["L"]["delta_units"] == {BTC: "-0.5"}
     assert json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("max_run_notional", "the run would trade 30.00, more than 10"),
+        ("max_order_notional", "30.00 would be more than 10"),
+    ],
+)
+def test_a_breach_halts_with_a_reason_and_nothing_is_clamped(limit: str, words: str) -> None:
+    """A breach halts with a reason; nothing is clamped silently."""
+    config = ACCOUNT + a_fund("L", "3", f"[funds.L.limits]\n{limit} = 10")
+    found = planned(config, asked({BTC: "105"}, "2026-01-02T02:30:00Z", L=held()))
+    assert f"halted: {limit}: {words}" in found["funds"]["L"]["reason"]
+    assert found["orders"] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "units", "cash", "trigger"),
+    [
+        ("3", "3", "-225", "emergency"),
+        ("3", "3", "-224.999999999999999999", "none"),
+        ("1.25", "1", "-40", "emergency"),
+        ("1.25", "1", "-39.999999999999999999", "none"),
+        ("-1", "-1", "175", "emergency"),
+        ("-1", "-1", "175.000000000000000001", "none"),
+    ],
+)
+def test_the_backstop_of_a_fund_without_a_price_rule_is_four_thirds_exactly(
+    target: str, units: str, cash: str, trigger: str
+) -> None:
+    """`emergency`: ratio 2.5 where a price, band or cap rule is enabled, else 4/3 exactly."""
+    config = ACCOUNT + a_fund("F", target, "[funds.F.rules.fixed]")
+    fields = {"shares": "1", "cash": cash, "units": {BTC: units}}
+    told = planned(config, asked({BTC: "100"}, AT, F=fields))["funds"]["F"]
+    assert told["trigger"] == trigger
