@@ -36,6 +36,8 @@ from tests.loopback.sdk.environment import NotToBeHad, python
 FOLDER = Path(__file__).parent / "peers"
 BTC = "BTC/USDT:USDT"
 YEAR_BARS, FUNDS, ROUNDS = 525_600, 100, 3
+#: how long the peers' environment may take to be made, the first time
+BUILD_SECONDS = 1_800
 START_MS = parse("2026-01-01T00:00:00Z")
 FULL_COSTS = PaperCosts(fee_bps=Decimal(4), slippage_bps=Decimal(1))
 FEE_ONLY = PaperCosts(fee_bps=Decimal(4))
@@ -121,7 +123,8 @@ def run() -> None:
     ours = _ours(year)
     with TemporaryDirectory() as folder:
         try:
-            _against_peers(python(FOLDER / "requirements.lock"), Path(folder), prices, ours)
+            interpreter = python(FOLDER / "requirements.lock", BUILD_SECONDS)
+            _against_peers(interpreter, Path(folder), prices, ours)
         except NotToBeHad as reason:
             print(f"peers are not to be had here: {reason}")
     _growth(year)

@@ -16,6 +16,7 @@ from rebalancer.cli import (
     breaking,
     configuring,
     consolidating,
+    counterfactual,
     examining,
     explaining,
     flows,
@@ -89,6 +90,7 @@ app.command()(planning.backtest)
 app.command()(reporting.report)
 app.command()(whatif.simulate)
 app.command()(sweeping.sweep)
+app.command()(counterfactual.counterfactual)
 app.command()(examining.doctor)
 app.command()(alerting.alerts)
 app.command("help")(helping.help_)

@@ -36,6 +36,15 @@ Sets = Annotated[
 ByEngine = Annotated[
     bool, typer.Option("--engine", help="Every point by the engine, none by arrays.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask cluster that has the desk and the files.", show_default=False
+    ),
+]
+Frontier = Annotated[
+    bool, typer.Option("--frontier", help="Cost against tracking error, and what theory says.")
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")]
 
 
@@ -96,10 +105,13 @@ def _histories(replayed: Replayed) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Who works on a sweep."""
+    """Who works on a sweep, and what is shown of it."""
 
     jobs: Jobs = None
+    scheduler: Scheduler = None
     engine: ByEngine = False
+    #: show cost against tracking error beside the theoretical curve
+    frontier: Frontier = False
 
 
 @spread
@@ -114,6 +126,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Replay the same history under other settings: NAV, runs, costs and tracking, side by side."""
+    from rebalancer.sim.frontier import frontier as frontier_of  # noqa: PLC0415 - as below
     from rebalancer.sim.sweep import grid  # noqa: PLC0415 - not needed to print --help
     from rebalancer.sim.sweep import sweep as swept  # noqa: PLC0415 - as above
 
@@ -122,11 +135,18 @@ def sweep(
     for point in points:
         replayed.settings(point)  # whatever cannot be is refused before anything is replayed
     processes = where.jobs or os.cpu_count() or 1
-    note(f"{len(points)} points on {min(processes, len(points))} processes")
-    document = swept(points, replayed, processes)
+    place = where.scheduler or f"{min(processes, len(points))} processes"
+    note(f"{len(points)} points on {place}")
+    document = swept(points, replayed, processes, where.scheduler)
     _say_who_computed(document)
+    if where.frontier:
+        funds = replayed.settings(points[0]).funds
+        targets = {name: float(fund.target_leverage) for name, fund in funds.items()}
+        document["frontier"] = frontier_of(document["points"], targets)
     if as_json:
         print_json(document)
+    elif where.frontier:
+        _print_frontier(document["frontier"])
     else:
         _print(document)
 
@@ -177,7 +197,7 @@ def _path(key: str) -> tuple[str, ...]:
 def _print(document: Mapping[str, Any]) -> None:
     rows = [
         [
-            ", ".join(f"{_short(key)} {value}" for key, value in point["set"].items()),
+            _named(point["set"]),
             name,
             nav(None if fund["final_nav"] is None else Decimal(fund["final_nav"])),
             str(fund["fixed_runs"]),
@@ -200,6 +220,26 @@ def _print(document: Mapping[str, Any]) -> None:
         ">tracking bp",
     )
     console().print(table("The same history under other settings", columns, rows))
+
+
+def _print_frontier(funds: Mapping[str, Any]) -> None:
+    for name, points in funds.items():
+        rows = [
+            [
+                _named(row["set"]),
+                f"{row['error_a_year']:.3%}",
+                f"{row['cost_a_year']:.3%}",
+                NONE if row["theory_a_year"] is None else f"{row['theory_a_year']:.3%}",
+                "efficient" if row["efficient"] else "",
+            ]
+            for row in points
+        ]
+        columns = ("set", ">tracking error", ">cost", ">least by theory", "")
+        console().print(table(f"{name}: cost against tracking error, a year", columns, rows))
+
+
+def _named(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{_short(key)} {value}" for key, value in settings.items())
 
 
 def _short(key: str) -> str:

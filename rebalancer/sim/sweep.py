@@ -14,9 +14,13 @@ from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import BPS, ONE, ZERO, text
 from rebalancer.core.records import NavStruck
+from rebalancer.errors import InputRefused
 from rebalancer.sim.backtest import Outcome
+from rebalancer.sim.frontier import economics
 
 VERSION = 1
+#: how long a cluster may take to answer
+CONNECT_SECONDS = 10
 
 Setting = tuple[str, str]
 """A key of the configuration and what it is set to, as the operator writes both."""
@@ -44,12 +48,16 @@ def sweep(
     points: Sequence[tuple[Setting, ...]],
     run: Callable[[tuple[Setting, ...]], dict[str, Any]],
     processes: int,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Return the document of all points, in their order; `run` must be importable by its name.
 
     What `run` raises ends the sweep: points are checked before, so that it is no operator's slip.
+    `scheduler` is the address of a Dask cluster, whose workers must have the desk and its files.
     """
-    if processes == 1 or len(points) == 1:
+    if scheduler is not None:
+        found = _on_cluster(points, run, scheduler)
+    elif processes == 1 or len(points) == 1:
         found = [run(point) for point in points]
     else:
         with ProcessPoolExecutor(min(processes, len(points))) as pool:
@@ -58,6 +66,26 @@ def sweep(
         {"set": dict(point), "funds": funds} for point, funds in zip(points, found, strict=True)
     ]
     return {"version": VERSION, "points": told}
+
+
+def _on_cluster(
+    points: Sequence[tuple[Setting, ...]],
+    run: Callable[[tuple[Setting, ...]], dict[str, Any]],
+    address: str,
+) -> list[dict[str, Any]]:
+    """Run the points on an existing cluster; InputRefused where there is none or no extra."""
+    try:
+        from distributed import Client  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise InputRefused(
+            "--scheduler needs distributed: install the desk with its extra, rebalancer[cluster]"
+        ) from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputRefused(f"--scheduler {address}: no cluster answers there: {error}") from None
+    with client:
+        return list(client.gather(client.map(run, points, pure=False)))
 
 
 def figures(result: Outcome) -> dict[str, Any]:
@@ -77,6 +105,7 @@ def figures(result: Outcome) -> dict[str, Any]:
             "days": tracked.days if tracked else 0,
             "mean_bp": text(tracked.mean_bp) if tracked else None,
             "tracking_error_bp": text(tracked.error_bp) if tracked else None,
+            "economics": economics(found),
             "engine": result.by_engine(name),
         }
     return told

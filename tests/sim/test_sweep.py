@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rebalancer.core.records import NavStruck
+from rebalancer.errors import InputRefused
 from rebalancer.sim.sweep import Setting, figures, grid, sweep, tracking
 from tests.factories import BTC, DUE, D, desk, fund, history, replayed
 
@@ -72,3 +73,23 @@ def test_points_come_back_in_their_order_however_many_processes_work(processes: 
         ("2", "4"),
         ("3", "9"),
     ]
+
+
+def test_points_are_run_by_an_existing_cluster() -> None:
+    """One worker in this process, spoken to over the loopback."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as cluster:
+        told = sweep(grid({"n": ["2", "3"]}), squared, 1, cluster.scheduler_address)
+    assert [each["funds"]["X"]["square"] for each in told["points"]] == ["4", "9"]
+
+
+def test_a_cluster_that_does_not_answer_is_refused_in_a_sentence() -> None:
+    with pytest.raises(InputRefused, match="no cluster answers"):
+        sweep(grid({"n": ["2"]}), squared, 1, "nonsense://127.0.0.1:1")

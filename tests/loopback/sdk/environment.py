@@ -22,7 +22,7 @@ class NotToBeHad(Exception):
     """The environment could not be made here; says why."""
 
 
-def python(lock: Path = LOCK) -> Path:
+def python(lock: Path = LOCK, build_seconds: int = BUILD_SECONDS) -> Path:
     """Return the interpreter of the environment of `lock`, made now where it is not there yet.
 
     Raises NotToBeHad where its packages cannot be had, as on a machine without an index.
@@ -33,12 +33,12 @@ def python(lock: Path = LOCK) -> Path:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not (home / "ready").exists():
             shutil.rmtree(home, ignore_errors=True)
-            _build(home, lock)
+            _build(home, lock, build_seconds)
             (home / "ready").touch()
     return home / "bin" / "python"
 
 
-def _build(home: Path, lock: Path) -> None:
+def _build(home: Path, lock: Path, seconds: int) -> None:
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     steps = (
         [sys.executable, "-m", "venv", str(home)],
@@ -46,7 +46,7 @@ def _build(home: Path, lock: Path) -> None:
     )
     for step in steps:
         try:
-            subprocess.run(step, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
+            subprocess.run(step, check=True, capture_output=True, text=True, timeout=seconds)
         except subprocess.CalledProcessError as failed:
             last = failed.stderr.strip().splitlines()[-1:] or ["it says nothing"]
             raise NotToBeHad(f"{step[2]} failed: {last[0]}") from None
