@@ -8,6 +8,7 @@ from benchmarks import (
     commit,
     fan_out,
     fixed_run,
+    fleet_speed,
     lateness,
     price_array,
     replay_speed,
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "commit": commit.run,
     "lateness": lateness.run,
     "fan_out": fan_out.run,
+    "fleet_speed": fleet_speed.run,
     "replay_speed": replay_speed.run,
     "start_up": start_up.run,
 }

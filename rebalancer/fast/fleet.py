@@ -151,26 +151,17 @@ class Fleet:
         net_wants(self.places, self.figures, prices, self.least, nets)
         lots = np.zeros(len(self.contracts), np.int64)
         whole_lots(nets, prices, self.lots, lots)
-        exact = self._by_core(marks, np.flatnonzero(lots < 0)) if lots.min() < 0 else {}
+        sides, held, terms = nets[:, 0].tolist(), nets[:, 2].tolist(), self.lots[:, 0].tolist()
         orders = []
-        for place in np.flatnonzero(lots):
-            if lots[place] < 0:
-                orders += exact[int(place)]
-                continue
-            contract, net, held = self.contracts[int(place)], nets[place, 0], nets[place, 2]
-            orders.append(
-                Order(
-                    contract.symbol,
-                    OrderSide.BUY if net > 0 else OrderSide.SELL,
-                    int(lots[place]) * contract.lot,
-                    bool(held * net < 0 and lots[place] * self.lots[place, 0] <= abs(held)),
-                )
-            )
+        for place, count in enumerate(lots.tolist()):
+            if count < 0:
+                orders += self.plan_exactly(marks, place)
+            elif count:
+                contract, net = self.contracts[place], sides[place]
+                side = OrderSide.BUY if net > 0 else OrderSide.SELL
+                shrinks = held[place] * net < 0 and count * terms[place] <= abs(held[place])
+                orders.append(Order(contract.symbol, side, count * contract.lot, shrinks))
         return orders
-
-    def _by_core(self, marks: Sequence[Decimal], places: Ints) -> dict[int, list[Order]]:
-        """Plan single contracts by the core's planner."""
-        return {int(place): self.plan_exactly(marks, int(place)) for place in places}
 
     def plan_exactly(self, marks: Sequence[Decimal], place: int) -> list[Order]:
         """Plan one contract by the core's own planner."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 from rebalancer.core.fund import Fund
@@ -75,13 +76,13 @@ def _on_cluster(
 ) -> list[dict[str, Any]]:
     """Run the points on an existing cluster; InputRefused where there is none or no extra."""
     try:
-        from distributed import Client  # noqa: PLC0415 - an extra
+        distributed: Any = import_module("distributed")  # an extra, and without types
     except ImportError:
         raise InputRefused(
             "--scheduler needs distributed: install the desk with its extra, rebalancer[cluster]"
         ) from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputRefused(f"--scheduler {address}: no cluster answers there: {error}") from None
     with client:
