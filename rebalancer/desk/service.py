@@ -14,6 +14,8 @@ import structlog
 _log = structlog.get_logger(__name__)
 #: how often the status line is renewed where no watchdog asks for more
 STATUS_SECONDS = 10.0
+#: how soon after the start: the funds are launched by then, and there is a next rebalance to tell
+FIRST_SECONDS = 2.0
 
 
 class ServiceManager:
@@ -78,10 +80,12 @@ class Heartbeat:
         self._seen = dict.fromkeys(counts, -1)
 
     async def run(self) -> None:
-        """Beat for ever, twice in the time that the watchdog allows."""
+        """Beat for ever, twice in the time that the watchdog allows; the first time soon."""
+        pause = (self._manager.watchdog_seconds or 2 * STATUS_SECONDS) / 2
+        await asyncio.sleep(min(pause, FIRST_SECONDS))
         while True:
-            await asyncio.sleep((self._manager.watchdog_seconds or 2 * STATUS_SECONDS) / 2)
             await self.beat()
+            await asyncio.sleep(pause)
 
     async def beat(self) -> None:
         """Tell that all is well, or nothing where something stands still: then systemd acts."""
