@@ -172,9 +172,9 @@ class Machine:
         )
         return Done(done.returncode, done.stdout)
 
-    def must(self, line: str) -> str:
+    def must(self, line: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Run a line that has to succeed and return what it said."""
-        done = self.run(line)
+        done = self.run(line, seconds)
         assert done.code == 0, f"{line} ended with {done.code}:\n{done.said}"
         return done.said
 

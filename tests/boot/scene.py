@@ -43,6 +43,8 @@ with sqlite3.connect("/var/lib/private/rebalancer/rebalancer.db") as store:
     print(*store.execute("SELECT version_num FROM rebalancer_schema").fetchone())
     store.execute("UPDATE rebalancer_schema SET version_num = ?", sys.argv[1:])
 """
+#: packages are unpacked and compiled, on a machine that may be busy
+INSTALL_SECONDS = 1_200.0
 OVERRIDES = "/etc/systemd/system"
 
 
@@ -67,7 +69,7 @@ class Scene:
         """Carry steps out as one person in one shell; the first that fails ends it."""
         script = "\n".join(["set -e", *lines])
         self.machine.write("/root/steps.sh", script)
-        return self.machine.must("bash -x /root/steps.sh")
+        return self.machine.must("bash -x /root/steps.sh", INSTALL_SECONDS)
 
     def ask(self, name: str, *arguments: str) -> Any:
         """Return what a command prints as JSON, with the environment that deploy/README.md gives.
