@@ -6,16 +6,19 @@ because that alone takes half a second and 100 MB.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import tenacity
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.money import ZERO, number, positive
 from rebalancer.errors import ConfigRefused
+
+T = TypeVar("T")
 
 _NOT_LET_IN = "does not let us in: the key, its rights or this address"
 #: what a failure means, by the nearest class of ccxt's tree that stands here
@@ -112,6 +115,25 @@ def read_retries(within_seconds: float, *, after_refusals: bool = True) -> tenac
         wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_SECONDS),
         reraise=True,
     )
+
+
+async def persistently(once: Callable[[], Awaitable[T]], within_seconds: float) -> T:
+    """Ask as `read_retries` says; the first try alone, as nearly every question needs no other."""
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
+    begun = asyncio.get_running_loop().time()
+    try:
+        return await once()
+    except ccxt.NetworkError as error:
+        failed = [error]
+
+    async def again() -> T:
+        if failed:
+            raise failed.pop()
+        return await once()
+
+    spent = asyncio.get_running_loop().time() - begun
+    return await read_retries(within_seconds - 2 * spent)(again)
 
 
 def in_our_words(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import structlog
 
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
-from rebalancer.exchanges import UNREADABLE, in_our_words, read_retries
+from rebalancer.exchanges import UNREADABLE, in_our_words, persistently
 from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.moulds import Moulds
 from rebalancer.venues.rates import Cost, Limiter, Ticket, Window
@@ -251,7 +251,7 @@ class CcxtClient:
                 self._limiter.leave(ticket)
 
         try:
-            return await read_retries(QUESTION_SECONDS)(once)
+            return await persistently(once, QUESTION_SECONDS)
         except ccxt.OrderNotFound:
             refusal: VenueUnavailable = NoSuchOrder(f"{self.venue_id} knows no such order")
         except (ccxt.BaseError, *UNREADABLE) as error:

@@ -41,13 +41,33 @@ class Ticket:
 
 
 @dataclass(slots=True)
+class _Use:
+    """What is taken up of one window: `units`, those of requests under way included."""
+
+    units: int = 0
+    #: when a request was certainly counted, and its units; in the order of their answers
+    counted: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def now(self, window: Window, now_ms: int) -> int:
+        """Return the units, after those that have left the window were given back."""
+        counted = self.counted
+        while counted and counted[0][0] + window.length_ms <= now_ms:
+            self.units -= counted.popleft()[1]
+        return self.units
+
+
+@dataclass(slots=True)
 class Budget:
-    """The windows of one venue and account (or address). Pure: time is an argument."""
+    """The windows of one venue and account (or address). Pure: time is an argument, never falls."""
 
     windows: Sequence[Window]
-    _tickets: dict[str, deque[Ticket]] = field(default_factory=dict)
+    #: by the window's name
+    _uses: dict[str, _Use] = field(default_factory=dict)
     #: nothing may leave before: the venue said so
     _shut_until_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self._uses = {window.name: _Use() for window in self.windows}
 
     def wait_ms(self, cost: Cost, now_ms: int, *, urgent: bool) -> int | None:
         """Return how long a request must wait: 0 for not at all, None while others must end first.
@@ -68,38 +88,30 @@ class Budget:
     def _wait_in(self, window: Window, units: int, now_ms: int, *, urgent: bool) -> int | None:
         limit = window.limit if urgent else window.limit - window.reserve
         ensure(units <= limit, f"a request of {units} never fits into {window.name} of {limit}")
-        tickets = self._tickets.setdefault(window.name, deque())
-        while tickets and self._left(tickets[0], window, now_ms):
-            tickets.popleft()
-        inside = [ticket for ticket in tickets if not self._left(ticket, window, now_ms)]
-        used = sum(ticket.cost[window.name] for ticket in inside)
+        use = self._uses[window.name]
+        used = use.now(window, now_ms)
         if used + units <= limit:
             return 0
-        ends = sorted(
-            (ticket.counted_ms + window.length_ms, ticket.cost[window.name])
-            for ticket in inside
-            if ticket.counted_ms is not None
-        )
-        for end_ms, freed in ends:
+        for counted_ms, freed in use.counted:
             used -= freed
             if used + units <= limit:
-                return end_ms - now_ms
+                return counted_ms + window.length_ms - now_ms
         return None
-
-    @staticmethod
-    def _left(ticket: Ticket, window: Window, now_ms: int) -> bool:
-        return ticket.counted_ms is not None and ticket.counted_ms + window.length_ms <= now_ms
 
     def take(self, cost: Cost) -> Ticket:
         """Let a request through; close its ticket when its answer is in."""
-        ticket = Ticket({name: units for name, units in cost.items() if units})
-        for name in ticket.cost:
-            self._tickets.setdefault(name, deque()).append(ticket)
+        ticket = Ticket({name: n for name, n in cost.items() if n and name in self._uses})
+        for name, units in ticket.cost.items():
+            self._uses[name].units += units
         return ticket
 
     def close(self, ticket: Ticket, now_ms: int) -> None:
-        """Note that the request was counted by now at the latest."""
+        """Note that the request was counted by now at the latest; a second time changes nothing."""
+        if ticket.counted_ms is not None:
+            return
         ticket.counted_ms = now_ms
+        for name, units in ticket.cost.items():
+            self._uses[name].counted.append((now_ms, units))
 
     def told(self, name: str, used: int, now_ms: int) -> None:
         """Take the venue's own count of a window; where it is higher than ours, it is right."""
@@ -109,11 +121,7 @@ class Budget:
 
     def used(self, window: Window, now_ms: int) -> int:
         """Return the units of `window` that are taken up."""
-        return sum(
-            ticket.cost[window.name]
-            for ticket in self._tickets.get(window.name, ())
-            if not self._left(ticket, window, now_ms)
-        )
+        return self._uses[window.name].now(window, now_ms)
 
     def shut(self, until_ms: int) -> None:
         """Let nothing through before `until_ms`: the venue refused us and named a time."""

@@ -55,6 +55,23 @@ def maintenance(account: Account, instruments: Instruments) -> Decimal:
     return sum((position_maintenance(p, instruments[p.instrument]) for p in account.held()), ZERO)
 
 
+def spare(account: Account, instruments: Instruments) -> Decimal:
+    """Return equity less maintenance: below zero the venue liquidates.
+
+    In one pass, as it is asked after every move of every price.
+    """
+    left = account.wallet
+    for (name, _), position in account.positions.items():
+        contracts = position.contracts
+        if contracts:
+            instrument = instruments[name]
+            units, mark = contracts * instrument.contract_size, instrument.mark
+            left += (
+                units * (mark - position.entry) - abs(units) * mark * instrument.maintenance_rate
+            )
+    return left
+
+
 def position_maintenance(position: Position, instrument: Instrument) -> Decimal:
     """Return the maintenance margin of one position at the mark."""
     notional = abs(instrument.notional(position.contracts, instrument.mark))
@@ -87,8 +104,7 @@ def liquidation_price(account: Account, position: Position, instruments: Instrum
     slope = units - abs(units) * instrument.maintenance_rate
     if slope == 0:
         return ZERO
-    spare = equity(account, instruments) - maintenance(account, instruments)
-    return max(instrument.mark - spare / slope, ZERO)
+    return max(instrument.mark - spare(account, instruments) / slope, ZERO)
 
 
 def isolated_margin(account: Account, position: Position, instruments: Instruments) -> Decimal:

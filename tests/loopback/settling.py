@@ -60,9 +60,7 @@ def move_price(core: Core, move: Move) -> None:
     core.outbox.append(Priced(at_ms=move.at_ms, instrument=move.instrument))
     core.rest(instrument, move.at_ms)
     for account in core.accounts.values():
-        if figures.equity(account, core.instruments) < figures.maintenance(
-            account, core.instruments
-        ):
+        if figures.spare(account, core.instruments) < 0:
             liquidate(core, account, move.at_ms)
 
 

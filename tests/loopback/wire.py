@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,7 +205,35 @@ def _duplicate_keys(answer: Answer, dialect: Dialect) -> Answer:
 
 
 def _other_order(answer: Answer, dialect: Dialect) -> Answer:
-    return _replaced(answer, dict.fromkeys(dialect.id_fields, _alien))
+    """Answer about the order before of the same market and owner; about nobody's where none is."""
+    told = {str(each) for each in _values(json.loads(answer.body))}
+    owned = next(iter(dialect.core.accounts.values())).orders
+    markets = {each.request.instrument.replace("/", "").lower() for each in owned.values()}
+    market = {each.replace("_", "").lower() for each in told} & markets
+    others = [
+        order
+        for order in owned.values()
+        if not {str(order.order_id), order.request.client_order_id} & told
+        and (not market or order.request.instrument.replace("/", "").lower() in market)
+    ]
+    if not others:
+        return _replaced(answer, dict.fromkeys(dialect.id_fields, _alien))
+    order_id, client_id = others[-1].order_id, others[-1].request.client_order_id
+
+    def another(value: Any) -> Any:
+        return order_id if isinstance(value, int) else str(order_id)
+
+    changes: dict[str, Callable[[Any], Any]] = dict.fromkeys(dialect.id_fields, another)
+    return _replaced(answer, changes | {"clientOrderId": lambda _id: client_id})
+
+
+def _values(node: Any) -> Iterator[Any]:
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for each in inner:
+        if isinstance(each, (dict, list)):
+            yield from _values(each)
+        else:
+            yield each
 
 
 def _wrong_symbol(answer: Answer, dialect: Dialect) -> Answer:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from random import Random
 
 from rebalancer.core.contract import Contract
-from rebalancer.core.fund import Account, Execution, Fund
+from rebalancer.core.fund import Account, Execution, Fund, PriceSource
 from rebalancer.core.instant import MINUTE_MS, SECOND_MS, parse
 from rebalancer.core.methodology import Emergency, Fixed, Methodology, PriceMove, Ratio
 from rebalancer.core.state import Desk
@@ -103,6 +103,8 @@ class Sight:
     down_ms: int = 0
     #: and then, by place, so long it shows the world of before
     stale_ms: dict[Place, int]
+    #: whether that time begins with the first question that is answered: it was asleep till then
+    wakes: bool = False
     #: places that refuse to answer instead
     refusing: frozenset[Place] = frozenset()
 
@@ -136,7 +138,7 @@ class Day:
         """The contracts as the venue of the day counts them."""
         return CONTRACTS[self.venue]
 
-    def told(self, contract: str, index: int) -> Iterator[tuple[str, Decimal, int]]:
+    def told(self, contract: str, index: int) -> Iterator[tuple[PriceSource, Decimal, int]]:
         """Yield source, price and age in ms of what the feed tells at one tick."""
         mark = index_price = self.prices[contract][index]
         age_ms = 0
@@ -153,8 +155,8 @@ class Day:
         elif trouble is Trouble.FUTURE_PRICE and contract == BTC:
             mark = index_price = self.lie(index)
             age_ms = -self.count * SECOND_MS
-        yield "mark", mark, age_ms
-        yield "index", index_price, age_ms
+        yield PriceSource.MARK, mark, age_ms
+        yield PriceSource.INDEX, index_price, age_ms
 
     def lie(self, index: int) -> Decimal:
         """Return the false price of BTC at a tick."""
@@ -183,7 +185,7 @@ def day_of(seed: int, trouble: Trouble | None = None) -> Day:
         told_instead=dice.choice(NO_PRICES),
         ticks=_length(dice, chosen),
         size=size,
-        count=dice.randrange(2, 95) if "STORE" in chosen.name else dice.randrange(20, 3_200),
+        count=dice.randrange(2, 80) if "STORE" in chosen.name else dice.randrange(20, 3_000),
         down_ms=dice.choice((50, 1_000, 5_000, 60_000, 400_000)),
     )
 
@@ -210,6 +212,8 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
     taken = dice.choice(tuple(Taken)) if method == "POST" else Taken.FIRST
     if shape in PROOFS:
         taken = Taken.NEVER
+    if trouble is Trouble.WIRE and dice.random() < 0.1:
+        shape = Shape.OTHER_ORDER
     if trouble is Trouble.LATE_SIGHT:
         shape, taken = dice.choice((Shape.CLOSE, Shape.RESET, Shape.CUT_BODY)), Taken.FIRST
     times = 1 if trouble is Trouble.LATE_SIGHT else dice.choice((1, 1, 1, 2, 5))
@@ -219,7 +223,7 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
             taken=taken,
             method=method,
             path=path,
-            skip=dice.randrange(0, 24),
+            skip=dice.randrange(0, 24 if method == "GET" else 14),
             times=times,
             late_ms=dice.choice((10, 500, 3_000, 4_900)),
         ),
@@ -234,7 +238,8 @@ def _sight(dice: Random) -> Sight:
     if kind == 1:  # it answers nothing, and then shows for a moment the world of before
         return Sight(
             down_ms=dice.randrange(20_000, 60_000),
-            stale_ms=dict.fromkeys(Place, dice.randrange(1_000, 4_000)),
+            stale_ms=dict.fromkeys(Place, dice.randrange(800, 1_600)),
+            wakes=True,
         )
     stale_ms = dice.randrange(30_000, 150_000)
     if kind == 2:  # one place has forgotten
@@ -290,7 +295,7 @@ def desk_of_the_day(venue: str = BINANCE) -> Desk:
                     max_child_notional=D(60_000),
                 ),
             ),
-            execution=Execution(max_child_notional=D(12_000)),
+            execution=Execution(max_child_notional=D(25_000)),
         )
     return Desk(
         funds=funds,

@@ -72,6 +72,8 @@ class Exchange:
         #: how the venue shows an order whose answer was lost; what it shows instead, and since when
         self.sight: Sight | None = None
         self._before: tuple[Core, int] | None = None
+        #: since when the venue answers questions about orders again
+        self._awake_ms: int | None = None
         #: from when on every second list of positions is empty
         self.empties_from_ms: int | None = None
         self._told_empty = False
@@ -115,7 +117,10 @@ class Exchange:
         if self._before is not None and self.sight is not None:
             (before, at_ms), place = self._before, _place(call)
             stale_ms = self.sight.stale_ms.get(place, 0) if place else 0
-            if call.at_ms < at_ms + self.sight.down_ms + stale_ms:
+            back_ms = at_ms + self.sight.down_ms
+            if self.sight.wakes and place:
+                self._awake_ms = back_ms = self._awake_ms or call.at_ms
+            if call.at_ms < back_ms + stale_ms:
                 if place in self.sight.refusing:
                     return self.dialect.phrase("busy", call.at_ms)
                 return self.dialect.act(before if stale_ms else self.dialect.core, call)

@@ -64,6 +64,7 @@ def judge(world: World) -> list[str]:
     records = world.disk.records
     found += _sends(world)
     found += _positions(world, state)
+    found += _books(world)
     found += _fills(world, records)
     found += _fixed(world, records)
     found += runs(world, records)
@@ -101,6 +102,17 @@ def _positions(world: World, state: DeskState) -> Iterator[str]:
             yield f"I4: {symbol}: the venue has {at_venue}, the desk {held}, its funds {of_funds}"
 
 
+def _books(world: World) -> Iterator[str]:
+    """I12: no contract is held long and short at once: that binds margin for nothing."""
+    (owner,) = world.exchange.core.accounts.values()
+    sides: dict[str, set[bool]] = {}
+    for position in owner.held():
+        sides.setdefault(position.instrument, set()).add(position.contracts > 0)
+    for name, found in sides.items():
+        if len(found) > 1:
+            yield f"I12: {name} is held long and short at once"
+
+
 def _fills(world: World, records: tuple[Record, ...]) -> Iterator[str]:
     """I4: every trade of the venue is booked once, with its quantity and fee."""
     (owner,) = world.exchange.core.accounts.values()
@@ -132,6 +144,9 @@ def _fixed(world: World, records: tuple[Record, ...]) -> Iterator[str]:
         if isinstance(record, FixedSettled) and record.due_ms == DUE_MS
     )
     ended = {record.fund for record in records if isinstance(record, FundWiped)}
+    if any(kind is BreakKind.EVIDENCE for kind in _kinds(records)):
+        # An order that the venue took and does not know freezes its contract till a person answers.
+        ended |= {alert.subject for alert in world.alerts if alert.name == "fixed_late"}
     for name in world.desk.funds:
         if settled[name] > 1:
             yield f"I6: {name} settled its fixed time {settled[name]} times"
@@ -169,6 +184,10 @@ def _breaks(world: World, records: tuple[Record, ...]) -> Iterator[str]:
             if lies and record.found.kind is BreakKind.EVIDENCE:
                 continue
             yield f"I4: a break that is none: {record.found.kind}: {record.found.cause}"
+
+
+def _kinds(records: tuple[Record, ...]) -> set[BreakKind]:
+    return {record.found.kind for record in records if isinstance(record, BreakFound)}
 
 
 def _gave_up(world: World) -> Iterator[str]:

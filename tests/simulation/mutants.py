@@ -84,12 +84,24 @@ MUTANTS = tuple(
             "answer is None",
             "answer is None and (answer := Answer(code=next(iter(judge.rejects)))) is None",
         ),
+        (
+            "an answer about another order is taken for ours",
+            "rebalancer.venues.answers:judge_for",
+            "replace(facts.judge, read=read)",
+            "replace(facts.judge, echoes_client_id=False)",
+        ),
         # -- looking for an order
         (
             "the first 'not found' means absent, at once",
             f"{_ORDERS}._absent_or_unknown",
             "self.departures.may_still_arrive(intent)",
             "self._absent_once.add(ours)",
+        ),
+        (
+            "one look is enough for absence",
+            f"{_ORDERS}._absent_or_unknown",
+            "ours not in self._absent_once",
+            "False",
         ),
         (
             "one place is enough for absence",
@@ -255,6 +267,12 @@ MUTANTS = tuple(
             f"{_CORE}.planner:_close_and_open",
             "closable.copy_sign(contracts)",
             "-OLD",
+        ),
+        (
+            "a closing leg is forgotten: the other book is opened instead",
+            f"{_CORE}.planner:_close_and_open",
+            "min(abs(contracts), book.contract.contracts_in(held))",
+            "ZERO",
         ),
         (
             "the collar is on the wrong side",

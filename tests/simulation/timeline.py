@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,43 +22,103 @@ class Stuck(AssertionError):
     """Everything waits and no timer is set."""
 
 
-class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where others would sleep, time jumps."""
+class _Handle:
+    """What is to be called, as asyncio hands it out; sorts by nothing, so it is never compared."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
+    __slots__ = ("args", "callback", "context", "off", "when_s")
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise Stuck("every task waits and no timer is set")
-        self.now_s += max(0.0, timeout)
-        return []
+    def __init__(
+        self, callback: Any, args: tuple[Any, ...], context: Context | None, when_s: float = 0.0
+    ) -> None:
+        self.callback, self.args, self.when_s = callback, args, when_s
+        self.context = copy_context() if context is None else context
+        self.off = False
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        self.off = True
+
+    def cancelled(self) -> bool:
+        """Whether it will not be called."""
+        return self.off
+
+    def when(self) -> float:
+        """Return the loop's time at which it is called."""
+        return self.when_s
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs the coroutines of one life of the desk; `rounds` counts its turns."""
+    """Runs the coroutines of one life of the desk; `rounds` counts its turns.
 
-    def __init__(self, before_round: Callable[[int], None]) -> None:
-        """Call `before_round` with its number, from 1, before each turn; it may raise Killed."""
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-        self.rounds = 0
+    It is asyncio's loop without what a day never uses: no sockets, no other threads, no debugging.
+    A turn is what it is there: everything that is ready when it begins, timers in their order.
+    """
+
+    def __init__(self, before_round: Callable[[int], None], begun: int = 0) -> None:
+        """Call `before_round` with its number, from `begun` + 1, before each turn.
+
+        It may raise Killed.
+        """
+        super().__init__()
+        self.now_s = 0.0
+        self.rounds = begun
         self._before_round = before_round
+        self._due: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._timers_set = 0
 
     def time(self) -> float:
         """Return the virtual seconds since this loop began."""
-        return self._jumping.now_s
+        return self.now_s
 
     def as_time(self) -> SimpleNamespace:
         """Return what stands in for the module `time` where a library reads the clock by itself."""
         return SimpleNamespace(monotonic=self.time)
 
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        """Call in the next turn."""
+        handle = _Handle(callback, args, context)
+        self._due.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        """Call after so many virtual seconds."""
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        """Call at a virtual time; what is due at the same time is called in the order asked for."""
+        handle = _Handle(callback, args, context, when)
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, handle))
+        return handle
+
     def _run_once(self) -> None:
         self.rounds += 1
         self._before_round(self.rounds)
-        run: Any = super()
-        run._run_once()
+        due, timers = self._due, self._timers
+        while timers and timers[0][2].off:
+            heappop(timers)
+        if not due and not getattr(self, "_stopping", False):
+            if not timers:
+                raise Stuck("every task waits and no timer is set")
+            self.now_s = max(self.now_s, timers[0][0])
+        while timers and timers[0][0] <= self.now_s:
+            due.append(heappop(timers)[2])
+        for _ in range(len(due)):
+            handle = due.popleft()
+            if handle.off:
+                continue
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except Exception as error:  # noqa: BLE001 - as asyncio does: said, and the loop goes on
+                told = {"message": f"in {handle.callback}", "exception": error}
+                self.call_exception_handler(told)
 
     def bury(self) -> None:
         """Forget every task; what its cleaning-up would still do comes to nothing."""
@@ -90,7 +152,7 @@ class SimClock:
         """Return the true time, which the venue goes by."""
         if self._loop is None:
             return self._base_ms
-        return self._base_ms + round(self._loop.time() * SECOND_MS)
+        return self._base_ms + round(self._loop.now_s * SECOND_MS)
 
     def step(self, by_ms: int) -> None:
         """Set the desk's clock forward or back."""

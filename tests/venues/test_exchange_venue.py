@@ -297,10 +297,10 @@ async def test_a_venue_that_asks_for_fewer_requests_is_left_alone_as_long_as_it_
 async def test_the_venues_own_count_is_believed():
     async with trading() as desk:
         await desk.venue.submit(intent("0.5"))
-        tickets = desk.venue._client._limiter.budget._tickets["orders-10s"]
         # Eleven orders of somebody else on the same account.
         desk.venue._client._limiter.told("orders-10s", 12)
-        assert sum(ticket.cost["orders-10s"] for ticket in tickets) == 12
+        used = {window.name: units for window, units in desk.venue._client.used().items()}
+        assert used["orders-10s"] == 12
 
 
 async def test_an_account_in_the_other_position_mode_is_refused_with_the_remedy():
