@@ -58,6 +58,8 @@ MUTANT_SEEDS   := 1000
 FAST           := 2000
 RELOAD_SECONDS := 300
 REQUESTS       := 20000
+KILLS          := 300
+STORAGE_FAULTS := 500
 
 soak: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
@@ -65,6 +67,8 @@ soak: setup
 	$(BIN)/python -m tests.simulation double --count $(DOUBLE_CRASHES)
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
+	$(BIN)/python -m tests.simulation kills --count $(KILLS)
+	$(BIN)/python -m tests.simulation storage --count $(STORAGE_FAULTS)
 	$(BIN)/python -m tests.fast --count $(FAST)
 	REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/api/test_any_request.py
 	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)

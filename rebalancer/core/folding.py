@@ -13,6 +13,7 @@ from rebalancer.core import break_folding, capital_folding, configuration_foldin
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.limits import ensure_toward
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
@@ -218,6 +219,8 @@ def _intent(state: DeskState, record: records.IntentCreated) -> None:
             fund.minute_ms, fund.minute_notional = minute_ms, ZERO
         fund.minute_notional += part
         if fund.run is not None:
+            held = fund.holding.units.get(intent.contract, ZERO)
+            ensure_toward(fund.run, intent.contract, held, size)
             fund.run.orders += 1
             fund.run.fruitless_rounds += 1
             fund.run.ordered_notional += part

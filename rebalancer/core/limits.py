@@ -10,6 +10,10 @@ from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.run import Run
 from rebalancer.core.swift import swiftly_made
+from rebalancer.errors import ensure
+
+#: what sharing an order among funds may leave, in base coins
+DUST = Decimal("1e-17")
 
 
 @swiftly_made
@@ -90,6 +94,22 @@ def check_gross(run: Run, symbol: str, more: Decimal, lot_units: Decimal) -> Ref
             f"gross traded: {done + more:f} of {symbol} would be more than the {planned:f} planned"
         )
     return None
+
+
+def ensure_toward(run: Run, symbol: str, held: Decimal, units: Decimal) -> None:
+    """Raise BrokenInvariant unless an order takes a fund nearer to its run's frozen target.
+
+    `held` and `units`, its part of the order, are signed base coins. An order that goes away from
+    the target or beyond it is a mistake of the desk's own (safety.md I3 and I12).
+    """
+    target = run.plan.target_units.get(symbol)
+    if target is None:
+        return
+    gap = target - held
+    ensure(
+        gap * units > 0 and abs(units) <= abs(gap) + DUST,
+        f"run {run.plan.run_id}: an order of {units:f} {symbol} where {gap:f} lack to the target",
+    )
 
 
 def check_exposure(

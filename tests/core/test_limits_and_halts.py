@@ -8,11 +8,12 @@ import pytest
 
 from rebalancer.core.events import CommandKind, LiquidationReported, PositionsReported
 from rebalancer.core.fund import Account, Execution, Limits
+from rebalancer.core.limits import ensure_toward
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import CommandTaken, RunMoved, RunOpened, Traded, TradingState
 from rebalancer.core.run import RunStatus
-from rebalancer.errors import CommandRefused
+from rebalancer.errors import BrokenInvariant, CommandRefused
 from tests.factories import BTC, DUE, ETH, Bench, D, Number, bench, contract, fund, rules
 
 
@@ -48,6 +49,21 @@ def test_a_breached_limit_halts_the_fund_with_its_name_and_figures(
     assert made.fund().trading_reason.startswith(sentence)
     assert made.alerts == ["fund_halted"]
     assert made.fund().run is None
+
+
+@pytest.mark.parametrize(("units", "is_right"), [("0.2", True), ("0.3", False), ("-0.1", False)])
+def test_an_order_away_from_the_target_or_beyond_it_ends_the_desk(
+    units: str, is_right: bool
+) -> None:
+    run = told_to_rebalance().fund().run
+    assert run is not None
+    lacks = run.plan.target_units[BTC] - D(3)
+    assert D("0.28") < lacks < D("0.29")
+    if is_right:
+        ensure_toward(run, BTC, D(3), D(units))
+    else:
+        with pytest.raises(BrokenInvariant, match=f"an order of {units} {BTC} where 0.28"):
+            ensure_toward(run, BTC, D(3), D(units))
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,11 @@ class Place:
     kind: Kind
     market: Market
 
-    def configure(self, fixed_ms: int) -> None:
+    def configure(self, fixed_ms: int, config: str = CONFIG) -> None:
         """Write the configuration, with the daily time of `fixed_ms`."""
         seconds = fixed_ms % DAY_MS // SECOND_MS
         time = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        text = CONFIG.replace("VENUE", self.kind.venue).replace("TIME", time)
+        text = config.replace("VENUE", self.kind.venue).replace("TIME", time)
         text = text.replace("ENDPOINT", self.market.address)
         (self.folder / "config.toml").write_text(text)
 

@@ -5,6 +5,8 @@ crashes   every step of so many days, the desk killed there
 double    the same, and killed again during recovery, until the count is reached
 mutants   every planted fault against seed after seed; --write keeps the table of kills
 prices    bad prices, one case of each seed
+kills     SIGKILL of real desks on exchanges of their own, both processes of this machine
+storage   full, locked, read-only and torn files under a real store
 day       one seed, told step by step
 """
 
@@ -17,15 +19,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rebalancer.core.instant import iso
+from tests.e2e.kills import AT_ONE_PLACE, killed
+from tests.e2e.test_live_desk import KINDS
 from tests.simulation import bad_prices, mutants, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
+from tests.store import storage_faults
 
-COUNTS = {"days": 20_000, "crashes": 100, "double": 5_000, "mutants": 1_000, "prices": 200_000}
+COUNTS = {
+    "days": 20_000,
+    "crashes": 100,
+    "double": 5_000,
+    "mutants": 1_000,
+    "prices": 200_000,
+    "kills": 300,
+    "storage": 500,
+}
 #: seeds that one task of a process takes
-CHUNKS = {"days": 50, "prices": 1_000}
+CHUNKS = {"days": 50, "prices": 1_000, "kills": AT_ONE_PLACE, "storage": 10}
 
 
 def main() -> int:
@@ -42,6 +57,8 @@ def main() -> int:
         "crashes": _crashes,
         "double": _double,
         "prices": _prices,
+        "kills": _kills,
+        "storage": _storage,
     }
     step = CHUNKS.get(asked.what, 1)
     lived, broken = 0, 0
@@ -99,6 +116,18 @@ def _double(seed: int, _count: int) -> tuple[int, list[str]]:
 
 def _prices(first: int, count: int) -> tuple[int, list[str]]:
     return count, list(bad_prices.tried(range(first, first + count)))
+
+
+def _kills(first: int, count: int) -> tuple[int, list[str]]:
+    kind = KINDS[first // count % len(KINDS)]
+    with TemporaryDirectory() as folder:
+        _, problems = killed(Path(folder), kind, count, seed=first)
+    return count, [f"kills from seed {first} at {kind.venue}: {each}" for each in problems]
+
+
+def _storage(first: int, count: int) -> tuple[int, list[str]]:
+    with TemporaryDirectory() as folder:
+        return count, list(storage_faults.tried(range(first, first + count), Path(folder)))
 
 
 def _hunt(asked: argparse.Namespace) -> int:

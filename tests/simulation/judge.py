@@ -5,9 +5,10 @@ The venue's own count stands beside the desk's records wherever both know.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 
 from rebalancer.core.breaks import BreakFound, BreakKind
 from rebalancer.core.folding import fold
@@ -16,10 +17,13 @@ from rebalancer.core.ledger import postings
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.records import (
+    Crossed,
     FixedSettled,
+    FundLaunched,
     FundWiped,
     IntentCreated,
     Record,
+    RunMoved,
     RunOpened,
     Settlement,
     Traded,
@@ -43,8 +47,12 @@ from tests.simulation.world import World
 
 #: the venue writes fees with so many decimals
 WIRE_STEP = Decimal("1e-8")
+#: what dividing by shares may leave, in quote currency
+NAV_STEP = Decimal("1e-9")
 
 
+#: days on which events are stamped in another order than they come
+OUT_OF_ORDER = frozenset({Trouble.CLOCK, Trouble.ECHO})
 #: days on which a run may give up: the venue did not take its orders, or its price was not true
 MAY_GIVE_UP = ON_THE_WIRE | {
     Trouble.QUESTION,
@@ -73,6 +81,8 @@ def judge(world: World) -> list[str]:
     found += _prices(world, records)
     found += _breaks(world, records)
     found += _gave_up(world)
+    found += _times(world, records)
+    found += _navs(records)
     return found
 
 
@@ -111,6 +121,49 @@ def _books(world: World) -> Iterator[str]:
     for name, found in sides.items():
         if len(found) > 1:
             yield f"I12: {name} is held long and short at once"
+
+
+def _times(world: World, records: tuple[Record, ...]) -> Iterator[str]:
+    """I10: times never fall, but where a clock is set or news come late."""
+    if world.day.trouble in OUT_OF_ORDER:
+        return
+    for before, after in pairwise(records):
+        if after.at_ms < before.at_ms:
+            yield f"I10: {after} is stamped before what came before it"
+
+
+def _navs(records: tuple[Record, ...]) -> Iterator[str]:
+    """I10, I11: every NAV is what cash and units come to, counted again from the trades alone.
+
+    So between trades it moves by the units times the move of the marks, which is the leverage times
+    the underlying's move.
+    """
+    cash: dict[str, Decimal] = {}
+    shares: dict[str, Decimal] = {}
+    units: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for record in records:
+        if isinstance(record, FundLaunched):
+            cash[record.fund], shares[record.fund] = record.cash, record.shares
+        elif isinstance(record, FundWiped):
+            shares.pop(record.fund, None)  # what it lacks is paid by the desk
+        elif isinstance(record, Traded | Crossed):
+            for fund, part, paid in _moves(record):
+                units[fund, record.contract] += part
+                cash[fund] -= paid
+        elif isinstance(record, RunMoved) and record.nav is not None and record.fund in shares:
+            held = ((units[record.fund, name], mark) for name, mark in record.marks.items())
+            worth = cash[record.fund] + total(size * mark for size, mark in held)
+            if not abs(record.nav * shares[record.fund] - worth) <= NAV_STEP:
+                yield f"I10: {record.run_id} says a NAV of {record.nav}, its trades {worth} in all"
+
+
+def _moves(record: Traded | Crossed) -> Iterator[tuple[str, Decimal, Decimal]]:
+    """Yield by fund the units that it got and the cash that it paid."""
+    if isinstance(record, Crossed):
+        yield from ((fund, part, part * record.price) for fund, part in record.units.items())
+        return
+    for fund, part in record.allocations.items():
+        yield fund, part, part * record.fill.price + record.fees.get(fund, ZERO)
 
 
 def _fills(world: World, records: tuple[Record, ...]) -> Iterator[str]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import NoReturn
 
 import structlog
 
@@ -43,11 +47,15 @@ def quiet() -> None:
 def lived(day: Day, kills: tuple[int, ...] = (), short: int | None = None) -> World:
     """Return a day that is over; what the desk raised against itself is a violation."""
     world = World(day, kills=kills, short=short)
+    _live(world)
+    return world
+
+
+def _live(world: World) -> None:
     try:
         world.live()
     except Exception as error:  # noqa: BLE001 - whatever ended it, the day is lost
         world.violations.append(f"the desk ended with {type(error).__name__}: {error}")
-    return world
 
 
 def judged(day: Day, kills: tuple[int, ...] = (), short: int | None = None) -> Broken | None:
@@ -74,19 +82,68 @@ def crash_points(day: Day) -> tuple[int, ...]:
 
 def crashes(day: Day, points: Iterable[int]) -> Iterator[Broken]:
     """Kill the desk at each of `points`, one life-time each; yield the bad ones."""
-    for point in points:
-        broken = judged(day, (point,), WATCHED_TICKS)
-        if broken is not None:
-            yield broken
+    yield from _branches(day, {point: (point,) for point in points})
 
 
 def double_crashes(day: Day, points: Iterable[int]) -> Iterator[Broken]:
     """Kill the desk at each of `points`, and again while it recovers; yield the bad ones."""
-    for point in points:
-        again = point + 1 + (point * 7 + day.seed) % RECOVERY_ROUNDS
-        broken = judged(day, (point, again), WATCHED_TICKS)
-        if broken is not None:
-            yield broken
+    again = {each: each + 1 + (each * 7 + day.seed) % RECOVERY_ROUNDS for each in points}
+    yield from _branches(day, {point: (point, second) for point, second in again.items()})
+
+
+def _branches(day: Day, kills: Mapping[int, tuple[int, ...]]) -> Iterator[Broken]:
+    """Live a day once; at each point a copy of the process goes on with the desk killed there.
+
+    What a copy comes to is what `judged(day, its kills, WATCHED_TICKS)` comes to, without living
+    through the morning again.
+    """
+    branch = _Branch(kills)
+    world = World(day, short=WATCHED_TICKS, fork=branch.at)
+    _live(world)
+    if branch.copied is not None:
+        branch.tell(judge(world))
+    for killed, problems in branch.found:
+        yield Broken(day.seed, day.trouble, killed, problems)
+
+
+class _Branch:
+    """Copies this process where a desk is to be killed, and hears what became of the copies."""
+
+    def __init__(self, kills: Mapping[int, tuple[int, ...]]) -> None:
+        self._kills = kills
+        #: in a copy, where it tells what it found; None in the process that lives the whole day
+        self.copied: Connection | None = None
+        self.found: list[tuple[tuple[int, ...], tuple[str, ...]]] = []
+
+    def at(self, turn: int) -> tuple[int, ...] | None:
+        """Return when this process is killed, in the copy that is; None in the one that lives."""
+        killed = None if self.copied is not None else self._kills.get(turn)
+        if killed is None:
+            return None
+        ours, theirs = Pipe(duplex=False)
+        with ours, theirs:
+            process = os.fork()
+            if not process:
+                self.copied = Connection(os.dup(theirs.fileno()), readable=False)
+                return killed
+            theirs.close()
+            try:
+                problems: tuple[str, ...] = ours.recv()
+            except EOFError:
+                problems = ("its process ended without a word",)
+            os.waitpid(process, 0)
+        if problems:
+            self.found.append((killed, problems))
+        return None
+
+    def tell(self, problems: list[str]) -> NoReturn:
+        """Tell what a copy came to, and end it before anything of the other process runs twice."""
+        try:
+            if self.copied is not None:
+                self.copied.send(tuple(problems))
+                self.copied.close()
+        finally:
+            os._exit(0)
 
 
 def digest(world: World) -> str:

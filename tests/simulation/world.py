@@ -165,6 +165,8 @@ class World:
     end_tick: int = TICKS + QUIET_TICKS
     #: turns before which disk, wire or venue had changed: where a crash means something else
     changes: list[int] = field(default_factory=list)
+    #: called before a turn; says at which later turns this world is killed, or None to live on
+    fork: Callable[[int], tuple[int, ...] | None] = lambda _turn: None
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
@@ -220,6 +222,7 @@ class World:
         if seen != self._seen:
             self._seen = seen
             self.changes.append(number)
+        self.kills = self.fork(number) or self.kills
         if number in self.kills:
             self.end_tick = self._soon()
             raise Killed
@@ -265,7 +268,8 @@ class World:
         exchange = _exchange_object(self.day.venue)
         exchange.milliseconds = self.clock.now_ms
         exchange.options["timeDifference"] = 0
-        limiter = Limiter(Budget(facts.limits.rate_windows))
+        loop = asyncio.get_running_loop()  # asked when it is buried, too, and runs no more
+        limiter = Limiter(Budget(facts.limits.rate_windows), lambda: int(loop.time() * SECOND_MS))
         transport: Any = SimTransport(self.exchange, lambda: self.dice.uniform(0.002, 0.08))
         return CcxtClient(exchange, transport, limiter, facts.limits.counters)
 
