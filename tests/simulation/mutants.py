@@ -50,13 +50,13 @@ MUTANTS = tuple(
         (
             "send before commit",
             "rebalancer.desk.loop:DeskLoop.take",
-            "if step.records:",
+            "self.settled = False",
             "self._act(step.actions)\nOLD\nstep = engine.Step(step.records)",
         ),
         (
             "a failed commit is ignored",
             "rebalancer.desk.loop:DeskLoop.take",
-            "await self._store.commit(step.records)",
+            "await self._store.commit(step.records, meanwhile)",
             "try:\n    OLD\nexcept Exception:\n    pass",
         ),
         # -- what an answer proves
