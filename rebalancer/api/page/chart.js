@@ -104,7 +104,9 @@ export class Chart {
 
   grid({ low, high, first, last, x, y }, width) {
     const { ticks, places } = valueTicks(low, high, 4);
-    const label = last - first > 2 * DAY_MS ? day : minute;
+    const times = timeTicks(first, last, width - EDGE.left - EDGE.right);
+    const whole = times.every((at) => at % DAY_MS === 0);
+    const label = whole ? day : last - first > DAY_MS ? moment : minute;
     this.scaled = { x, y };
     return [
       ...ticks.flatMap((value) => [
@@ -112,7 +114,7 @@ export class Chart {
         svg("text", { class: "tick", x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end",
           text: value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places }) }),
       ]),
-      ...timeTicks(first, last, width - EDGE.left - EDGE.right).map((at) =>
+      ...times.map((at) =>
         svg("text", { class: "tick", x: x(at), y: HEIGHT - 6, "text-anchor": "middle", text: label(at) })),
     ];
   }
