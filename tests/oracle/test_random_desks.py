@@ -40,7 +40,7 @@ def test_a_random_desk_is_planned_as_the_sentences_say(seed: int) -> None:
     assert skipped == expected.skipped
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[::2])
 def test_no_run_leaves_leverage_further_from_where_it_goes(seed: int) -> None:
     """No rule raises |leverage - target of that run| at its prices, before fees, beyond one lot."""
     config, snapshot = Throw(dice_of(seed)).desk()
