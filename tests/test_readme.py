@@ -42,7 +42,7 @@ def test_every_command_in_the_table_exists():
         for command in app.registered_commands
         if command.callback
     }
-    registered |= {"init", "check", "diff", "schema", "show", "token", "alert"}
+    registered |= {"init", "check", "diff", "schema", "show", "token", "alert", "webhook"}
     assert named == registered
 
 
