@@ -55,10 +55,10 @@ def full_by_pages(store: SqlStore, _folder: Path, _dice: Random) -> Iterator[Non
 
 @contextmanager
 def full_by_bytes(store: SqlStore, folder: Path, dice: Random) -> Iterator[None]:
-    """The system takes no byte more after some: a write ends in the middle of a page."""
-    del store
+    """The system takes no byte behind some place of a file, be it there already or not."""
+    del store, folder
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = (folder / "desk.db-wal").stat().st_size + dice.randrange(0, 6_000)
+    size = dice.randrange(1, 6_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
