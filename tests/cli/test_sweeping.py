@@ -64,3 +64,14 @@ def test_what_cannot_be_is_refused_before_anything_is_replayed(
     answer = run("sweep", "--prices", prices, "--set", change)
     assert answer.code == 2
     assert words in answer.err
+
+
+def test_a_fast_backtest_says_who_computed_and_tells_the_same(run: Run, prices: str) -> None:
+    fast = run("backtest", "--prices", prices, "--fast", "--json")
+    assert "2 of 2 funds by arrays, equal to the engine" in fast.err
+    assert fast.json == run("backtest", "--prices", prices, "--json").json
+
+
+def test_a_frontier_sets_cost_against_error_beside_the_theory(run: Run, prices: str) -> None:
+    swept = ("sweep", "--prices", prices, "--frontier", "--set", f"{THRESHOLD}=0.05,0.10,0.20")
+    assert "least by theory" in run(*swept).out
