@@ -9,7 +9,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, Reason
-from rebalancer.cli.output import console, note, print_json, table, when
+from rebalancer.cli.output import console, moment, note, print_json, table, when
 from rebalancer.cli.reading import Limit, opened
 from rebalancer.core.money import text
 
@@ -36,7 +36,7 @@ def breaks(
     rows = [
         [
             str(row.number),
-            when(row.found_ms),
+            moment(row.found_ms),
             str(row.kind),
             row.account,
             row.contract,

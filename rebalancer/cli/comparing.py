@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rebalancer.cli.output import NONE, base_of, console, money, note, table, when
+from rebalancer.cli.output import NONE, base_of, console, moment, money, note, table, when
 from rebalancer.core.money import ZERO, text, total
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def show(comparison: Comparison) -> None:
     """Print both sides for a person."""
     rows = [
         [
-            when(here.run.opened_ms),
+            moment(here.run.opened_ms),
             here.run.fund,
             str(here.run.trigger),
             _units(here.run.delta_units),

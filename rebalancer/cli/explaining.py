@@ -130,4 +130,6 @@ def _print_triggers(found: list[dict[str, Any]]) -> None:
         for each in found
     ]
     columns = ("fund", "rule", "fires", ">price", "source", ">distance")
-    console().print(table("", columns, rows))
+    # Both NAVs can end a fund, and mostly they do so at one price.
+    told = list(dict.fromkeys(map(tuple, rows)))
+    console().print(table("", columns, told))

@@ -15,9 +15,9 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath
-from rebalancer.cli.output import NONE, age, console, money, print_json, table, when
+from rebalancer.cli.output import NONE, age, console, moment, money, print_json, table, when
 from rebalancer.cli.reading import FundFilter, Limit, opened
-from rebalancer.core.instant import SECOND_MS, iso, parse_duration
+from rebalancer.core.instant import iso, parse_duration
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
 
@@ -122,7 +122,7 @@ def orders(
     hedged = any(order.position_side != "net" for order in found)
     rows = [
         [
-            when(order.created_ms - order.created_ms % SECOND_MS),
+            moment(order.created_ms),
             *([order.account] if accounts else []),
             order.contract,
             f"{order.side} {order.position_side}" if hedged else str(order.side),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rebalancer.cli.costing import estimate
 from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ANSWER_SECONDS, ask_at, is_running
-from rebalancer.cli.output import NONE, age, base_of, console, money, nav, note, table, times
+from rebalancer.cli.output import NONE, age, base_of, console, money, nav, note, share, table, times
 from rebalancer.core.money import total
 from rebalancer.errors import InputRefused
 
@@ -129,7 +129,7 @@ def _show_accounts(out: Console, document: Mapping[str, Any]) -> None:
     rows = []
     for name, each in document["accounts"].items():
         equity, margin = Decimal(each["equity"]), Decimal(each["initial_margin"])
-        move = each["liquidation_move"]
+        told = each["liquidation_move"]
         rows.append(
             [
                 name,
@@ -137,7 +137,7 @@ def _show_accounts(out: Console, document: Mapping[str, Any]) -> None:
                 money(Decimal(each["exposure"])),
                 money(margin),
                 f"{margin / equity * 100:.1f} %" if equity > 0 else NONE,
-                NONE if move is None else f"{Decimal(move) * 100:+.1f} %",
+                share(None if told is None else Decimal(told)),
             ]
         )
     columns = (">equity", ">exposure", ">margin", ">of equity", ">liquidation at")

@@ -17,6 +17,7 @@ from rebalancer.cli.output import (
     NONE,
     age,
     console,
+    moment,
     money,
     note,
     print_json,
@@ -80,6 +81,9 @@ def nav(
         print_json({view.fund: view_document(view) for view in views})
         return
     _say_running(settings, views, running=running)
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+
+    now_ms = WallClock().now_ms()
     rows = [
         [
             view.fund,
@@ -88,8 +92,7 @@ def nav(
             money(_gap_bps(view)),
             times(view.leverage),
             money(view.shares),
-            when(view.price_at_ms),
-            "stale" if view.stale or not running else "live",
+            _price(view, now_ms, live=running and not view.stale),
         ]
         for view in views
     ]
@@ -100,8 +103,7 @@ def nav(
         ">gap bp",
         ">leverage",
         ">shares",
-        "price of",
-        "",
+        "price",
     )
     console().print(table("", columns, rows))
 
@@ -120,7 +122,7 @@ def history(
         return
     rows = [
         [
-            when(run.opened_ms),
+            moment(run.opened_ms),
             run.fund,
             str(run.trigger),
             str(run.status),
@@ -131,7 +133,7 @@ def history(
         ]
         for run in runs
     ]
-    columns = ("at", "fund", "trigger", "status", "leverage", ">NAV", ">cost", "reason")
+    columns = ("at", "fund", "trigger", "status", ">leverage", ">NAV", ">cost", "reason")
     console().print(table("", columns, rows))
 
 
@@ -150,10 +152,15 @@ def _say_running(config: Config, views: tuple[NavView, ...], *, running: bool) -
 
     saved_ms = max((view.at_ms for view in views), default=None)
     if running:
-        note(f"the desk runs ({config.mode}); views of {when(saved_ms)}")
+        note(f"the desk runs ({config.mode}); views of {moment(saved_ms)}")
     else:
         since = age(WallClock().now_ms() - saved_ms) if saved_ms is not None else NONE
         note(f"no desk runs; this is what the store holds, views {since} old")
+
+
+def _price(view: NavView, now_ms: int, *, live: bool) -> str:
+    old = NONE if view.price_at_ms is None else age(now_ms - view.price_at_ms)
+    return f"{'live' if live else 'stale'}, {old} old"
 
 
 def _gap_bps(view: NavView) -> Any:

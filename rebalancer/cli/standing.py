@@ -18,13 +18,13 @@ from rebalancer.cli.output import (
     NONE,
     age,
     console,
+    moment,
     money,
     nav,
     note,
     print_json,
     table,
     times,
-    when,
 )
 from rebalancer.cli.reading import opened_quietly, premium, scope_document, view_document
 from rebalancer.core.instant import parse_duration
@@ -62,7 +62,7 @@ class Standing:
         """Whether a desk runs, and how old what is shown is."""
         saved_ms = max((view.at_ms for view in self.views), default=None)
         if self.running:
-            return f"the desk runs ({self.mode}); views of {when(saved_ms)}"
+            return f"the desk runs ({self.mode}); views of {moment(saved_ms)}"
         since = NONE if saved_ms is None else age(self.now_ms - saved_ms)
         return f"no desk runs; this is what the store holds, views {since} old"
 
@@ -85,14 +85,14 @@ class Standing:
                 money(view.equity),
                 *([premium(view)] if watched else []),
                 view.run or view.trading,
-                when(view.next_fixed_ms),
+                NONE if view.next_fixed_ms is None else age(view.next_fixed_ms - self.now_ms),
                 self.verdicts.get(view.fund, NONE),
             ]
             for view in self.views
         ]
         columns = ["fund", ">NAV", ">leverage", ">target", ">equity"]
         columns += [">premium"] if watched else []
-        return table("", (*columns, "state", "next fixed", "verdict"), rows)
+        return table("", (*columns, "state", ">next in", "verdict"), rows)
 
     def document(self) -> dict[str, Any]:
         """Return it for a program."""

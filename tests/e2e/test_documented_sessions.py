@@ -24,6 +24,7 @@ TOML = re.compile(r"^```toml\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 #: what differs from run to run, each with what stands for it
 MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+    (re.compile(r"\b\d+[dhms](\d+[dhms])*\b"), "<time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"(--confirm )[0-9a-f]{12}\b"), r"\1DIGEST"),
     (re.compile(r"\br[0-9a-z]{25}\b"), "<order id>"),
