@@ -38,10 +38,12 @@ format = "json"
 [desk]
 view_interval = "200ms"
 """
+#: what a page says whose sessions need a running desk of the page's own configuration
+RUNS_BESIDE = "It runs in another terminal: `rebalancer run`."
 PAGES = sorted(
     page.relative_to(DOCS).as_posix()
     for page in DOCS.rglob("*.md")
-    if "```console\n" in page.read_text(encoding="utf-8")
+    if RUNS_BESIDE in page.read_text(encoding="utf-8")
 )
 
 
