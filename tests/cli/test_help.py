@@ -16,7 +16,7 @@ from rebalancer.cli.app import app
 HEAVY = ("ccxt", "sqlalchemy", "alembic", "pydantic_settings", "apscheduler", "structlog")
 COMMANDS = [
     [],
-    *[[info.callback.__name__] for info in app.registered_commands if info.callback],
+    *[[info.name or info.callback.__name__] for info in app.registered_commands if info.callback],
     ["config"],
     ["config", "check"],
 ]

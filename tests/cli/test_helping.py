@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -35,7 +36,7 @@ class TestPages:
     def test_people_see_them_by_what_they_are_for(self, run: Run) -> None:
         shown = run("help").out
         assert "how-to: get something done" in shown
-        assert "plan-and-apply  Plan a rebalance, look at it" in shown
+        assert re.search(r"plan-and-apply +Plan a rebalance, look at it", shown)
 
     def test_a_page_is_shown_as_it_is_written(self, run: Run) -> None:
         shown = run("help", "plan-and-apply").out

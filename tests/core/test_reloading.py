@@ -47,7 +47,7 @@ class TestNow:
 
     def test_a_run_under_way_ends_under_the_settings_it_was_opened_by(self) -> None:
         running = bench(small())
-        running.known(80)  # price_move: a run
+        running.later(60).known(80)  # price_move: a run
         (order,) = running.orders
         offer(running, small(execution=Execution(collar_bps=D(7))))
         assert running.of(ConfigurationChanged)[-1].waiting == ("BTC3L",)
@@ -61,12 +61,12 @@ class TestNow:
     def test_every_run_names_the_configuration_it_was_opened_under(self) -> None:
         running = bench(small())
         offer(running, digest="second")
-        running.known(80)
+        running.later(60).known(80)
         assert running.of(RunOpened)[-1].plan.config_digest == "second"
 
     def test_two_quick_reloads_leave_the_last_one(self) -> None:
         running = bench(small())
-        running.known(80)
+        running.later(60).known(80)
         (order,) = running.orders
         offer(running, small(execution=Execution(collar_bps=D(7))), digest="second")
         offer(running, small(execution=Execution(collar_bps=D(8))), digest="third")
@@ -116,7 +116,7 @@ class TestAtThePoint:
     def test_a_run_that_takes_the_place_of_one_under_way_keeps_its_settings(self) -> None:
         # The price rule fires at 95, the emergency behind it near 85.
         running = bench(small(methodology=rules(3, price_move=move_rule("0.05"))))
-        running.known(94)
+        running.later(60).known(94)
         offer(running, small(2), at_point=("BTC3L",))
         running.later(120).known(75)
         first, second = [each.plan for each in running.of(RunOpened)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.page import ROOT, Reader, blocks
+from tests.e2e.test_documented_sessions import RUNS_BESIDE
 
 #: a page waits for a desk to start, and the first one for a day of its market
 pytestmark = pytest.mark.timeout(300)
@@ -14,6 +15,8 @@ PAGES = sorted(
     page
     for folder in ("tutorial", "how-to", "explanation")
     for page in (ROOT / "docs" / folder).glob("*.md")
+    # Whole sessions are held to the letter by tests/e2e/test_documented_sessions.py.
+    if RUNS_BESIDE not in page.read_text(encoding="utf-8")
 )
 
 

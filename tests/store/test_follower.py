@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from rebalancer.core.breaks import BreakEnded, BreakFound
-from rebalancer.core.records import Record
+from rebalancer.core.records import Record, RunMoved
 from rebalancer.errors import BrokenInvariant
 from rebalancer.store import follower, projections
 from rebalancer.store.follower import Follower
@@ -219,8 +220,12 @@ async def test_the_log_goes_into_the_file_once_nothing_waits(
 
 
 async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> None:
-    # That layout knew no breaks.
-    day = [each for each in a_day() if not isinstance(each, BreakFound | BreakEnded)]
+    # That layout knew no breaks, and its runs told no slippage.
+    day = [
+        replace(each, slippage=None, traded_notional=None) if isinstance(each, RunMoved) else each
+        for each in a_day()
+        if not isinstance(each, BreakFound | BreakEnded)
+    ]
     store = open_store(url)
     await store.commit(day)
     tables = await everything_in(store)
@@ -232,6 +237,8 @@ async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> N
         connection.execute(text("DROP TABLE deliveries"))
         for column in ("premium", "premium_stage"):
             connection.execute(text(f"ALTER TABLE views DROP COLUMN {column}"))
+        for column in ("slippage", "traded_notional"):
+            connection.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
         connection.execute(text("UPDATE rebalancer_schema SET version_num = '0002'"))
     engine.dispose()
     again = open_store(url, backed_up=True)
