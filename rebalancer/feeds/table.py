@@ -1,4 +1,4 @@
-"""A CSV file, plain or gzip, of which every refusal names file and line."""
+"""A CSV file, plain or gzip, or a Parquet file, of which every refusal names file and line."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rebalancer.core import instant
 from rebalancer.core.money import ONE, PLACES, number
 from rebalancer.errors import InputRefused
-
-if TYPE_CHECKING:
-    from _csv import Reader
+from rebalancer.feeds.parquet import MAGIC, ParquetRows
 
 EARLIEST_MS = instant.parse("0001-01-01T00:00:00Z")
 LATEST_MS = instant.parse("9999-12-31T23:59:59Z")
@@ -39,8 +37,20 @@ ReadTime = Callable[[str], int]
 """Turns the text of a time into milliseconds; raises ValueError or TypeError."""
 
 
+class Reader(Protocol):
+    """Rows of text, of which the last one read stands in line `line_num`."""
+
+    @property
+    def line_num(self) -> int:
+        """Counts from 1; 0 before anything was read."""
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
+
+
 class Table:
-    """An open CSV file with a header; its refusals name the line that was read last."""
+    """An open file of rows with a header; its refusals name the line that was read last."""
 
     def __init__(self, path: Path | str, reader: Reader) -> None:
         """Read the header; a file without one raises InputRefused."""
@@ -51,7 +61,7 @@ class Table:
             raise self.refusal("the file is empty")
         self.header = [name.strip().lower() for name in header]
         if not all(name.isprintable() for name in self.header):
-            raise self.refusal("this is not a CSV file")
+            raise self.refusal("this is no table of text: neither CSV nor Parquet")
 
     def refusal(self, sentence: str) -> InputRefused:
         """Return the exception that says `sentence` about the line read last."""
@@ -133,7 +143,7 @@ class Table:
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[Table]:
-    """Open a CSV file, gzip or not by its first bytes; whatever fails becomes InputRefused."""
+    """Open a file, CSV, gzip or Parquet by its first bytes; whatever fails becomes InputRefused."""
     reader: Reader | None = None
 
     def after(lines: int) -> str:
@@ -141,6 +151,10 @@ def opened(path: Path | str) -> Iterator[Table]:
 
     try:
         with Path(path).open("rb") as raw:
+            if raw.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
+                with closing(ParquetRows(path)) as rows:
+                    yield Table(path, rows)
+                return
             is_gzip = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC
             binary = gzip.GzipFile(fileobj=raw) if is_gzip else raw
             with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:

@@ -180,8 +180,10 @@ class Session:
             driver.execute(BEGIN_WRITING)
             driver.execute("CREATE TABLE lengthened (zeros BLOB)")
             driver.execute("INSERT INTO lengthened VALUES (zeroblob(?))", (LOG_BYTES,))
-        except sqlite3.Error:
-            pass  # a full disk: the first commit says so, if there is still no room for it
+        except sqlite3.OperationalError as error:
+            # A disk that is full or takes nothing: the first commit says so, if that lasts.
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                raise  # what we asked for makes no sense, and that is never the disk's fault
         finally:
             driver.rollback()
             driver.execute(f"PRAGMA cache_size={cache}")

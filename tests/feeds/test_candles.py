@@ -270,7 +270,9 @@ class TestRefusals:
         assert refusal_of(file(content)).startswith(sentence)
 
     def test_a_binary_file_is_no_csv_file(self, file: Write) -> None:
-        assert refusal_of(file(b"PK\x03\x04\x00\x00abc\n")) == "1: this is not a CSV file"
+        assert refusal_of(file(b"PK\x03\x04\x00\x00abc\n")) == (
+            "1: this is no table of text: neither CSV nor Parquet"
+        )
 
     @pytest.mark.parametrize("pack", [bytes, gzip.compress])
     def test_bytes_that_are_no_text_are_found_at_their_line(
