@@ -11,7 +11,7 @@ import structlog
 from rebalancer.core import engine
 from rebalancer.core.actions import Action, SubmitOrder
 from rebalancer.core.events import Woke
-from rebalancer.core.records import IntentCreated
+from rebalancer.core.records import IntentCreated, Record
 from rebalancer.core.state import DeskState
 from rebalancer.desk.inbox import Inbox, Letter
 from rebalancer.errors import CommandRefused, ensure
@@ -75,12 +75,13 @@ class DeskLoop:
             meanwhile = partial(self._prepare, step.actions) if sends else None
             await self._store.commit(step.records, meanwhile)
             self.settled = True
+        if not sends:
+            self._publish(step.records)
         if step.actions:
             refuse_uncommitted(step)
             self._act(step.actions)
-        if step.records:
-            for publisher in self._publishers:
-                publisher.publish(step.records)
+        if sends:  # an order waits for no reader
+            self._publish(step.records)
         self.steps += 1
         if sends:
             # Behind the tasks that send: no order waits for the price ranges to be set anew. The
@@ -91,6 +92,11 @@ class DeskLoop:
         self._wake_at(engine.next_wake_ms(self.state))
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(step.records)
+
+    def _publish(self, records: Sequence[Record]) -> None:
+        if records:
+            for publisher in self._publishers:
+                publisher.publish(records)
 
 
 def refuse_uncommitted(step: engine.Step) -> None:

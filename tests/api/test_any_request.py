@@ -132,6 +132,11 @@ def ask(served: Served, case: Any) -> None:
         answer = case.call(base_url=served.url, headers=sent, timeout=10)
     except (requests.exceptions.InvalidHeader, UnicodeError):
         return  # no client could send it
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+        # The parser refuses such a header before the body came, which resets the connection.
+        unfit = [value for value in (case.headers | sent).values() if not _is_text(str(value))]
+        assert unfit, f"{case.method} {case.path} had no answer"
+        return
     if (answer.status_code, answer.text) == (400, "Invalid HTTP request received."):
         return  # no HTTP: the server's parser refused it before anything of ours saw it
     served.statuses.add(answer.status_code)
@@ -177,6 +182,10 @@ def ask_about(served: Served, operation: Any, count: int, number: int) -> None:
         ask(served, case)
 
     ask_it()
+
+
+def _is_text(header: str) -> bool:
+    return header.isascii() and header.isprintable()
 
 
 def judge(served: Served) -> None:

@@ -102,7 +102,10 @@ def test_a_cost_that_a_run_never_paid_is_found(lived: Bench) -> None:
 def test_a_fill_that_was_dropped_is_found_by_what_comes_after(lived: Bench) -> None:
     place = next(n for n, each in enumerate(lived.records) if isinstance(each, Traded))
     records = [*lived.records[:place], *lived.records[place + 1 :]]
-    assert verified(lived, records).problems[0].startswith("record ")
+    with pytest.raises(
+        BrokenInvariant, match=r"^record \d+ \(IntentCreated\): .* lack to the target"
+    ):
+        verified(lived, records)
 
 
 def test_a_trade_with_other_units_breaks_the_books(lived: Bench) -> None:
@@ -131,4 +134,5 @@ def test_a_run_that_went_past_its_target_is_found() -> None:
         replace(opened, plan=replace(plan, target_units=near)) if each is opened else each
         for each in made.records
     ]
-    assert "went past its target" in verified(made, records).problems[-1]
+    with pytest.raises(BrokenInvariant, match="lack to the target"):
+        verified(made, records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +81,25 @@ async def test_a_desk_that_starts_under_it_halts_before_anything_else(switch: Ki
     assert "desk_halted" in {alert.name for alert in here.alerts}
 
 
-class Sets:
-    """Sets the switch when the first order is committed, as somebody might at that instant."""
+class Sets(MemoryStore):
+    """Sets the switch while the first order is committed, as somebody might at that instant."""
 
     def __init__(self, switch: KillSwitch) -> None:
+        super().__init__()
         self._switch = switch
 
-    def publish(self, records: Sequence[Record]) -> None:
+    async def commit(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        await super().commit(records, meanwhile)
         if of(records, IntentCreated):
             self._switch.set("now", NOON)
 
 
 async def test_an_order_that_is_committed_but_not_sent_never_leaves(switch: KillSwitch) -> None:
-    here, store = world(), MemoryStore()
+    here, store = world(), Sets(switch)
     moments = [at(0, 100), at(1, 100), at(2, 84), at(3, 84)]
-    daemon = await here.wake(store, moments, publishers=[Sets(switch)], kill_switch=switch)
+    daemon = await here.wake(store, moments, kill_switch=switch)
     await daemon.run(asyncio.Event())
     assert of(store.records, IntentCreated)
     assert here.sent == []

@@ -145,7 +145,7 @@ def test_a_journal_that_was_tampered_with_is_not_traded_on(
         database.execute(damage)
     database.close()
     refused = command(folder, "run")
-    assert refused.code == 1
+    assert refused.code == 4
     assert words in refused.sentence
     assert "order_sent" not in refused.err
     assert words in command(folder, "plan").sentence

@@ -25,7 +25,7 @@ def test_the_whole_desk_is_sold_at_the_exchange_by_one_command(kind: Any, tmp_pa
         with running(tmp_path, **KEYS) as desk:
             place.until(desk, lambda records: done(records, Trigger.LAUNCH) == both, "both launch")
             assert traded.held(kind.contract_size) != 0
-            flatten = ("flatten", "--desk", "--reason", "drill")
+            flatten = ("flatten", "--desk", "--reason", "drill", "--yes", "--confirm", "desk")
             assert command(tmp_path, *flatten, **KEYS).code == 0
             place.until(desk, lambda records: done(records, Trigger.WIND_DOWN) == both, "both flat")
             traded.price("56000")

