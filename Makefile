@@ -25,8 +25,9 @@ install:
 demo: setup
 	$(BIN)/rebalancer demo $(DEMO)
 
+# Compiled modules are kept whatever the environment says: the tests start the program a hundred times.
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -60,7 +60,9 @@ class Campaign:
             self.place.market.price(LEVELS[number % 2])
             if number % 3 == 2:
                 reason = f"drill {number}"
-                if command(folder, "rebalance", "BTC3S", "--reason", reason, **KEYS).code == 0:
+                sure = ("--yes", "--confirm", "BTC3S")
+                asked = ("rebalance", "BTC3S", "--reason", reason, *sure)
+                if command(folder, *asked, **KEYS).code == 0:
                     self.answered.append(reason)
             time.sleep(self.dice.uniform(0.0, LONGEST_LIFE_SECONDS))
             desk.end(signal.SIGKILL)
