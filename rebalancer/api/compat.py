@@ -25,7 +25,7 @@ from rebalancer.api.reading import (
 )
 from rebalancer.core.contract import Contract
 from rebalancer.core.instant import SECOND_MS
-from rebalancer.core.money import text
+from rebalancer.core.money import text, text_or_none
 
 Asked = Annotated[str, Query(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=1_000)]
@@ -117,11 +117,11 @@ def _bybit(router: APIRouter, desk: DeskDoor, *, public: bool) -> None:
         view = picture.view
         result = {
             "ltCoin": name,
-            "nav": writing.optional(view.nav) or "",
+            "nav": text_or_none(view.nav) or "",
             "navTime": str(view.price_at_ms or ""),
             "circulation": text(view.shares),
             "basket": "" if public else writing.basket_words(picture.units),
-            "leverage": writing.optional(view.leverage) or "",
+            "leverage": text_or_none(view.leverage) or "",
         }
         return answer(request, enveloped(0, "success", result))
 
@@ -152,10 +152,10 @@ def _gate_ticker(picture: Picture) -> dict[str, Any]:
     point = picture.point
     return {
         "currency_pair": f"{picture.name}_{quote}",
-        "etf_net_value": writing.optional(picture.view.nav) or "",
+        "etf_net_value": text_or_none(picture.view.nav) or "",
         "etf_pre_net_value": "" if point is None else text(point.nav),
         "etf_pre_timestamp": 0 if point is None else point.at_ms // SECOND_MS,
-        "etf_leverage": writing.optional(picture.view.leverage) or "",
+        "etf_leverage": text_or_none(picture.view.leverage) or "",
     }
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from rebalancer.api import documents
 from rebalancer.api.pictures import Picture
 from rebalancer.core.footing import Footing
-from rebalancer.core.money import ONE, ZERO, text, total
+from rebalancer.core.money import ONE, ZERO, text, text_or_none, total
 
 
 def footing_of(picture: Picture) -> Footing | None:
@@ -49,9 +49,9 @@ def margin_document(picture: Picture, shared: Footing | None) -> documents.Margi
         equity=text(footing.equity),
         maintenance_margin=text(footing.margin),
         margin_ratio=text(footing.margin / footing.equity) if footing.equity > 0 else None,
-        liquidation_move=_written(footing.distance),
+        liquidation_move=text_or_none(footing.distance),
         account=picture.fund.account or "",
-        account_liquidation_move=None if shared is None else _written(shared.distance),
+        account_liquidation_move=None if shared is None else text_or_none(shared.distance),
     )
 
 
@@ -63,7 +63,7 @@ def position_documents(picture: Picture) -> list[documents.Position]:
         documents.Position(
             symbol=symbol,
             amount=text(held),
-            mark=_written(mark),
+            mark=text_or_none(mark),
             notional_value=None if mark is None else text(held * mark),
             maintenance_margin=(
                 None
@@ -79,7 +79,3 @@ def position_documents(picture: Picture) -> list[documents.Position]:
 
 def _priced(picture: Picture) -> bool:
     return all(symbol in picture.marks for symbol in picture.units)
-
-
-def _written(value: Decimal | None) -> str | None:
-    return None if value is None else text(value)

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rebalancer.api.documents import DecimalText, Milliseconds
 from rebalancer.api.klines import Kline
 from rebalancer.api.pictures import Picture
-from rebalancer.api.writing import nav_state, optional
-from rebalancer.core.money import text
+from rebalancer.api.writing import nav_state
+from rebalancer.core.money import text, text_or_none
 
 #: streams that are not about one token
 ALL_NAVS = "!tokenNav@arr"
@@ -177,9 +177,9 @@ def nav_message(picture: Picture, seq: int, *, public: bool) -> TokenNav:
         s=view.fund,
         m=text(view.shares),
         b=None if public else lines,
-        n=optional(view.nav),
-        i=optional(view.formula_nav),
-        l=optional(view.leverage),
+        n=text_or_none(view.nav),
+        i=text_or_none(view.formula_nav),
+        l=text_or_none(view.leverage),
         t=text(view.target_leverage),
         T=view.price_at_ms,
         S=nav_state(picture),
@@ -199,7 +199,7 @@ def kline_message(token: str, kline: Kline, seq: int, at_ms: int, *, closed: boo
         h=text(kline.high),
         l=text(kline.low),
         c=text(kline.close),
-        v=optional(kline.leverage),
+        v=text_or_none(kline.leverage),
         n=kline.updates,
         x=closed,
     )

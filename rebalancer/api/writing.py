@@ -13,15 +13,10 @@ from rebalancer.api.pictures import Picture
 from rebalancer.core.capital import Consolidated, FinancingPosted
 from rebalancer.core.footing import Footing
 from rebalancer.core.instant import DAY_MS
-from rebalancer.core.money import text
+from rebalancer.core.money import text, text_or_none
 from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
 from rebalancer.desk.alert_book import Entry
 from rebalancer.store.rows import JournalRow, NavRow, RunRow
-
-
-def optional(value: Decimal | None) -> str | None:
-    """Write a number, or null."""
-    return None if value is None else text(value)
 
 
 def nav_state(picture: Picture) -> str:
@@ -71,7 +66,7 @@ def token_document(picture: Picture, *, public: bool) -> documents.Token:
         return documents.Token(**fields)
     return documents.PrivateToken(
         **fields,
-        equity=optional(view.equity),
+        equity=text_or_none(view.equity),
         basket=basket_words(picture.units),
         current_baskets=basket_items(picture.units, picture.marks),
     )
@@ -81,14 +76,14 @@ def _nav_fields(picture: Picture) -> dict[str, Any]:
     view = picture.view
     return {
         "token_name": view.fund,
-        "nav": optional(view.nav),
-        "formula_nav": optional(view.formula_nav),
+        "nav": text_or_none(view.nav),
+        "formula_nav": text_or_none(view.formula_nav),
         "nav_time": view.price_at_ms,
         "nav_state": nav_state(picture),
-        "real_leverage": optional(view.leverage),
+        "real_leverage": text_or_none(view.leverage),
         "target_leverage": text(view.target_leverage),
         "token_issued": text(view.shares),
-        "premium": optional(view.premium),
+        "premium": text_or_none(view.premium),
         "premium_stage": view.premium_stage or None,
         "timestamp": view.at_ms,
     }
@@ -156,10 +151,10 @@ def rebalance_document(row: RunRow, *, public: bool) -> documents.Rebalance:
         "reason": row.reason,
         "status": str(row.status),
         "target_leverage": text(row.target_leverage),
-        "leverage_before": optional(row.leverage_before),
-        "leverage_after": optional(row.leverage_after),
+        "leverage_before": text_or_none(row.leverage_before),
+        "leverage_after": text_or_none(row.leverage_after),
         "nav_before": text(row.nav_before),
-        "nav_after": optional(row.nav_after),
+        "nav_after": text_or_none(row.nav_after),
     }
     if public:
         return documents.Rebalance(**fields)
@@ -167,8 +162,8 @@ def rebalance_document(row: RunRow, *, public: bool) -> documents.Rebalance:
         **fields,
         status_reason=row.status_reason,
         cost=text(row.cost),
-        slippage=optional(row.slippage),
-        traded_notional=optional(row.traded_notional),
+        slippage=text_or_none(row.slippage),
+        traded_notional=text_or_none(row.traded_notional),
         deltas=basket_items(row.delta_units, {}),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rebalancer.core.money import BPS, text, total
+from rebalancer.core.money import BPS, text, text_or_none, total
 from rebalancer.errors import DeskError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def _cost(
         "account": trade["account"],
         "contract": trade["contract"],
         "fee": None if fee_bps is None else text(notional * fee_bps / BPS),
-        "fee_bps": None if fee_bps is None else text(fee_bps),
+        "fee_bps": text_or_none(fee_bps),
         "slippage": None if slippage_bps is None else text(notional * slippage_bps / BPS),
-        "slippage_bps": None if slippage_bps is None else text(slippage_bps),
+        "slippage_bps": text_or_none(slippage_bps),
         "told_by": told_by,
     }
 

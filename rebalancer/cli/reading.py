@@ -28,7 +28,7 @@ from rebalancer.cli.output import (
 from rebalancer.cli.output import (
     nav as nav_text,
 )
-from rebalancer.core.money import text
+from rebalancer.core.money import text, text_or_none
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -181,15 +181,15 @@ def view_document(view: NavView) -> dict[str, Any]:
     """Return a view as JSON can hold it."""
     return {
         "at": when(view.at_ms),
-        "nav": _text(view.nav),
-        "formula_nav": _text(view.formula_nav),
-        "leverage": _text(view.leverage),
-        "target_leverage": _text(view.target_leverage),
-        "equity": _text(view.equity),
-        "shares": _text(view.shares),
+        "nav": text_or_none(view.nav),
+        "formula_nav": text_or_none(view.formula_nav),
+        "leverage": text_or_none(view.leverage),
+        "target_leverage": text_or_none(view.target_leverage),
+        "equity": text_or_none(view.equity),
+        "shares": text_or_none(view.shares),
         "price_at": None if view.price_at_ms is None else when(view.price_at_ms),
         "stale": view.stale,
-        "premium": _text(view.premium),
+        "premium": text_or_none(view.premium),
         "premium_stage": view.premium_stage or None,
         "state": view.trading,
         "run": view.run or None,
@@ -207,9 +207,9 @@ def run_document(run: RunRow) -> dict[str, Any]:
         "trigger": str(run.trigger),
         "reason": run.reason,
         "status": str(run.status),
-        "nav": _text(run.nav_after),
-        "leverage_before": _text(run.leverage_before),
-        "leverage_after": _text(run.leverage_after),
+        "nav": text_or_none(run.nav_after),
+        "leverage_before": text_or_none(run.leverage_before),
+        "leverage_after": text_or_none(run.leverage_after),
         "delta_units": {symbol: text(units) for symbol, units in run.delta_units.items()},
         "cost": text(run.cost),
     }
@@ -224,7 +224,3 @@ def scope_document(row: ScopeRow) -> dict[str, Any]:
         "reason": row.reason,
         "at": when(row.at_ms),
     }
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else text(value)

@@ -108,6 +108,11 @@ def text(value: Decimal) -> str:
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
+def text_or_none(value: Decimal | None) -> str | None:
+    """Write `value` as `text` does; None, which JSON has as null, where there is none."""
+    return None if value is None else text(value)
+
+
 def split_pro_rata(
     total: Decimal, weights: Mapping[str, Decimal], *, step: Decimal = PLACES
 ) -> dict[str, Decimal]:

@@ -16,7 +16,7 @@ from typing import Any
 from rebalancer.core.fund import Fund
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ONE, ZERO, text, total
+from rebalancer.core.money import ONE, ZERO, text, text_or_none, total
 from rebalancer.report.decay import Decay, decay_of
 from rebalancer.report.risk import (
     Band,
@@ -162,9 +162,9 @@ class FundFigures:
         return [
             {
                 "at": iso(each.at_ms),
-                "nav": _text(each.nav),
-                "formula_nav": _text(each.formula_nav),
-                "leverage": _text(each.leverage),
+                "nav": text_or_none(each.nav),
+                "formula_nav": text_or_none(each.formula_nav),
+                "leverage": text_or_none(each.leverage),
             }
             for each in self.story.samples
         ]
@@ -177,27 +177,31 @@ class FundFigures:
             "target_leverage": text(self.fund.target_leverage),
             "from": iso(self.begin_ms),
             "to": iso(self.end_ms),
-            "final_nav": _text(self.final_nav),
-            "return": _text(self.total_return),
+            "final_nav": text_or_none(self.final_nav),
+            "return": text_or_none(self.total_return),
             "wiped_at": iso(self.story.wiped.at_ms) if self.story.wiped else None,
             "tracking": tracking and _tracking(tracking),
             "band": band
-            and {"lower": _text(band.lower), "upper": _text(band.upper), "source": band.source},
+            and {
+                "lower": text_or_none(band.lower),
+                "upper": text_or_none(band.upper),
+                "source": band.source,
+            },
             "leverage": kept and _within(kept),
             "turnover": turned
             and {
-                "traded": _text(turned.traded),
-                "of_mean_equity": _text(turned.of_equity),
-                "a_year": _text(turned.a_year),
+                "traded": text_or_none(turned.traded),
+                "of_mean_equity": text_or_none(turned.of_equity),
+                "a_year": text_or_none(turned.a_year),
             },
             "rebalances": self.runs_by_trigger(),
             "worst_slippage": [run_document(run) for run in self.worst_runs],
             "decay": decay
             and {
-                "volatility": _text(decay.volatility),
-                "closed_form_log": _text(decay.closed_form[-1]),
-                "promised_log": _text(decay.promised[-1]),
-                "nav_log": _text(decay.nav[-1]),
+                "volatility": text_or_none(decay.volatility),
+                "closed_form_log": text_or_none(decay.closed_form[-1]),
+                "promised_log": text_or_none(decay.promised[-1]),
+                "nav_log": text_or_none(decay.nav[-1]),
             },
             "drawdowns": [_drawdown(each) for each in self.drawdowns],
             "worst_days": [day_document(day) for day in self.worst_days],
@@ -206,9 +210,9 @@ class FundFigures:
                     "at": iso(each.at_ms),
                     "stage": str(each.stage),
                     "market": each.market,
-                    "price": _text(each.price),
-                    "nav": _text(each.nav),
-                    "premium": _text(each.premium),
+                    "price": text_or_none(each.price),
+                    "nav": text_or_none(each.nav),
+                    "premium": text_or_none(each.premium),
                 }
                 for each in self.story.premiums
             ],
@@ -257,13 +261,13 @@ def run_document(run: RunTold) -> dict[str, Any]:
         "at": iso(run.at_ms),
         "trigger": str(run.trigger),
         "status": str(run.status),
-        "leverage_before": _text(run.leverage_before),
-        "leverage_after": _text(run.leverage_after),
-        "traded": _text(run.traded),
-        "fees": _text(run.fees),
-        "slippage": _text(run.slippage),
-        "slippage_bp_of_traded": _text(run.slippage_bp_of_traded),
-        "slippage_bp_of_nav": _text(run.slippage_bp_of_nav),
+        "leverage_before": text_or_none(run.leverage_before),
+        "leverage_after": text_or_none(run.leverage_after),
+        "traded": text_or_none(run.traded),
+        "fees": text_or_none(run.fees),
+        "slippage": text_or_none(run.slippage),
+        "slippage_bp_of_traded": text_or_none(run.slippage_bp_of_traded),
+        "slippage_bp_of_nav": text_or_none(run.slippage_bp_of_nav),
         "reason": run.reason,
     }
 
@@ -273,12 +277,12 @@ def day_document(day: Day) -> dict[str, Any]:
     return {
         "from": iso(day.begin_ms),
         "to": iso(day.end_ms),
-        "underlying": _text(day.underlying),
-        "promised": _text(day.promised),
-        "nav": _text(day.nav),
-        "formula_nav": _text(day.formula_nav),
-        "difference": _text(day.difference),
-        **{cause: _text(part) for cause, part in day.parts.items()},
+        "underlying": text_or_none(day.underlying),
+        "promised": text_or_none(day.promised),
+        "nav": text_or_none(day.nav),
+        "formula_nav": text_or_none(day.formula_nav),
+        "difference": text_or_none(day.difference),
+        **{cause: text_or_none(part) for cause, part in day.parts.items()},
     }
 
 
@@ -297,32 +301,30 @@ def months_of(days: Sequence[Day], runs: Sequence[RunTold]) -> dict[str, Decimal
 def _tracking(tracking: Tracking) -> dict[str, Any]:
     return {
         "days": tracking.days,
-        "mean_bp": _text(tracking.mean_bp),
-        "error_bp": _text(tracking.error_bp),
-        "mean_parts_bp": {key: _text(part) for key, part in tracking.mean_parts_bp.items()},
-        "error_parts_bp": {key: _text(part) for key, part in tracking.error_parts_bp.items()},
+        "mean_bp": text_or_none(tracking.mean_bp),
+        "error_bp": text_or_none(tracking.error_bp),
+        "mean_parts_bp": {key: text(part) for key, part in tracking.mean_parts_bp.items()},
+        "error_parts_bp": {
+            key: text_or_none(part) for key, part in tracking.error_parts_bp.items()
+        },
     }
 
 
 def _within(kept: Within) -> dict[str, Any]:
     return {
-        "outside": _text(kept.outside),
-        "below": _text(kept.below),
-        "above": _text(kept.above),
-        "lowest": _text(kept.lowest),
-        "highest": _text(kept.highest),
+        "outside": text_or_none(kept.outside),
+        "below": text_or_none(kept.below),
+        "above": text_or_none(kept.above),
+        "lowest": text_or_none(kept.lowest),
+        "highest": text_or_none(kept.highest),
         "spacing_ms": kept.spacing_ms,
     }
 
 
 def _drawdown(fall: Drawdown) -> dict[str, Any]:
     return {
-        "depth": _text(fall.depth),
+        "depth": text_or_none(fall.depth),
         "peak": iso(fall.peak_ms),
         "trough": iso(fall.trough_ms),
         "recovered": None if fall.recovered_ms is None else iso(fall.recovered_ms),
     }
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else text(value)

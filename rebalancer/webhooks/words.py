@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.actions import Alert
 from rebalancer.core.capital import Consolidated, ConsolidationAnnounced
 from rebalancer.core.instant import iso
-from rebalancer.core.money import text
+from rebalancer.core.money import text, text_or_none
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
     NavStruck,
@@ -26,10 +25,6 @@ KINDS = ("nav", "rebalance", "state", "premium", "consolidation", "alert")
 
 Told = tuple[str, dict[str, Any]]
 """The type of an event, and its data."""
-
-
-def _optional(value: Decimal | None) -> str | None:
-    return None if value is None else text(value)
 
 
 def _opened(record: RunOpened) -> Told:
@@ -49,8 +44,8 @@ def _moved(record: RunMoved) -> Told:
         "fund": record.fund,
         "run_id": record.run_id,
         "reason": record.reason,
-        "nav": _optional(record.nav),
-        "leverage": _optional(record.leverage),
+        "nav": text_or_none(record.nav),
+        "leverage": text_or_none(record.leverage),
     }
     return f"rebalance.{record.status}", data
 

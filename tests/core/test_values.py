@@ -22,7 +22,14 @@ from rebalancer.core.methodology import (
     leverage_after_move,
     losing_move,
 )
-from rebalancer.core.money import number, positive, split_pro_rata, text, trunc_to_step
+from rebalancer.core.money import (
+    number,
+    positive,
+    split_pro_rata,
+    text,
+    text_or_none,
+    trunc_to_step,
+)
 from rebalancer.core.position import leverage
 from rebalancer.core.run import TRANSITIONS, Run, RunPlan, RunStatus
 from rebalancer.errors import BrokenInvariant, ConfigRefused, InputRefused
@@ -66,6 +73,10 @@ class TestNumbers:
         self, value: str, written: str
     ) -> None:
         assert text(D(value)) == written
+        assert text_or_none(D(value)) == written
+
+    def test_what_is_not_there_stays_none(self) -> None:
+        assert text_or_none(None) is None
 
     def test_floats_do_not_mix_with_decimals_even_by_accident(self) -> None:
         with pytest.raises(ArithmeticError):
