@@ -17,6 +17,7 @@ from rebalancer.core.records import (
     RunOpened,
     Traded,
 )
+from rebalancer.core.run import RunPlan
 from rebalancer.core.verification import Verifier
 from rebalancer.errors import BrokenInvariant
 from tests.core.test_random_days import Day, busy_funds
@@ -122,17 +123,35 @@ def test_an_instant_that_is_settled_twice_is_found(lived: Bench) -> None:
     assert "exists already" in verifier.problems[0]
 
 
-def test_a_run_that_went_past_its_target_is_found() -> None:
+def nearer(plan: RunPlan) -> RunPlan:
+    """Return a plan that is to go half as far."""
+    return replace(plan, target_units={BTC: plan.target_units[BTC] - plan.delta_units[BTC] / 2})
+
+
+@pytest.fixture
+def rebalanced() -> Bench:
+    """One fixed run, done."""
     made = bench(fund("BTC3L"))
     made.now_ms = DUE
     made.known(110)
     made.complete(made.orders[0])
-    opened = last(made, RunOpened)
-    plan = opened.plan
-    near = {BTC: plan.target_units[BTC] - plan.delta_units[BTC] / 2}
-    records = [
-        replace(opened, plan=replace(plan, target_units=near)) if each is opened else each
-        for each in made.records
-    ]
+    return made
+
+
+def test_an_order_that_goes_past_the_target_of_its_run_is_found(rebalanced: Bench) -> None:
+    opened = last(rebalanced, RunOpened)
+    records, _ = changed(rebalanced, RunOpened, plan=nearer(opened.plan))
     with pytest.raises(BrokenInvariant, match="lack to the target"):
-        verified(made, records)
+        verified(rebalanced, records)
+
+
+def test_a_run_that_went_past_its_target_is_found(rebalanced: Bench) -> None:
+    done = rebalanced.records.index(last(rebalanced, RunMoved))
+    verifier = Verifier(rebalanced.desk)
+    for record in rebalanced.records[:done]:
+        verifier.take(record)
+    run = verifier.state.funds["BTC3L"].run
+    assert run is not None
+    run.plan = nearer(run.plan)
+    verifier.take(rebalanced.records[done])
+    assert "went past its target" in verifier.problems[-1]
