@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import SecretStr
+
 from rebalancer.clock import WallClock
 from rebalancer.core.actions import Alert, Severity
 from rebalancer.desk.daemon import Daemon
@@ -52,10 +54,7 @@ def _send_webhooks(config: Config, daemon: Daemon) -> Take:
     receivers = {}
     for name, each in config.webhooks.items():
         path = ("webhooks", name, "secret")
-        secret = config.webhook_secrets.get(name)
-        if secret is None:
-            raise ConfigRefused(f"{'.'.join(path)}: is missing; set {environment_name(path)}")
-        key = key_of(secret.get_secret_value(), ".".join(path))
+        key = key_of(_given(config.webhook_secrets.get(name), path), ".".join(path))
         receivers[name] = Receiver(url=each.url, key=key, kinds=frozenset(each.events))
     service = WebhookService(receivers, daemon.store, WallClock())
     if daemon.control is not None:
@@ -76,11 +75,15 @@ def _tell_people(config: Config, daemon: Daemon) -> Take:
     channels = {}
     for name, at_least in config.alerts.items():
         path = ("alerts", name, "url")
-        url = config.alert_urls.get(name)
-        if url is None:
-            raise ConfigRefused(f"{'.'.join(path)}: is missing; set {environment_name(path)}")
-        notify = by_apprise(url.get_secret_value(), ".".join(path))
+        notify = by_apprise(_given(config.alert_urls.get(name), path), ".".join(path))
         channels[name] = Channel(notify=notify, at_least=Severity(at_least))
     service = ChannelService(channels, daemon.store, WallClock(), str(config.mode))
     daemon.services.append(service)
     return service.take
+
+
+def _given(secret: SecretStr | None, path: tuple[str, ...]) -> str:
+    """Return what the environment or a credential holds; ConfigRefused where neither does."""
+    if secret is None:
+        raise ConfigRefused(f"{'.'.join(path)}: is missing; set {environment_name(path)}")
+    return secret.get_secret_value()
