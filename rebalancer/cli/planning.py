@@ -14,7 +14,6 @@ import typer
 from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.options import AsJson, ConfigPath, Reason, load_config, spread
 from rebalancer.cli.output import (
-    age,
     base_of,
     console,
     money,
@@ -24,19 +23,16 @@ from rebalancer.cli.output import (
     table,
     times,
 )
+from rebalancer.cli.plan_words import by_fund, deltas, signed, written_times
 from rebalancer.cli.proposing import has_orders, proposed, save, show
+from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.feeds.candles import History, Moment
     from rebalancer.settings import Config
     from rebalancer.sim.backtest import Outcome
-    from rebalancer.sim.snapshot import Snapshot
 
-SnapshotPath = Annotated[
-    Path | None,
-    typer.Option("--snapshot", help="Plan from this JSON document; no desk, no store."),
-]
 Funds = Annotated[list[str] | None, typer.Argument(help="Only these funds.", show_default=False)]
 
 
@@ -115,46 +111,6 @@ def _by_rules(settings: Config, snapshot: Path | None, funds: Sequence[str]) -> 
     return _narrowed(plan_of(taken_snapshot(settings, snapshot)), funds)
 
 
-def taken_snapshot(settings: Config, path: Path | None) -> Snapshot:
-    """Return the desk of the document at `path`, else as the store of the running desk has it."""
-    if path is not None:
-        return _from_document(settings, path)
-    taken, old_ms = snapshot_of_store(settings)
-    note(f"prices are {age(old_ms)} old: the desk saved them then")
-    return taken
-
-
-def _from_document(settings: Config, path: Path) -> Snapshot:
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.sim.snapshot import read_snapshot  # noqa: PLC0415 - as above
-
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputRefused(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputRefused(f"{path}: is not UTF-8 text") from None
-    return read_snapshot(text, desk_of(settings), str(path))
-
-
-def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
-    """Return the desk as the store has it, and how old its prices are, in milliseconds."""
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
-    from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
-    from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
-
-    with open_reader(settings.store_url) as reader:
-        records, prices, views = reader.records(), reader.prices(), reader.views()
-    if not views or not prices:
-        raise InputRefused("the store knows no price yet; run the desk first, or use --snapshot")
-    as_of_ms = max(view.at_ms for view in views)
-    desk = desk_of(settings)
-    refuse_lost_funds(desk, records)
-    return snapshot_of(desk, records, prices, as_of_ms), WallClock().now_ms() - as_of_ms
-
-
 def _narrowed(document: dict[str, Any], funds: Sequence[str]) -> dict[str, Any]:
     for name in funds:
         if name not in document["funds"]:
@@ -171,10 +127,10 @@ def _print_plan(document: Mapping[str, Any]) -> None:
         [
             name,
             nav(Decimal(fund["nav"])),
-            _leverage(fund["leverage"]),
+            written_times(fund["leverage"]),
             times(Decimal(fund["target_leverage"])),
             fund["trigger"],
-            ", ".join(f"{_short(units)} {base_of(symbol)}" for symbol, units in _deltas(fund)),
+            deltas(fund),
             fund["reason"],
         ]
         for name, fund in document["funds"].items()
@@ -188,33 +144,20 @@ def print_orders(document: Mapping[str, Any]) -> None:
     """Print what a plan would order, cross and skip, a line each."""
     out = console()
     for order in document["orders"]:
-        shared = _shares(order["allocations"])
+        shared = by_fund(order["allocations"])
         reduce = ", reduce-only" if order["reduce_only"] else ""
         out.print(
             f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
             f"{order['contract']} ({order['notional']}{reduce}) for {shared}"
         )
     for cross in document["crosses"]:
-        shared = _shares(cross["units"])
+        shared = by_fund(cross["units"])
         out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shared}")
     for skip in document["skipped"]:
-        units = _short(skip["units"])
+        units = signed(skip["units"])
         out.print(f"skip {skip['fund']}: {units} {skip['contract']}: {skip['reason']}")
     if not document["orders"]:
         out.print("no orders")
-
-
-def _deltas(fund: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(symbol, units) for symbol, units in fund["delta_units"].items() if units != "0"]
-
-
-def _short(units: str) -> str:
-    # Six decimals are enough for a person; --json has every digit.
-    return f"{Decimal(units):+.6f}"
-
-
-def _shares(units: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {_short(size)}" for name, size in units.items())
 
 
 @told
@@ -326,8 +269,8 @@ def _print_runs(result: Outcome) -> None:
                 f"{base_of(symbol)} {money(Decimal(price))}"
                 for symbol, price in each["prices"].items()
             ),
-            f"{_leverage(each['leverage_before'])} -> {_leverage(each['leverage_after'])}",
-            ", ".join(f"{_short(units)} {base_of(symbol)}" for symbol, units in _deltas(each)),
+            f"{written_times(each['leverage_before'])} -> {written_times(each['leverage_after'])}",
+            deltas(each),
             nav(Decimal(each["nav"])),
             money(Decimal(each["cost"])),
         ]
@@ -335,10 +278,6 @@ def _print_runs(result: Outcome) -> None:
     ]
     columns = ("at", "fund", "trigger", ">price", ">leverage", ">delta", ">NAV", ">cost")
     console().print(table("Rebalances", columns, rows))
-
-
-def _leverage(value: str | None) -> str:
-    return times(None if value is None else Decimal(value))
 
 
 def _print_backtest(result: Outcome, histories: Mapping[str, History]) -> None:
@@ -359,7 +298,7 @@ def _print_backtest(result: Outcome, histories: Mapping[str, History]) -> None:
                 nav(Decimal(fund["start_nav"])),
                 nav(Decimal(fund["final_nav"])),
                 nav(Decimal(fund["final_formula_nav"])),
-                _leverage(fund["final_leverage"]),
+                written_times(fund["final_leverage"]),
                 str(found.count(Trigger.FIXED)),
                 ", ".join(f"{count} {trigger}" for trigger, count in counts.items()) or "none",
                 str(found.fixed.get("missed", 0)),

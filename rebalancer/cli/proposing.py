@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rebalancer.cli.costing import estimate
 from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ANSWER_SECONDS, ask_at, is_running
-from rebalancer.cli.output import NONE, age, base_of, console, money, nav, note, share, table, times
+from rebalancer.cli.output import NONE, age, console, money, nav, note, share, table
+from rebalancer.cli.plan_words import by_fund, deltas, signed, written_times
+from rebalancer.cli.snapshots import snapshot_of_store
 from rebalancer.core.money import total
 from rebalancer.errors import InputRefused
 
@@ -40,7 +42,6 @@ def proposed(settings: Config, funds: Sequence[str], reason: str, *, book: bool)
 
 
 def _from_store(settings: Config, funds: Sequence[str], reason: str) -> dict[str, Any]:
-    from rebalancer.cli.planning import snapshot_of_store  # noqa: PLC0415 - they use each other
     from rebalancer.core import engine  # noqa: PLC0415 - not needed to print --help
     from rebalancer.sim.proposal import Asked, propose  # noqa: PLC0415 - as above
 
@@ -84,9 +85,8 @@ def show(document: Mapping[str, Any]) -> None:
         [
             name,
             nav(Decimal(fund["nav"])),
-            f"{_times(fund['leverage'])} -> {_times(fund['after']['leverage'])}",
-            ", ".join(f"{_signed(units)} {base_of(symbol)}" for symbol, units in _deltas(fund))
-            or NONE,
+            f"{written_times(fund['leverage'])} -> {written_times(fund['after']['leverage'])}",
+            deltas(fund) or NONE,
             money(total(Decimal(each) for each in fund["delta_notional"].values())),
             fund["reason"] if name not in document["apply"] else fund["rules_say"] or NONE,
         ]
@@ -107,14 +107,14 @@ def _show_orders(out: Console, document: Mapping[str, Any]) -> None:
         out.print(
             f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
             f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) "
-            f"for {_shares(order['allocations'])}"
+            f"for {by_fund(order['allocations'])}"
         )
     for cross in document["crosses"]:
-        shares = _shares(cross["units"])
+        shares = by_fund(cross["units"])
         out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shares}")
     for skip in document["skipped"]:
         out.print(
-            f"skip {skip['fund']}: {_signed(skip['units'])} {skip['contract']}: {skip['reason']}"
+            f"skip {skip['fund']}: {signed(skip['units'])} {skip['contract']}: {skip['reason']}"
         )
     if not has_orders(document):
         out.print("no orders")
@@ -148,19 +148,3 @@ def _cost(cost: Mapping[str, Any], what: str) -> str:
     if cost[what] is None:
         return "unknown"
     return f"{money(Decimal(cost[what]))} ({Decimal(cost[f'{what}_bps']):.1f} bps)"
-
-
-def _deltas(fund: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(symbol, units) for symbol, units in fund["delta_units"].items() if units != "0"]
-
-
-def _signed(units: str) -> str:
-    return f"{Decimal(units):+.6f}"
-
-
-def _shares(units: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {_signed(size)}" for name, size in units.items())
-
-
-def _times(leverage: str | None) -> str:
-    return times(None if leverage is None else Decimal(leverage))

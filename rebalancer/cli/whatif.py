@@ -11,7 +11,8 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import NONE, base_of, console, money, nav, print_json, table, times
-from rebalancer.cli.planning import SnapshotPath, print_orders, taken_snapshot
+from rebalancer.cli.planning import print_orders
+from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.core.instant import duration
 from rebalancer.errors import InputRefused
 
