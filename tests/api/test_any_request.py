@@ -157,8 +157,9 @@ def test_no_request_breaks_it_or_gets_what_it_has_no_right_to(served: Served) ->
     # Of an operation without parameters there are few requests: the others make up for it.
     while served.count < REQUESTS:
         rounds += 1
-        for operation in operations:
-            ask_about(served, operation, -(-REQUESTS // len(operations)), rounds)
+        for place, operation in enumerate(operations):
+            missing = max(REQUESTS - served.count, 0)
+            ask_about(served, operation, 1 + missing // (len(operations) - place), rounds)
     sys.stdout.write(f"{served.count} requests, answers {sorted(served.statuses)}\n")
     judge(served)
 

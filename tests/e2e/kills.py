@@ -57,13 +57,9 @@ class Campaign:
         folder = self.place.folder
         with running(folder, **KEYS) as desk:
             desk.wait_for("ready", seconds=START_SECONDS)
-            self.place.market.price(LEVELS[number % 2])
             if number % 3 == 2:
-                reason = f"drill {number}"
-                sure = ("--yes", "--confirm", "BTC3S")
-                asked = ("rebalance", "BTC3S", "--reason", reason, *sure)
-                if command(folder, *asked, **KEYS).code == 0:
-                    self.answered.append(reason)
+                self._command(f"drill {number}")
+            self.place.market.price(LEVELS[number % 2])
             time.sleep(self.dice.uniform(0.0, LONGEST_LIFE_SECONDS))
             desk.end(signal.SIGKILL)
             self._hear(desk)
@@ -92,6 +88,15 @@ class Campaign:
         verified = command(folder, "verify", **KEYS)
         if verified.code:
             yield f"verify: {verified.out}{verified.err}"
+
+    def _command(self, reason: str) -> None:
+        """Have a rebalance done: refused while there is no price yet or a run is under way."""
+        sure = ("--yes", "--confirm", "BTC3S")
+        asked = ("rebalance", "BTC3S", "--reason", reason, *sure)
+        wait_until(
+            lambda: command(self.place.folder, *asked, **KEYS).code == 0, "a command", REST_SECONDS
+        )
+        self.answered.append(reason)
 
     def _hear(self, desk: Desk) -> None:
         if "Traceback" in desk.said:

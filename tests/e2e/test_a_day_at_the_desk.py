@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import sqlite3
@@ -28,6 +29,23 @@ def has_traded(desk: Desk, url: str = "") -> None:
             lambda: [run.status for run in reader.runs()].count(RunStatus.DONE) >= 3,
             "three runs are done",
         )
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A desk that has traded and was stopped; nobody may change it."""
+    folder = tmp_path_factory.mktemp("stopped")
+    (folder / "config.toml").write_text(CONFIG)
+    with running(folder) as desk:
+        has_traded(desk)
+        assert desk.end() == 0
+    return folder
+
+
+@pytest.fixture
+def traded(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of it, to change."""
+    return Path(shutil.copytree(stopped, tmp_path / "traded"))
 
 
 def test_started_asked_told_and_stopped(folder: Path) -> None:
@@ -134,40 +152,31 @@ def test_a_second_desk_with_a_store_of_its_own_does_not_take_the_socket(folder: 
     ids=["rewritten", "shortened", "hash"],
 )
 def test_a_journal_that_was_tampered_with_is_not_traded_on(
-    folder: Path, damage: str, words: str
+    traded: Path, damage: str, words: str
 ) -> None:
-    with running(folder) as desk:
-        has_traded(desk)
-        assert desk.end() == 0
-    with sqlite3.connect(folder / "desk.db") as database:
+    with sqlite3.connect(traded / "desk.db") as database:
         for event in ("update", "delete"):
             database.execute(f"DROP TRIGGER journal_refuses_{event}")
         database.execute(damage)
     database.close()
-    refused = command(folder, "run")
+    refused = command(traded, "run")
     assert refused.code == 4
     assert words in refused.sentence
     assert "order_sent" not in refused.err
-    assert words in command(folder, "plan").sentence
+    assert words in command(traded, "plan").sentence
 
 
-def test_a_journal_cut_short_in_the_middle_of_the_file_is_refused(folder: Path) -> None:
-    with running(folder) as desk:
-        has_traded(desk)
-        assert desk.end() == 0
-    path = folder / "desk.db"
+def test_a_journal_cut_short_in_the_middle_of_the_file_is_refused(traded: Path) -> None:
+    path = traded / "desk.db"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused = command(folder, "run")
+    refused = command(traded, "run")
     assert refused.code == 1
     assert "desk.db" in refused.sentence
 
 
-def test_a_fund_that_trades_cannot_be_deleted_from_the_configuration(folder: Path) -> None:
-    with running(folder) as desk:
-        has_traded(desk)
-        assert desk.end() == 0
-    (folder / "config.toml").write_text(CONFIG.replace("[funds.BTC1S]", "[funds.BTC2S]"))
-    refused = command(folder, "run")
+def test_a_fund_that_trades_cannot_be_deleted_from_the_configuration(traded: Path) -> None:
+    (traded / "config.toml").write_text(CONFIG.replace("[funds.BTC1S]", "[funds.BTC2S]"))
+    refused = command(traded, "run")
     assert refused.code == 2
     assert refused.sentence.startswith("funds.BTC1S: the store has this fund")
 

@@ -23,4 +23,5 @@ def test_a_desk_that_is_killed_at_random_moments_loses_nothing_and_sends_nothing
 ) -> None:
     campaign, problems = killed(tmp_path, kind, KILLS, seed=20260101)
     assert not problems, "\n".join(problems)
+    assert campaign.answered
     assert len(of(campaign.records, Traded)) >= TRADES_MIN

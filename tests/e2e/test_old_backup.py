@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rebalancer.clock import WallClock
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import Trigger
@@ -16,6 +14,9 @@ from tests.e2e.market import market
 from tests.e2e.process import command, running, wait_until
 from tests.e2e.test_live_desk import KEYS, KINDS, Place, done, state_of
 from tests.factories import BTC
+
+#: what a desk on an old backup does is the same at each venue; this one keeps two books
+XT = next(kind for kind in KINDS if kind.venue == "xt")
 
 
 def open_breaks(place: Place) -> list[dict[str, Any]]:
@@ -28,13 +29,12 @@ def sent(place: Place) -> int:
     return len(place.market.account["ids"])
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.venue))
 def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
-    kind: Any, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     both = ["BTC1L", "BTC3S"]
-    with market(kind.loopback) as traded:
-        place = Place(tmp_path, kind, traded)
+    with market(XT.loopback) as traded:
+        place = Place(tmp_path, XT, traded)
         place.configure(WallClock().now_ms() + 6 * HOUR_MS)
         with running(tmp_path, **KEYS) as desk:
             place.until(desk, lambda records: done(records, Trigger.LAUNCH) == both, "both launch")
@@ -76,7 +76,7 @@ def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
         records = place.records()
         state = state_of(place, records)
         units = sum(fund.holding.units.get(BTC, 0) for fund in state.funds.values())
-        assert units == state.accounts["main"].position(BTC) == traded.held(kind.contract_size)
+        assert units == state.accounts["main"].position(BTC) == traded.held(XT.contract_size)
         ids = [record.intent.client_order_id for record in of(records, IntentCreated)]
         assert len(set(traded.account["ids"])) == sent(place), "no id was given twice"
         assert set(ids) <= set(traded.account["ids"])
