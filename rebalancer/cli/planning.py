@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -67,9 +68,26 @@ Funding = Annotated[
     typer.Option("--funding", help='"BTC/USDT:USDT=FILE.csv"; optional.', show_default=False),
 ]
 
-Fast = Annotated[
-    bool, typer.Option("--fast", help="By arrays where every rule is known, with the same result.")
-]
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a history is replayed."""
+
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="By arrays where every rule is known, with the same result."),
+    ] = False
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            help="Note in this file where the replay stands; the same command goes on from there.",
+            show_default=False,
+        ),
+    ] = None
+
+
+BY_ENGINE = Way()
 
 
 @told
@@ -161,34 +179,44 @@ def print_orders(document: Mapping[str, Any]) -> None:
 
 
 @told
+@spread
 def backtest(
     prices: Prices,
     funding: Funding = None,
     runs: Annotated[bool, typer.Option("--runs", help="Show every rebalance.")] = False,
-    fast: Fast = False,
+    way: Way = BY_ENGINE,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay price histories through the desk's own engine."""
     settings = load_config(config)
+    if way.fast and way.checkpoint is not None:
+        raise InputRefused("--checkpoint: --fast is over in seconds; leave one of the two out")
     histories = histories_of(settings, prices, funding or [])
-    result = _by_arrays(settings, histories) if fast else _by_engine(settings, histories)
+    result = _by_arrays(settings, histories) if way.fast else _by_engine(settings, histories, way)
     for symbol, history in histories.items():
         if history.gaps:
             note(f"{symbol}: {history.gaps} gaps in {history.rows} rows")
     if as_json:
         print_json(result.document())
-        return
-    if runs:
-        _print_runs(result)
-    _print_backtest(result, histories)
+    else:
+        if runs:
+            _print_runs(result)
+        _print_backtest(result, histories)
+    if way.checkpoint is not None:
+        way.checkpoint.unlink(missing_ok=True)  # not before everything has been told
 
 
-def _by_engine(settings: Config, histories: Mapping[str, History]) -> Outcome:
+def _by_engine(settings: Config, histories: Mapping[str, History], way: Way) -> Outcome:
     from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
+    from rebalancer.sim.checkpoint import Checkpoint, resumable_backtest  # noqa: PLC0415 - as above
 
-    return replay(desk_of(settings), histories, paper_costs_of(settings), watch=progress)
+    desk, costs = desk_of(settings), paper_costs_of(settings)
+    if way.checkpoint is None:
+        return replay(desk, histories, costs, watch=progress)
+    checkpoint = Checkpoint(way.checkpoint, time.monotonic, note)
+    return resumable_backtest(desk, histories, costs, checkpoint, watch=progress)
 
 
 def _by_arrays(settings: Config, histories: Mapping[str, History]) -> Outcome:

@@ -87,6 +87,12 @@ class TestBacktest:
         assert "BTC3L" in answer.out
 
     @pytest.mark.usefixtures("prices")
+    def test_a_checkpoint_stands_until_all_has_been_told(self, run: Run, folder: Path) -> None:
+        answer = run("backtest", "--prices", PRICES, "--json", "--checkpoint", "c")
+        assert answer.json == run("backtest", "--prices", PRICES, "--json").json
+        assert [path.name for path in folder.glob("c*")] == ["config.toml"]
+
+    @pytest.mark.usefixtures("prices")
     def test_a_contract_nobody_holds_is_left_out_and_said(self, run: Run) -> None:
         other = "ETH/USDT:USDT=prices.csv"
         answer = run("backtest", "--prices", PRICES, "--prices", other, "--json")
@@ -102,6 +108,8 @@ class TestBacktest:
             (["--prices", PRICES, "--prices", PRICES], "given twice"),
             (["--prices", PRICES, "--funding", "ETH/USDT:USDT=f.csv"], "its prices are missing"),
             (["--prices", PRICES, "--funding", f"{BTC}=none.csv"], "none.csv"),
+            (["--prices", PRICES, "--checkpoint", "prices.csv"], "is no checkpoint"),
+            (["--prices", PRICES, "--fast", "--checkpoint", "c"], "--fast is over in seconds"),
         ],
     )
     @pytest.mark.usefixtures("prices")
