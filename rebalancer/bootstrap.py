@@ -23,14 +23,14 @@ from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
-from rebalancer.errors import ConfigRefused
-from rebalancer.feeds.candles import History, read_history
+from rebalancer.feeds.candles import History
 from rebalancer.feeds.depth import Depth
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
+from rebalancer.preparing import prepare
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
@@ -59,18 +59,6 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
             known.setdefault(symbol, contract_for(config, symbol))
     rates = {name: source.max_age_ms for name, source in config.rates.items()}
     return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
-
-
-def refuse_empty(config: Config) -> None:
-    """Raise ConfigRefused when there is nothing to run, or live trading could not begin."""
-    if not config.funds:
-        raise ConfigRefused("no fund is configured: add a [funds.NAME] table")
-    live.refuse_unready(config)
-
-
-def refuse_unknown_venue(config: Config) -> None:
-    """Raise ConfigRefused where prices are to come from an exchange that does not exist."""
-    live.refuse_unknown_venue(config)
 
 
 async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
@@ -109,6 +97,7 @@ async def open_daemon(
 ) -> Daemon:
     """Recover the desk in `store` and wire everything around it; the store is closed on failure.
 
+    Raises ConfigRefused as `preparing.prepare` does, before anything is asked or written.
     `source` is where `config` came from, for a desk that can be told to read it anew.
     """
     alerted = [on_alert]
@@ -118,9 +107,9 @@ async def open_daemon(
             tell(raised)
 
     try:
-        refuse_empty(config)
-        daemon = await _wire(config, store, publishers, alert, control=control)
-        alerted += publishing.publish(config, daemon)
+        prepared = prepare(config)
+        daemon = await _wire(config, store, prepared.histories, publishers, alert, control=control)
+        alerted += publishing.publish(config, prepared, daemon)
         if daemon.control is not None:
             daemon.control.live = config.mode is Mode.LIVE
             daemon.control.planner = Planner(daemon.state, daemon.clock, config.desk, config.mode)
@@ -149,6 +138,7 @@ def _reload_from(source: Source, daemon: Daemon) -> None:
 async def _wire(
     config: Config,
     store: Store,
+    played: Sequence[History],
     publishers: Sequence[Publisher],
     on_alert: Callable[[Alert], None],
     *,
@@ -156,7 +146,6 @@ async def _wire(
 ) -> Daemon:
     history = await store.load()
     last_ms = max((record.at_ms for record in history), default=0)
-    played = _played(config)
     clock = _clock(config, played, last_ms)
     desk = desk_of(config, await live.venue_contracts(config))
     start = Start(
@@ -244,12 +233,6 @@ def _control(
     if switch is None:
         return None
     return ControlServer(config.desk.control_socket, inbox, clock, switch)
-
-
-def _played(config: Config) -> list[History]:
-    if config.feed.source is not FeedSource.REPLAY:
-        return []
-    return [read_history(symbol, path) for symbol, path in config.feed.files.items()]
 
 
 def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:

@@ -57,14 +57,25 @@ def open_streams(venue_id: str, endpoint: str = "") -> Any:
 
 
 def refuse_unknown(venue_id: str) -> None:
-    """Raise ConfigRefused with the nearest name where ccxt knows no such exchange."""
+    """Raise ConfigRefused as `open_exchange` would, without what is needed to ask a question."""
     import ccxt  # noqa: PLC0415 - as above
 
-    if venue_id not in ccxt.exchanges:
-        raise ConfigRefused(f"venue {venue_id!r}: unknown{nearest(venue_id, ccxt.exchanges)}")
+    _known(ccxt, venue_id)
 
 
 def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
+    exchange = _known(classes, venue_id)
+    # Text keeps every digit. ccxt loses fields when it is given Decimal here.
+    exchange.number = str
+    # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
+    exchange.has["fetchCurrencies"] = False
+    if endpoint:
+        exchange.urls = _moved(exchange.urls, endpoint)
+    return exchange
+
+
+def _known(classes: Any, venue_id: str) -> Any:
+    """Return a new object of ccxt for an exchange that it knows well enough, else ConfigRefused."""
     from ccxt import TICK_SIZE  # noqa: PLC0415 - as above
 
     if venue_id not in classes.exchanges:
@@ -72,12 +83,6 @@ def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
     exchange = getattr(classes, venue_id)()
     if exchange.precisionMode != TICK_SIZE:
         raise ConfigRefused(f"venue {venue_id!r}: tells no lot and tick sizes through ccxt")
-    # Text keeps every digit. ccxt loses fields when it is given Decimal here.
-    exchange.number = str
-    # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
-    exchange.has["fetchCurrencies"] = False
-    if endpoint:
-        exchange.urls = _moved(exchange.urls, endpoint)
     return exchange
 
 

@@ -24,7 +24,7 @@ from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
 from rebalancer.exchanges import nearest, open_exchange, open_streams, refuse_unknown
 from rebalancer.feeds.depth import Depth, depths
-from rebalancer.feeds.live import CcxtFeed, contracts
+from rebalancer.feeds.live import CcxtFeed, contracts, refuse_unknown_sources
 from rebalancer.feeds.markets import MarketChange, MarketsWatch
 from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
 from rebalancer.feeds.stream_socket import StreamPace
@@ -107,10 +107,19 @@ async def venue_contracts(config: Config) -> dict[str, Contract]:
     return await contracts(config.feed.venue, sorted(symbols), opener(config, open_exchange))
 
 
-def refuse_unknown_venue(config: Config) -> None:
-    """Raise ConfigRefused where prices are to come from an exchange that does not exist."""
-    if config.feed.source is FeedSource.CCXT and config.feed.venue is not None:
-        refuse_unknown(config.feed.venue)
+def refuse_unknown_prices(config: Config) -> None:
+    """Raise ConfigRefused where prices are to come from an exchange that has none such.
+
+    Nothing is asked: it is what ccxt knows of its exchanges.
+    """
+    if config.feed.source is not FeedSource.CCXT:
+        return
+    quoted = (fund.premium.venue for fund in config.funds.values() if fund.premium is not None)
+    for venue in dict.fromkeys((config.feed.venue or "", *quoted)):
+        refuse_unknown(venue)
+    for fund in config.funds.values():
+        for symbol in fund.symbols:
+            refuse_unknown_sources(config.feed.venue or "", symbol, fund.sources)
 
 
 async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:

@@ -38,22 +38,26 @@ ALLOWED: dict[str, frozenset[str]] = {
     "report": frozenset({"core"}),
     "doctor": frozenset(
         {"core", "ports", "settings", "store", "desk", "exchanges", "feeds", "venues", "live"}
+        | {"preparing"}
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "doctor", "api", "fast", "report"}
+        | {"bootstrap", "preparing", "doctor", "api", "fast", "report"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
     "reloading": frozenset({"core", "ports", "settings", "desk", "live"}),
     "publishing": frozenset(
-        {"core", "ports", "clock", "settings", "store", "desk", "api", "webhooks"}
+        {"core", "clock", "settings", "store", "desk", "api", "webhooks", "preparing"}
+    ),
+    "preparing": frozenset(
+        {"core", "clock", "settings", "feeds", "store", "desk", "live", "api", "webhooks"}
     ),
     "planning": frozenset({"core", "ports", "settings", "sim"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "planning", "publishing", "reloading"}
+        | {"live", "planning", "preparing", "publishing", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

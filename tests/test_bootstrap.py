@@ -15,7 +15,6 @@ from rebalancer.bootstrap import (
     desk_of,
     last_marks,
     open_daemon,
-    refuse_empty,
     sources_of,
 )
 from rebalancer.clock import FastClock, WallClock
@@ -32,8 +31,9 @@ from rebalancer.core.records import (
     Settlement,
     Traded,
 )
-from rebalancer.errors import ConfigRefused, InputRefused, StoreUnavailable
+from rebalancer.errors import ConfigRefused, StoreUnavailable
 from rebalancer.feeds.stream import StreamFeed
+from rebalancer.preparing import prepare
 from rebalancer.settings import Config, parse
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.dry_run import DryRunVenue
@@ -156,7 +156,7 @@ class TestModes:
 
     def test_there_is_no_live_mode_that_would_quietly_be_paper(self) -> None:
         with pytest.raises(ConfigRefused, match=r"accounts\.main\.venue: 'paper' cannot be traded"):
-            refuse_empty(config(mode="live"))
+            prepare(config(mode="live"))
 
 
 def history(folder: Path, days: int = 2) -> Path:
@@ -217,7 +217,7 @@ class TestReplay:
     async def test_a_broken_file_is_refused_with_its_line(self, tmp_path: Path) -> None:
         broken = replay(tmp_path)
         (tmp_path / "btc.csv").write_text("timestamp,close\n2026-05-01T00:00:00Z,nan\n")
-        with pytest.raises(InputRefused, match=r"btc\.csv:2"):
+        with pytest.raises(ConfigRefused, match=r"btc\.csv:2"):
             await open_daemon(broken, MemoryStore(), control=False)
 
 

@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from rebalancer.api.guarding import Tls
 from rebalancer.errors import ConfigRefused
 
 BACKLOG = 1_024
@@ -22,14 +20,6 @@ PING_SECONDS = 15.0
 #: connections of one listener; more are answered 503
 CONNECTIONS_MAX = 5_000
 STOP_SECONDS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """PEM files of a certificate, with its chain, and of its key."""
-
-    certificate: Path
-    key: Path
 
 
 class QuietServer(uvicorn.Server):
@@ -47,9 +37,7 @@ class Listener:
     def __init__(self, setting: str, host: str, port: int, app: Any, tls: Tls | None) -> None:
         """Take the address at once; ConfigRefused names the `setting` where it cannot be had."""
         self._setting = setting
-        if tls is not None:
-            refuse_unusable(tls)
-        self._socket = _bound(setting, host, port)
+        self._socket = bound(setting, host, port)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -105,21 +93,8 @@ class Listener:
         self._socket.close()
 
 
-def refuse_unusable(tls: Tls) -> None:
-    """Raise ConfigRefused where certificate and key are not what a server needs."""
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-            tls.certificate, tls.key, password=lambda: ""
-        )
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
-        raise ConfigRefused(
-            f"api.tls_certificate, api.tls_key: {tls.certificate} and {tls.key} cannot be used: "
-            f"{reason}"
-        ) from None
-
-
-def _bound(setting: str, host: str, port: int) -> socket.socket:
+def bound(setting: str, host: str, port: int) -> socket.socket:
+    """Take an address; ConfigRefused names the `setting` where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

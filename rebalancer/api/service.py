@@ -13,10 +13,11 @@ from rebalancer.api.access import Gate, Policy
 from rebalancer.api.app import SecurityHeaders, create_app
 from rebalancer.api.board import Board, Journalist, Sampler
 from rebalancer.api.desk import DeskDoor, StoreDoor
+from rebalancer.api.guarding import refuse_unguarded, tls_of
 from rebalancer.api.health import Check
 from rebalancer.api.hub import Hub
 from rebalancer.api.metrics import Metrics
-from rebalancer.api.server import Listener, Tls
+from rebalancer.api.server import Listener
 from rebalancer.api.streams import HEARTBEAT_SECONDS, Streams
 from rebalancer.api.tokens import Keyring
 from rebalancer.clock import WallClock
@@ -24,7 +25,6 @@ from rebalancer.core.actions import Alert
 from rebalancer.core.records import Record
 from rebalancer.desk.control import CommandDoor
 from rebalancer.desk.daemon import Daemon
-from rebalancer.errors import ConfigRefused
 from rebalancer.settings import Address, ApiSettings
 from rebalancer.store.reader import SqlReader
 
@@ -144,15 +144,10 @@ class ApiService:
         self._store.close()
 
     def _open(self, setting: str, address: Address, settings: ApiSettings, *, public: bool) -> None:
-        tls = None
-        if settings.tls_certificate is not None and settings.tls_key is not None:
-            tls = Tls(settings.tls_certificate, settings.tls_key)
         wall = self._desk.wall
-        if not public and not address.loopback and not self._keyring.any_valid(wall.now_ms()):
-            raise ConfigRefused(
-                f"{setting}: {address} can be reached from other machines and there is no valid "
-                f"token in {settings.tokens_file}: make one with: rebalancer token create NAME"
-            )
+        tls = tls_of(settings)
+        if not public:
+            refuse_unguarded(setting, address, self._keyring, wall.now_ms())
         hub = Hub(
             wall.now_ms() * NUMBERS_PER_MS, lambda why: self.metrics.dropped.labels(why).inc()
         )

@@ -158,7 +158,7 @@ class Keyring:
     """The tokens of a file as they stand: a change of the file counts from the next request on."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._seen: tuple[int, int, int] | None = None
         self._tokens: dict[str, Token] = {}
 
@@ -184,12 +184,12 @@ class Keyring:
 
     def _refresh(self) -> None:
         try:
-            stat = self._path.stat()
+            stat = self.path.stat()
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
             seen = (0, 0, 0)
         if seen != self._seen:
             # What cannot be read lets nobody in, and is read again at the next request.
             self._tokens = {}
-            self._tokens = {token.id: token for token in read_tokens(self._path)}
+            self._tokens = {token.id: token for token in read_tokens(self.path)}
             self._seen = seen

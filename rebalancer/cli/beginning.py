@@ -142,16 +142,11 @@ def _fund(said: str) -> tuple[str, str, str]:
 
 def _refuse_bad(text: str) -> None:
     """Raise InputRefused unless a desk could run with the text."""
-    from rebalancer.bootstrap import (  # noqa: PLC0415 - not needed to print --help
-        refuse_empty,
-        refuse_unknown_venue,
-    )
+    from rebalancer.preparing import prepare  # noqa: PLC0415 - not needed to print --help
     from rebalancer.settings import parse  # noqa: PLC0415 - as above
 
     try:
-        settings = parse(text, "these answers")
-        refuse_empty(settings)
-        refuse_unknown_venue(settings)
+        prepare(parse(text, "these answers"))
     except ConfigRefused as refused:
         raise InputRefused(f"nothing was written: {refused}") from None
 

@@ -1,4 +1,4 @@
-"""Commands that look at the configuration: nothing is opened and nothing is asked."""
+"""Commands that look at the configuration: nothing is changed and no venue is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
+from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import console, print_json
 
@@ -20,11 +21,23 @@ Changed = Annotated[bool, typer.Option("--changed", help="Leave out what is at i
 
 @told
 def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Read the configuration and say whether a desk could run with it."""
-    from rebalancer.bootstrap import refuse_empty  # noqa: PLC0415 - not needed to print --help
+    """Read the configuration and say whether a desk could run with it, on this machine.
+
+    Everything is looked at that a start looks at before it asks a venue: keys and secrets, files,
+    addresses, and whether the store goes with it.
+    """
+    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.preparing import (  # noqa: PLC0415 - as above
+        prepare,
+        refuse_taken,
+        refuse_unfit_store,
+    )
 
     settings = load_config(config)
-    refuse_empty(settings)
+    refuse_unfit_store(settings, desk_of(settings))
+    prepare(settings)
+    if not is_running(settings.desk.control_socket):
+        refuse_taken(settings)
     if as_json:
         print_json(
             {

@@ -38,6 +38,22 @@ LINE_BYTES_MAX = 4_194_304
 PATH_BYTES_MAX = 107
 
 
+def refuse_unfit_path(path: Path) -> None:
+    """Raise ConfigRefused where no desk could ever listen; one that is taken may become free."""
+    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+        raise ConfigRefused(
+            f"desk.control_socket: {path} is longer than {PATH_BYTES_MAX} bytes; "
+            "choose a shorter path"
+        )
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ConfigRefused(
+            f"desk.control_socket: {folder}: there is no such folder; make it: mkdir -p {folder}"
+        )
+    if os.path.lexists(path) and not path.is_socket():
+        raise ConfigRefused(f"desk.control_socket: {path} is not a socket; choose another path")
+
+
 class Reload(Protocol):
     """What reads the configuration anew."""
 
@@ -90,11 +106,7 @@ class ControlServer:
     def __init__(
         self, path: Path, inbox: Inbox, clock: Clock, kill_switch: KillSwitch | None = None
     ) -> None:
-        if len(os.fsencode(path)) > PATH_BYTES_MAX:
-            raise ConfigRefused(
-                f"desk.control_socket: {path} is longer than {PATH_BYTES_MAX} bytes; "
-                "choose a shorter path"
-            )
+        refuse_unfit_path(path)
         self._path = path
         self._door = CommandDoor(inbox, clock, kill_switch)
         self._server: asyncio.Server | None = None
@@ -127,10 +139,7 @@ class ControlServer:
         """Take away the socket of a desk that is gone, and nothing else."""
         if not os.path.lexists(self._path):
             return
-        if not self._path.is_socket():
-            raise ConfigRefused(
-                f"desk.control_socket: {self._path} is not a socket; choose another path"
-            )
+        refuse_unfit_path(self._path)
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             try:

@@ -30,6 +30,7 @@ from rebalancer.doctor.streams import STREAM_SECONDS, Watching, examine_prices
 from rebalancer.errors import ConfigRefused, DeskError
 from rebalancer.exchanges import open_streams
 from rebalancer.ports import Clock
+from rebalancer.preparing import prepare
 from rebalancer.settings import Config, FeedSource, Mode
 from rebalancer.store.reader import open_reader
 from rebalancer.venues.facts import FACTS, VenueFacts
@@ -190,21 +191,23 @@ def _where(account: Account) -> str:
 
 
 def _examine_configuration(config: Config) -> Iterator[Finding]:
-    count = len(config.funds)
-    seen = f"{count} fund{'s' if count != 1 else ''}, digest {config.digest[:12]}"
-    if not count:
-        fix = "add a [funds.NAME] table"
-        yield Finding(Level.FAIL, "here", "configuration", "no fund is configured", fix)
-    else:
-        yield Finding(Level.OK, "here", "configuration", seen)
     try:
-        live.refuse_unready(config)
+        prepare(config)
     except ConfigRefused as refused:
         for problem in str(refused).splitlines():
-            seen, _, remedy = problem.rpartition("; ")
-            yield Finding(Level.FAIL, "here", "mode", f"{config.mode}, but {seen}", remedy)
+            seen, remedy = _parts(problem)
+            yield Finding(Level.FAIL, "here", "configuration", seen, remedy)
     else:
-        yield Finding(Level.OK, "here", "mode", _MODES[config.mode])
+        count = len(config.funds)
+        seen = f"{count} fund{'s' if count != 1 else ''}, digest {config.digest[:12]}"
+        yield Finding(Level.OK, "here", "configuration", seen)
+    yield Finding(Level.OK, "here", "mode", _MODES[config.mode])
+
+
+def _parts(problem: str) -> tuple[str, str]:
+    """Return what is wrong and what to do about it, as the sentence itself parts them."""
+    seen, parted, remedy = problem.rpartition("; ")
+    return (seen, remedy) if parted else (problem, "correct it, then: rebalancer config check")
 
 
 def _equities(config: Config) -> dict[str, Decimal]:

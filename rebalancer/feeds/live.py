@@ -60,6 +60,16 @@ class TooManyAsked(VenueUnavailable):
     """The venue asks for fewer requests, or has shut this address out."""
 
 
+def refuse_unknown_sources(venue_id: str, contract: str, wanted: Collection[PriceSource]) -> None:
+    """Raise ConfigRefused for a source that perpetuals do not have."""
+    for source in wanted:
+        if source not in _UNIFIED:
+            raise ConfigRefused(
+                f"{contract}: live prices of {venue_id} have no source {source}; "
+                f"choose {', '.join(_UNIFIED)}"
+            )
+
+
 class CcxtFeed:
     """Polls the public prices of a venue: every source that some fund needs, every `interval_ms`.
 
@@ -82,12 +92,7 @@ class CcxtFeed:
         `opened` makes the exchange object.
         """
         for contract, wanted in sources.items():
-            for source in wanted:
-                if source not in _UNIFIED:
-                    raise ConfigRefused(
-                        f"{contract}: live prices of {venue_id} have no source {source}; "
-                        f"choose {', '.join(_UNIFIED)}"
-                    )
+            refuse_unknown_sources(venue_id, contract, wanted)
         self._venue_id = venue_id
         self._sources = sources
         self._clock = clock

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
 
 from rebalancer.clock import sleep_until
@@ -12,6 +20,13 @@ from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.feeds.pace import FundingDue, FundingSink
 from rebalancer.ports import Clock
+
+
+def refuse_unheld(played: Iterable[str], held: Collection[str]) -> None:
+    """Raise InputRefused for the prices of a contract that no fund holds."""
+    for contract in played:
+        if contract not in held:
+            raise InputRefused(f"{contract}: prices are given, but no fund holds it")
 
 
 class ReplayFeed:
@@ -38,9 +53,7 @@ class ReplayFeed:
         What is not later than `after_ms` is left out. `before` is awaited with each instant: there
         a desk catches up and lets its clock go on, so that no price is passed over or late.
         """
-        for history in histories:
-            if not sources.get(history.contract):
-                raise InputRefused(f"{history.contract}: prices are given, but no fund holds it")
+        refuse_unheld((history.contract for history in histories), sources)
         self._moments = merge(histories)
         self._clock = clock
         self._sources = sources

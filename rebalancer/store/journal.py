@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
+from rebalancer.core.records import Record
 from rebalancer.errors import BrokenInvariant
 from rebalancer.store.codec import CODEC, EncodedRecord
 from rebalancer.store.rows import JournalRow
@@ -131,6 +132,12 @@ def newest(
     rows = connection.execute(query.order_by(JOURNAL.c.seq.desc()).limit(limit)).all()
     following = rows[-1].seq if len(rows) == limit else floor
     return tuple(_opened(row) for row in rows), following if following > 1 else None
+
+
+def of_kinds(connection: Connection, kinds: Sequence[str]) -> tuple[Record, ...]:
+    """Return every record of these kinds, oldest first, unchecked."""
+    query = select(JOURNAL).where(JOURNAL.c.kind.in_(kinds)).order_by(JOURNAL.c.seq)
+    return tuple(_opened(row).record for row in connection.execute(query))
 
 
 def keyed(connection: Connection, first: str, after: str) -> tuple[JournalRow, ...]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rebalancer.errors import StoreUnavailable
 from rebalancer.store.locks import holder_of_file, holder_of_session
 from rebalancer.store.schema import refuse_newer, schema_of
+from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import Target, reading_engine, target, unavailable
 
 
@@ -25,6 +26,8 @@ class StoreSeen:
     shown: str
     #: whether a desk ever ran on it
     exists: bool
+    #: whether its layout is one that this program has to bring up to date first
+    older: bool
     #: the pid of the desk that runs on it now
     holder: str | None
     #: where its file is or would be; None for a server
@@ -41,22 +44,28 @@ def look_at_store(url: str) -> StoreSeen:
     folder = None if place.path is None else place.path.parent
     if place.path is not None and not place.path.exists():
         refuse_unwritable(place.path.parent)
-        return StoreSeen(place.shown, exists=False, holder=None, folder=folder)
+        return StoreSeen(place.shown, exists=False, older=False, holder=None, folder=folder)
     if place.path is not None and not os.access(place.path, os.R_OK | os.W_OK):
         raise StoreUnavailable(f"{place.shown}: may not be read and written by this user")
-    exists, holder = _opened(place)
-    return StoreSeen(place.shown, exists=exists, holder=holder, folder=folder)
+    schema, holder = _opened(place)
+    return StoreSeen(
+        place.shown,
+        exists=schema is not None,
+        older=schema not in (None, SCHEMA_HEAD),
+        holder=holder,
+        folder=folder,
+    )
 
 
-def _opened(place: Target) -> tuple[bool, str | None]:
+def _opened(place: Target) -> tuple[str | None, str | None]:
     engine = reading_engine(place)
     try:
         with engine.connect() as connection, connection.begin():
             schema = schema_of(connection)
             refuse_newer(schema, place.shown)
             if place.path is not None:
-                return schema is not None, holder_of_file(place.path)
-            return schema is not None, holder_of_session(connection)
+                return schema, holder_of_file(place.path)
+            return schema, holder_of_session(connection)
     except SQLAlchemyError as error:
         raise unavailable(place, error) from error
     finally:

@@ -17,6 +17,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from rebalancer.errors import StoreRefused
 from rebalancer.store.backup import back_up_file
 from rebalancer.store.locks import FileLock, lock_session
+from rebalancer.store.looking import refuse_unwritable
 from rebalancer.store.migrate import bring_up_to_date
 from rebalancer.store.prepared import ROWS_AT_ONCE, finished, for_rows
 from rebalancer.store.schema import refuse_newer, schema_of
@@ -45,6 +46,8 @@ class Session:
         that it is `backed_up`, else StoreRefused.
         """
         self._place = place
+        if place.path is not None and not place.path.exists():
+            refuse_unwritable(place.path.parent)
         #: the layout that the store had before it was brought up to date; None: a new store
         self.found_layout: str | None = None
         self._engine = writing_engine(place)

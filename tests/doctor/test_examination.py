@@ -365,6 +365,6 @@ async def test_a_dry_run_with_keys_is_examined_whole(clinic: Clinic) -> None:
 async def test_live_without_keys_says_which_and_where(binance: Clinic) -> None:
     binance.keys = {}
     findings = [each for each in await binance.examine() if each.level is Level.FAIL]
-    assert [each.check for each in findings] == ["mode", "mode"]
+    assert [each.check for each in findings] == ["configuration", "configuration"]
     assert "accounts.main.api_key: is missing" in findings[0].seen
     assert "REBALANCER__ACCOUNTS__MAIN__API_KEY" in findings[0].fix
