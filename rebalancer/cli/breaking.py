@@ -10,7 +10,8 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, Reason
 from rebalancer.cli.output import console, moment, note, print_json, table, when
-from rebalancer.cli.reading import Limit, opened
+from rebalancer.cli.reading import Limit
+from rebalancer.cli.stored import opened
 from rebalancer.core.money import text
 
 if TYPE_CHECKING:

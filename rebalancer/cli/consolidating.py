@@ -10,9 +10,10 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
-from rebalancer.cli.options import AsJson, ConfigPath, FundName, load_config
+from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, money, note, print_json, table, when
 from rebalancer.cli.output import nav as nav_text
+from rebalancer.cli.stored import opened
 from rebalancer.core.money import ONE, text
 from rebalancer.errors import InputRefused
 
@@ -56,13 +57,11 @@ def cancel(fund: FundName, config: ConfigPath = None, as_json: AsJson = False) -
 
 def _preview(fund: str, ratio: int | None, config: ConfigPath, *, split: bool) -> dict[str, Any]:
     from rebalancer.core.consolidation import Conversion, ConversionKind  # noqa: PLC0415
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed for --help
 
-    settings = load_config(config)
-    if fund not in settings.funds:
-        known = ", ".join(settings.funds)
-        raise InputRefused(f"there is no fund {fund}; known are {known}")
-    with open_reader(settings.store_url) as reader:
+    with opened(config) as (settings, reader):
+        if fund not in settings.funds:
+            known = ", ".join(settings.funds)
+            raise InputRefused(f"there is no fund {fund}; known are {known}")
         views = {view.fund: view for view in reader.views()}
     view = views.get(fund)
     if view is None or view.nav is None or view.equity is None or not view.shares:
@@ -104,10 +103,7 @@ def series(
     as_json: AsJson = False,
 ) -> None:
     """Show the daily NAVs of a fund, adjusted for its merges and splits."""
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed for --help
-
-    settings = load_config(config)
-    with open_reader(settings.store_url) as reader:
+    with opened(config) as (_, reader):
         rows, conversions = reader.navs(fund), reader.conversions(fund)
     factors = [ONE if raw else factor_since(conversions, row.boundary_ms) for row in rows]
     if as_json:

@@ -11,7 +11,8 @@ from rebalancer.cli.breaking import end_break
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, fund_names
 from rebalancer.cli.output import age, base_of, console, money, print_json, table
-from rebalancer.cli.reading import FundFilter, opened
+from rebalancer.cli.reading import FundFilter
+from rebalancer.cli.stored import opened
 from rebalancer.core.instant import parse
 from rebalancer.errors import InputRefused
 

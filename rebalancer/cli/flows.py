@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rebalancer.cli.exits import told
+from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, print_json, table
@@ -125,9 +125,21 @@ def _send(
     config: Path | None, requests: list[dict[str, str]], *, as_json: bool, batch: str = ""
 ) -> None:
     answer = ask(config, {"command": "flows", "flows": requests, "batch": batch})
-    if as_json:
-        print_json(answer)
-        return
+    _show(answer["flows"]) if not as_json else print_json(answer)
+    code = _code([each["status"] for each in answer["flows"]])
+    if code is not Exit.DONE:
+        raise typer.Exit(code)
+
+
+def _code(statuses: Sequence[str]) -> Exit:
+    """All of it taken, now or before, is success; some of it is partial; none of it is refused."""
+    refused = statuses.count("refused")
+    if not refused:
+        return Exit.DONE
+    return Exit.REFUSED if refused == len(statuses) else Exit.PARTIAL
+
+
+def _show(dealt: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         [
             str(each["fund"]),
@@ -139,7 +151,7 @@ def _send(
             str(each.get("nav", "")),
             str(each.get("reason", "")),
         ]
-        for each in answer["flows"]
+        for each in dealt
     ]
     columns = ("fund", "key", "status", ">shares", ">cash", ">fee", ">NAV", "why")
     console().print(table("Flows", columns, rows))

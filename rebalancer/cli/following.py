@@ -16,7 +16,8 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import NONE, age, console, moment, money, print_json, table, when
-from rebalancer.cli.reading import FundFilter, Limit, opened
+from rebalancer.cli.reading import FundFilter, Limit
+from rebalancer.cli.stored import opened
 from rebalancer.core.instant import iso, parse_duration
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from rebalancer.cli.options import load_config
 from rebalancer.cli.output import console, print_json, table
+from rebalancer.cli.stored import opened
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
 
@@ -37,10 +37,8 @@ def gaps_of(config: Path | None) -> dict[str, dict[str, Decimal]]:
     from rebalancer.core.attribution import attribute  # noqa: PLC0415 - as above
     from rebalancer.core.folding import fold  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
 
-    settings = load_config(config)
-    with open_reader(settings.store_url) as reader:
+    with opened(config) as (settings, reader):
         records, prices, views = reader.records(), reader.prices(), reader.views()
     desk = desk_of(settings)
     refuse_lost_funds(desk, records)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +9,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.gaps import show_gaps
 from rebalancer.cli.operating import is_running
-from rebalancer.cli.options import AsJson, ConfigPath, fund_names, load_config
+from rebalancer.cli.options import AsJson, ConfigPath, fund_names
 from rebalancer.cli.output import (
     NONE,
     age,
@@ -28,13 +25,13 @@ from rebalancer.cli.output import (
 from rebalancer.cli.output import (
     nav as nav_text,
 )
+from rebalancer.cli.stored import opened, opened_quietly
 from rebalancer.core.money import text, text_or_none
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.ports import NavView
     from rebalancer.settings import Config
-    from rebalancer.store.reader import SqlReader
     from rebalancer.store.rows import RunRow, ScopeRow
 
 FundFilter = Annotated[
@@ -42,25 +39,6 @@ FundFilter = Annotated[
     typer.Argument(help="Name of a fund. Default: all.", autocompletion=fund_names),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")]
-
-
-@contextmanager
-def opened(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
-    """Give the configuration and a reader of its store; say so where no desk writes to it."""
-    with opened_quietly(path) as (config, reader):
-        if not is_running(config.desk.control_socket):
-            note("no desk runs; this is what the store holds")
-        yield config, reader
-
-
-@contextmanager
-def opened_quietly(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
-    """Do as `opened` does for who says by itself whether a desk runs."""
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed to print --help
-
-    config = load_config(path)
-    with open_reader(config.store_url) as reader:
-        yield config, reader
 
 
 @told
@@ -77,10 +55,10 @@ def nav(
     with opened_quietly(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
         views = _only(reader.views(), fund)
+    _say_running(settings, views, running=running)
     if as_json:
         print_json({view.fund: view_document(view) for view in views})
         return
-    _say_running(settings, views, running=running)
     from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
 
     now_ms = WallClock().now_ms()

@@ -14,6 +14,7 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import note, print_json
 from rebalancer.cli.planning import Funding, histories_of, progress
+from rebalancer.cli.stored import opened
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def report(
     elif funding:
         raise InputRefused("--funding: its prices are missing, give --prices too")
     else:
-        made = _stored(settings)
+        made = _stored(config)
     if not made.funds:
         raise InputRefused("no fund has a price yet, so there is nothing to report")
     if as_json:
@@ -111,13 +112,12 @@ def _file(given: str) -> str:
     return Path(given.partition("=")[2]).name
 
 
-def _stored(settings: Config) -> Report:
+def _stored(config: Path | None) -> Report:
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.report.story import Gatherer  # noqa: PLC0415 - as above
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
 
-    with open_reader(settings.store_url) as reader:
+    with opened(config) as (settings, reader):
         records = reader.records()
     desk = desk_of(settings)
     refuse_lost_funds(desk, records)

@@ -26,7 +26,8 @@ from rebalancer.cli.output import (
     table,
     times,
 )
-from rebalancer.cli.reading import opened_quietly, premium, scope_document, view_document
+from rebalancer.cli.reading import premium, scope_document, view_document
+from rebalancer.cli.stored import opened_quietly
 from rebalancer.core.instant import parse_duration
 from rebalancer.core.scope import title
 

@@ -9,6 +9,7 @@ import typer
 from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import note, print_json
+from rebalancer.cli.stored import opened
 from rebalancer.errors import BrokenInvariant
 
 #: what is counted, in the order in which it is said
@@ -34,14 +35,13 @@ def verify(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Check the store against itself: chain, postings, NAVs, positions, tables. Changes nothing."""
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.core.verification import Verifier  # noqa: PLC0415 - as above
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
     from rebalancer.store.whole import table_problems  # noqa: PLC0415 - as above
 
     settings = load_config(config)
     verifier, document = Verifier(desk_of(settings), settings.digest), dict[str, Any]()
     problems: list[str] = []
     try:
-        with open_reader(settings.store_url) as reader:
+        with opened(config) as (_, reader):
             whole = reader.whole()
         document |= {"head": {"seq": whole.head.seq, "hash": whole.head.hash}}
         rows, problems = table_problems(whole)

@@ -45,6 +45,32 @@ def test_the_answer_as_a_document(run: Run, desk: Desk) -> None:
     assert answer.json == {"at_ms": 1, "run_id": None, "flows": [DEALT]}
 
 
+REFUSED = {"fund": "BTC3L", "key": "b", "status": "refused", "reason": "less than min_out"}
+WAITING = {"fund": "BTC3L", "key": "c", "status": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("flows", "code"),
+    [
+        ([DEALT, WAITING, DEALT | {"status": "repeated"}], 0),
+        ([DEALT, REFUSED], 3),
+        ([REFUSED, WAITING], 3),
+        ([REFUSED], 4),
+        ([REFUSED, REFUSED], 4),
+    ],
+)
+@pytest.mark.parametrize("form", ["for people", "--json"])
+def test_the_exit_code_tells_whether_all_of_it_some_or_none_was_taken(
+    run: Run, desk: Desk, folder: Path, flows: list[dict[str, str]], code: int, form: str
+) -> None:
+    answering(desk, *flows)
+    (folder / "f.csv").write_text("fund,kind,amount\nBTC3L,subscribe,115\n", encoding="utf-8")
+    options = [form] if form == "--json" else []
+    answer = run("flows", "f.csv", "--batch", "today", *options)
+    assert (answer.code, answer.err) == (code, "")
+    assert all(each["status"] in answer.out for each in flows)
+
+
 def test_a_file_is_sent_as_one_batch_with_keys_of_its_lines(
     run: Run, desk: Desk, folder: Path
 ) -> None:

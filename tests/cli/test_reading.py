@@ -71,6 +71,34 @@ def test_history_of_one_fund_and_of_a_few_runs(run: Run) -> None:
     assert run("history", "-n", "0").code == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nav",
+        "nav --gap",
+        "history",
+        "schedule",
+        "orders",
+        "events",
+        "breaks",
+        "series BTC3L",
+        "explain BTC3L",
+        "triggers",
+        "plan",
+        "consolidate BTC3L --ratio 10 --preview",
+        "verify",
+        "report",
+    ],
+)
+def test_every_command_that_reads_says_that_no_desk_runs_beside_its_document(
+    run: Run, command: str
+) -> None:
+    answer = run(*command.split(), "--json")
+    assert answer.code == 0
+    assert "no desk runs; this is " in answer.err
+    assert answer.out.startswith(("{", "["))
+
+
 def test_history_for_people(run: Run) -> None:
     answer = run("history")
     assert (answer.code, answer.err) == (0, "no desk runs; this is what the store holds\n")
