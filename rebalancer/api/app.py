@@ -37,8 +37,17 @@ interface. Decimals are text, times are milliseconds since 1970 (UTC). Lists are
 documents. Streams are described in asyncapi.json."""
 
 
-def create_app(desk: DeskDoor, *, public: bool, metrics: Callable[[], bytes] | None) -> FastAPI:
-    """Return the application; the public one shows no positions and takes no commands."""
+def create_app(
+    desk: DeskDoor,
+    *,
+    public: bool,
+    metrics: Callable[[], bytes] | None,
+    guarded: bool = False,
+) -> FastAPI:
+    """Return the application; the public one shows no positions and takes no commands.
+
+    `guarded` says that every request but for the page itself needs a token.
+    """
     app = FastAPI(
         title="rebalancer",
         version=__version__,
@@ -52,7 +61,7 @@ def create_app(desk: DeskDoor, *, public: bool, metrics: Callable[[], bytes] | N
     )
     app.include_router(read_router(desk, public=public))
     app.include_router(compat_router(desk, desk.compat, public=public))
-    app.include_router(dashboard_router(desk, public=public))
+    app.include_router(dashboard_router(desk, public=public, guarded=guarded))
     if not public:
         app.include_router(command_router(desk))
     if metrics is not None:

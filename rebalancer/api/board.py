@@ -133,7 +133,8 @@ class Sampler:
         if view.nav is None:
             return (None, None)
         klines = self._board.klines[picture.name]
-        return klines.add(view.at_ms, view.nav, view.leverage, view.formula_nav)
+        market = None if picture.quote is None else picture.quote.price
+        return klines.add(view.at_ms, view.nav, view.leverage, view.formula_nav, market)
 
 
 def _nav(hub: Hub, picture: Picture, *, public: bool) -> Message:

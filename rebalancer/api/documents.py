@@ -62,6 +62,12 @@ class Nav(Document):
     real_leverage: DecimalText | None = Field(description="signed; null at or under zero equity")
     target_leverage: DecimalText
     token_issued: DecimalText
+    market: str | None = Field(
+        description="secondary market that the premium is measured on, VENUE:SYMBOL; null: none"
+    )
+    market_price: DecimalText | None = Field(
+        description="middle of its best bid and ask; null without a live quote or a live nav"
+    )
     premium: DecimalText | None = Field(
         description="price of the token on its secondary market / nav - 1; null when not known"
     )
@@ -94,6 +100,7 @@ class Token(Nav):
 class PrivateToken(Token):
     """A token with what it holds; not on the public listener."""
 
+    market_problem: str = Field(description="why there is no live quote of it; empty: nothing")
     equity: DecimalText | None
     basket: str = Field(description="what is held, in words")
     current_baskets: list[BasketItem]
@@ -134,6 +141,36 @@ class Basket(Document):
     positions: list[Position] = Field(description="the same, with what the venue asks for each")
     margin: Margin | None = Field(description="null for an index-only token, or without a price")
     timestamp: Milliseconds
+
+
+class TriggerPrice(Document):
+    """A rule of a token, and the prices at which it fires; unrounded but for the 18 decimals."""
+
+    trigger: str = Field(description="price_move, leverage_band, leverage_cap, emergency, gap")
+    source: str = Field(description="of the price that is compared: mark, index, spot, last")
+    fires: str = Field(description="below, at or below, above, at or above")
+    prices: dict[str, DecimalText] = Field(description="by contract, all moving alike")
+    move: DecimalText = Field(description="of all prices alike from now, -0.05 = 5 % down")
+
+
+class Triggers(Document):
+    """The prices at which the rules of a token fire, the nearest first."""
+
+    token_name: str
+    items: list[TriggerPrice] = Field(description="empty before launch, without a price, at an end")
+    timestamp: Milliseconds
+
+
+class PremiumStep(Document):
+    """The premium of a token came to another stage."""
+
+    token_name: str
+    time: Milliseconds
+    stage: str = Field(description="none, warn, halt (no flows)")
+    market: str
+    market_price: DecimalText
+    nav: DecimalText
+    premium: DecimalText = Field(description="market price / nav - 1")
 
 
 class Distribution(Document):
@@ -277,8 +314,9 @@ KlineRow = Annotated[
         max_length=12,
         description=(
             "open time, open, high, low, close NAV, real leverage, close time, 0, "
-            "number of NAV updates, formula NAV at the close, 0, 0; as lvtKlines of the BLVT "
-            "interface, which ignores the last three"
+            "number of NAV updates, formula NAV at the close, price on the secondary market at "
+            "the close (0: not known), 0; as lvtKlines of the BLVT interface, which ignores the "
+            "last three"
         ),
     ),
 ]

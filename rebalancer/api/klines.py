@@ -38,6 +38,8 @@ class Kline:
     leverage: Decimal | None
     #: formula NAV at the last update; None where it was not known
     formula: Decimal | None
+    #: price of the token on its secondary market at the last update; None where it was not known
+    market: Decimal | None = None
     #: when the first and the last NAV in it were taken, and how many there were
     first_ms: int
     last_ms: int
@@ -52,13 +54,18 @@ class Kline:
             close=other.close,
             leverage=other.leverage,
             formula=other.formula,
+            market=other.market,
             last_ms=other.last_ms,
             updates=self.updates + other.updates,
         )
 
 
 def one_update(
-    at_ms: int, nav: Decimal, leverage: Decimal | None, formula: Decimal | None
+    at_ms: int,
+    nav: Decimal,
+    leverage: Decimal | None,
+    formula: Decimal | None,
+    market: Decimal | None,
 ) -> Kline:
     """Return the candle of one minute that knows a single NAV."""
     open_ms = at_ms // MINUTE_MS * MINUTE_MS
@@ -71,6 +78,7 @@ def one_update(
         close=nav,
         leverage=leverage,
         formula=formula,
+        market=market,
         first_ms=at_ms,
         last_ms=at_ms,
         updates=1,
@@ -89,9 +97,10 @@ class NavKlines:
         nav: Decimal,
         leverage: Decimal | None,
         formula: Decimal | None = None,
+        market: Decimal | None = None,
     ) -> tuple[Kline, Kline | None]:
         """Take a NAV; return the open minute, and the one before where this NAV closed it."""
-        update = one_update(at_ms, nav, leverage, formula)
+        update = one_update(at_ms, nav, leverage, formula, market)
         for length_ms in KEPT:
             if length_ms != MINUTE_MS:
                 self._take(length_ms, update)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rebalancer.core.fund import Fund
-from rebalancer.core.nav import Point
+from rebalancer.core.nav import Point, Valuation
+from rebalancer.core.premium import TokenQuote
 from rebalancer.core.records import TradingState
 from rebalancer.core.state import Costs, DeskState, FundState
-from rebalancer.desk.views import view_fund
+from rebalancer.desk.views import view_at, worth_of
 from rebalancer.ports import NavView
 
 
@@ -32,12 +33,18 @@ class Picture:
     units: Mapping[str, Decimal]
     #: the newest mark of each contract held or in the basket, where there is one
     marks: Mapping[str, Decimal]
+    #: what it is worth at the marks and at its own prices; None before the launch, without a price
+    worth: Valuation | None
     #: the last rebalancing point
     point: Point | None
     #: paid so far
     costs: Costs
     #: share of the positions that the venue wants to see; None for an index-only fund
     maintenance: Decimal | None
+    #: the live quote of its token on the secondary market that is watched; None where there is none
+    quote: TokenQuote | None
+    #: what is wrong with that market; empty where nothing is, or where none is watched
+    quote_problem: str
 
     @property
     def name(self) -> str:
@@ -47,20 +54,24 @@ class Picture:
 
 def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
     """Return the fund as it stands at `now_ms`; to be called between two steps only."""
-    permission = state.permission(fund)
+    permission, worth = state.permission(fund), worth_of(state, fund)
+    view = view_at(state, fund, worth, now_ms)
     account = state.desk.accounts.get(fund.fund.account or "")
     found = {
         symbol: state.market.price(symbol, fund.fund.mark_source)
         for symbol in {**fund.basket, **fund.holding.units}
     }
     return Picture(
-        view=view_fund(state, fund, now_ms),
+        view=view,
         fund=fund.fund,
         state_reason="" if permission.state is TradingState.ACTIVE else permission.text,
         basket=dict(fund.basket),
         units={symbol: units for symbol, units in fund.holding.units.items() if units},
         marks={symbol: mark for symbol, mark in found.items() if mark is not None},
+        worth=worth,
         point=fund.point,
         costs=replace(fund.costs),
         maintenance=None if account is None else account.maintenance_margin,
+        quote=fund.quote if view.premium is not None else None,
+        quote_problem=fund.quote_problem,
     )

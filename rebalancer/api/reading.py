@@ -24,7 +24,9 @@ from rebalancer.api.klines import INTERVALS_MS, Kline
 from rebalancer.api.margins import account_footing
 from rebalancer.api.pictures import Picture
 from rebalancer.api.problems import ApiProblem
+from rebalancer.api.triggering import triggers_document
 from rebalancer.core.capital import Consolidated, FinancingPosted
+from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import FixedSettled, Record, RunOpened, VerdictChanged
 from rebalancer.store.rows import JournalRow, RunRow
 
@@ -45,6 +47,7 @@ DISTRIBUTIONS = Telling(
     writing.distribution_document,
     lambda record: isinstance(record, FinancingPosted) and bool(record.coupon),
 )
+PREMIUMS = Telling((PremiumStaged,), writing.premium_document)
 LAST_MS = 2**53
 
 TokenName = Annotated[str, Path(alias="tokenName", pattern="^[A-Za-z0-9_-]{1,32}$")]
@@ -168,12 +171,12 @@ class Reads:
         desk = self._desk
         return answer(request, writing.alerts_document(desk.open_alerts(), desk.clock.now_ms()))
 
-    def basket(self, request: Request, name: str) -> Response:
+    def basket_of(self, name: str) -> documents.Basket:
         """Return what a token holds, and how its account stands."""
         picture = self.picture(name)
         account = picture.fund.account
         sharing = [each for each in self._desk.board.in_order() if each.fund.account == account]
-        return answer(request, writing.basket_document(picture, account_footing(sharing)))
+        return writing.basket_document(picture, account_footing(sharing))
 
     async def strikes(
         self, request: Request, name: str, limit: int, cursor: str | None
@@ -335,6 +338,15 @@ def _about_a_token(router: APIRouter, reads: Reads, *, public: bool) -> None:
         """List the cash paid out to holders, the newest first; a page may have no items."""
         return await reads.told(request, name, DISTRIBUTIONS, (limit, cursor))
 
+    @router.get(
+        f"{one}/premiums", response_model=documents.Page[documents.PremiumStep], tags=["history"]
+    )
+    async def premiums(
+        request: Request, name: TokenName, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """List the changes of the premium's stage, the newest first; a page may have no items."""
+        return await reads.told(request, name, PREMIUMS, (limit, cursor))
+
 
 def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
     one = "/tokens/{tokenName}"
@@ -342,7 +354,12 @@ def _about_what_it_holds(router: APIRouter, reads: Reads) -> None:
     @router.get(f"{one}/basket", response_model=documents.Basket, tags=["tokens"])
     async def basket(request: Request, name: TokenName) -> Response:
         """Show what a token holds, with margin and the way to liquidation."""
-        return reads.basket(request, name)
+        return answer(request, reads.basket_of(name))
+
+    @router.get(f"{one}/triggers", response_model=documents.Triggers, tags=["tokens"])
+    async def triggers(request: Request, name: TokenName) -> Response:
+        """List the prices at which each rule of a token fires, the nearest first."""
+        return answer(request, triggers_document(reads.picture(name)))
 
     @router.get(f"{one}/fees", response_model=documents.Fees, tags=["tokens"])
     async def fees(request: Request, name: TokenName) -> Response:

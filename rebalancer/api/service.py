@@ -157,7 +157,12 @@ class ApiService:
             needs_token=not address.loopback,
             public=public,
         )
-        app = create_app(self._desk, public=public, metrics=None if public else self.metrics.text)
+        app = create_app(
+            self._desk,
+            public=public,
+            metrics=None if public else self.metrics.text,
+            guarded=policy.needs_token and not public,
+        )
         streams = Streams(SecurityHeaders(app), hub, self._desk.clock, sorted(self._desk.names))
         gate = Gate(streams, policy, self._keyring, wall)
         self._listeners.append(Listener(setting, address.host, address.port, gate, tls))

@@ -14,6 +14,7 @@ from rebalancer.core.capital import Consolidated, FinancingPosted
 from rebalancer.core.footing import Footing
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.money import text, text_or_none
+from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import FixedSettled, RunOpened, VerdictChanged
 from rebalancer.desk.alert_book import Entry
 from rebalancer.store.rows import JournalRow, NavRow, RunRow
@@ -66,6 +67,7 @@ def token_document(picture: Picture, *, public: bool) -> documents.Token:
         return documents.Token(**fields)
     return documents.PrivateToken(
         **fields,
+        market_problem=picture.quote_problem,
         equity=text_or_none(view.equity),
         basket=basket_words(picture.units),
         current_baskets=basket_items(picture.units, picture.marks),
@@ -73,7 +75,7 @@ def token_document(picture: Picture, *, public: bool) -> documents.Token:
 
 
 def _nav_fields(picture: Picture) -> dict[str, Any]:
-    view = picture.view
+    view, watched, quote = picture.view, picture.fund.premium, picture.quote
     return {
         "token_name": view.fund,
         "nav": text_or_none(view.nav),
@@ -83,6 +85,8 @@ def _nav_fields(picture: Picture) -> dict[str, Any]:
         "real_leverage": text_or_none(view.leverage),
         "target_leverage": text(view.target_leverage),
         "token_issued": text(view.shares),
+        "market": None if watched is None else watched.market,
+        "market_price": None if quote is None else text(quote.price),
         "premium": text_or_none(view.premium),
         "premium_stage": view.premium_stage or None,
         "timestamp": view.at_ms,
@@ -212,6 +216,22 @@ def distribution_document(row: JournalRow) -> documents.Distribution:
     )
 
 
+def premium_document(row: JournalRow) -> documents.PremiumStep:
+    """Return a change of the premium's stage."""
+    record = row.record
+    if not isinstance(record, PremiumStaged):
+        raise TypeError(f"{type(record).__name__} is no change of a premium")
+    return documents.PremiumStep(
+        token_name=record.fund,
+        time=record.at_ms,
+        stage=str(record.stage),
+        market=record.market,
+        market_price=text(record.price),
+        nav=text(record.nav),
+        premium=text(record.premium),
+    )
+
+
 def alerts_document(open_alerts: Iterable[Entry], now_ms: int) -> documents.Alerts:
     """Return what needs a person."""
     items = [
@@ -253,7 +273,7 @@ def kline_row(kline: Kline) -> list[str | int]:
         "0",
         kline.updates,
         "0" if kline.formula is None else text(kline.formula),
-        "0",
+        "0" if kline.market is None else text(kline.market),
         "0",
     ]
 

@@ -32,6 +32,12 @@ class Distance:
     #: fires beyond the price only
     strict: bool
 
+    @property
+    def fires(self) -> str:
+        """On which side of its price it fires: below, at or below, above, at or above."""
+        side = "below" if self.falling else "above"
+        return side if self.strict else f"at or {side}"
+
 
 def distances(standing: Standing) -> tuple[Distance, ...]:
     """Return every trigger of a fund, the nearest first, unrounded.

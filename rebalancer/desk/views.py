@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.fund import PriceSource
+from rebalancer.core.nav import Valuation
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.ports import NavView
 
@@ -30,9 +31,18 @@ def next_fixed(state: DeskState, now_ms: int) -> int | None:
     return min((at_ms for at_ms in coming if at_ms is not None), default=None)
 
 
+def worth_of(state: DeskState, fund: FundState) -> Valuation | None:
+    """Return what a fund is worth; None before its launch and without a price."""
+    return state.worth(fund) if fund.launched_ms is not None else None
+
+
 def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
     """Return one fund as it stands at `now_ms`."""
-    worth = state.worth(fund) if fund.launched_ms is not None else None
+    return view_at(state, fund, worth_of(state, fund), now_ms)
+
+
+def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: int) -> NavView:
+    """Return one fund as it stands at `now_ms`, at what it is worth then."""
     price_at_ms = _oldest_price_ms(state, fund)
     limit_ms = fund.fund.max_age_ms
     late = price_at_ms is None or (limit_ms is not None and now_ms - price_at_ms > limit_ms)

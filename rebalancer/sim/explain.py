@@ -104,11 +104,10 @@ def triggers_of(past: Past, fund: FundState) -> tuple[Distance, ...]:
 
 def trigger_document(each: Distance) -> dict[str, Any]:
     """Return one trigger as the documents write it."""
-    side = "below" if each.falling else "above"
     return {
         "trigger": str(each.trigger),
         "source": str(each.source),
-        "fires": side if each.strict else f"at or {side}",
+        "fires": each.fires,
         "prices": {symbol: text(price) for symbol, price in each.prices.items()},
         "move": text(each.move),
     }

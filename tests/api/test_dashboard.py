@@ -10,13 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rebalancer.api import writing
 from rebalancer.api.access import Gate, Policy
+from rebalancer.api.app import create_app
 from rebalancer.api.assets import PAGE_PATHS, PAGE_POLICY, PAGE_PREFIX, read_assets
-from rebalancer.api.dashboard import plain_page
+from rebalancer.api.plain import Story, Table, price, token_page, tokens_page
 from rebalancer.api.tokens import Keyring
 from rebalancer.clock import VirtualClock
 from tests.api.rig import published
-from tests.factories import NOON
+from tests.factories import NOON, fund
+from tests.factories import desk as make_desk
 
 FILES = {name: found.body.decode() for name, found in read_assets().items()}
 FIRST_PAINT_BYTES_MAX = 100_000
@@ -100,28 +103,98 @@ def test_first_paint_is_small() -> None:
     assert sum(len(text.encode()) for text in FILES.values()) < FIRST_PAINT_BYTES_MAX
 
 
+def cells_of(text: str, first: str) -> list[str]:
+    """Return what stands in the row of a page that begins with this."""
+    row = re.search(rf'<tr><th scope="row"[^>]*>(?:<a[^>]*>)?{first}(?:</a>)?</th>(.*?)</tr>', text)
+    assert row is not None, first
+    return re.findall("<td[^>]*>(.*?)</td>", row[1])
+
+
 async def test_the_plain_table_has_the_numbers_without_script(tmp_path: Path) -> None:
     async with published(tmp_path) as desk:
         await desk.price(110)
         for client in (desk.private, desk.public):
             text = (await client.get("/plain")).text
-            row = re.search(r'<tr><th scope="row">BTC3L</th>(.*?)</tr>', text)
-            assert row is not None
-            cells = re.findall("<td>(.*?)</td>", row[1])
+            cells = cells_of(text, "BTC3L")
             # 3x of 10 % on top of 100; 330 of exposure on 130.
             assert cells[:5] == ["130.0000", "130.0000", "LIVE", "2.538", "3.00"]
             assert cells[-1] == "active"
             assert "<caption>" in text
             assert "paper desk" in text
+            assert '<a href="/plain/BTC3L">' in text
+
+
+async def test_the_plain_page_of_a_token_tells_what_it_holds_and_did(tmp_path: Path) -> None:
+    known = make_desk(fund("BTC3L", 3, initial_shares=Decimal(1)))
+    async with published(tmp_path, known) as desk:
+        await desk.price(110)
+        text = (await desk.private.get("/plain/BTC3L")).text
+    assert cells_of(text, "BTC/USDT:USDT")[0] == "1.0000", "the basket"
+    position = cells_of(text.split("<caption>Positions</caption>")[1], "BTC/USDT:USDT")
+    assert position[:3] == ["3.0000", "110.0000", "330.00"]
+    triggers = text.split("<caption>Trigger prices</caption>")[1]
+    # The losing side of min(15 %, 45 % / 3) from 100.
+    assert cells_of(triggers, "price_move") == [
+        "mark at or below 85.0000 (BTC/USDT:USDT)",
+        "-22.73 %",
+    ]
+    assert "launch" in text.split("<caption>Rebalances</caption>")[1]
+    assert "<caption>Paid so far" in text
+    assert "No market of this token is watched." in text
+
+
+async def test_the_plain_page_hides_from_the_public_what_is_held(tmp_path: Path) -> None:
+    async with published(tmp_path) as desk:
+        text = (await desk.public.get("/plain/BTC3L")).text
+        assert (await desk.public.get("/plain/BTC9L")).status_code == 404
+    assert "<caption>Basket</caption>" in text
+    assert "<caption>Rebalances</caption>" in text
+    for hidden in ("Positions", "Trigger prices", "Paid so far", "Decisions", "Slippage", "Traded"):
+        assert hidden not in text
+
+
+async def test_a_reader_without_script_is_taken_to_the_tables_where_no_token_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    led = 'http-equiv="refresh" content="0; url=/plain"'
+    async with published(tmp_path) as desk:
+        for client in (desk.private, desk.public):
+            assert led in (await client.get("/")).text
+        guarded = create_app(desk.service._desk, public=False, metrics=None, guarded=True)
+        transport = httpx.ASGITransport(guarded)
+        async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
+            page = (await client.get("/")).text
+    assert led not in page
+    assert 'href="/plain"' in page
 
 
 async def test_what_an_operator_wrote_cannot_become_part_of_the_page(tmp_path: Path) -> None:
     async with published(tmp_path) as desk:
         picture = desk.service.board.in_order()[0]
         marked = replace(picture, state_reason='halted: <script src="//x">')
-        text = plain_page("paper", NOON, [marked])
-        assert "<script" not in text
-        assert "halted: &lt;script" in text
+        token = writing.token_document(marked, public=False)
+        for text in (
+            tokens_page("paper", NOON, [token]),
+            token_page("paper", NOON, Story(token=token)),
+            Table('"<script>"', ("<script>",), [["<script>"]], links=['"><script>']).html(),
+        ):
+            assert "<script" not in text
+            assert "&lt;script" in text
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("57812.4", "57,812.40"),
+        ("3.14159", "3.1416"),
+        ("0.1412345", "0.14123"),
+        ("0.000012345678", "0.000012346"),
+        ("0", "0.00"),
+        (None, "\N{EN DASH}"),
+    ],
+)
+def test_a_price_keeps_five_significant_digits(told: str | None, shown: str) -> None:
+    assert price(told) == shown
 
 
 async def test_a_candle_carries_the_ideal_beside_the_nav(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ async def take(url: str, folder: Path, fund: str) -> None:
     async with a_browser() as browser:
         for width, height in SIZES.items():
             for scheme in SCHEMES:
-                await browser.ask("open", url=url, width=width, height=height, scheme=scheme)
+                await browser.ask("open", url=url, size=[width, height], color_scheme=scheme)
                 await browser.wait_for(SETTLED)
                 await asyncio.sleep(4)
                 await browser.ask("picture", path=str(folder / f"page-{width}-{scheme}.png"))

@@ -38,12 +38,12 @@ class Driver:
         self.requests: list[str] = []
         self.errors: list[str] = []
 
-    def open(self, url: str, width: int = 1440, height: int = 900, scheme: str = "light") -> None:
-        """Open an address in a fresh profile."""
+    def open(self, url: str, size: tuple[int, int] = (1440, 900), **profile: Any) -> None:
+        """Open an address in a fresh profile, light and with script unless it says otherwise."""
         if self._page is not None:
             self._page.context.close()
         context = self._browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
+            viewport=dict(zip(("width", "height"), size, strict=True)), **profile
         )
         context.add_init_script(WATCH)
         self._page = context.new_page()
@@ -80,6 +80,10 @@ class Driver:
     def picture(self, path: str, whole: bool = False) -> None:
         """Write what is to be seen as PNG, or the whole page."""
         self._page.screenshot(path=path, full_page=whole)
+
+    def words(self, selector: str) -> str:
+        """Return what a reader sees of an element, script or not."""
+        return str(self._page.locator(selector).first.inner_text(timeout=WAIT_MS))
 
     def axe(self) -> list[str]:
         """Return what axe finds serious or critical."""

@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from rebalancer.api.tokens import TokenScope
+from rebalancer.core.events import TokenQuoted
+from rebalancer.core.instant import MINUTE_MS
+from rebalancer.core.premium import PremiumTerms
 from rebalancer.planning import Planner
 from rebalancer.settings import Address, DeskSettings, Mode
 from tests.api.rig import Published, published
@@ -43,6 +46,8 @@ UPDATES = """(async () => {
   }
   return took;
 })()"""
+PARTS = "document.querySelector('.parts')?.textContent"
+CHARTS = "document.querySelector('.charts')?.textContent"
 LIVE = "document.querySelector('#link').textContent === 'live'"
 #: of every answer before the table stood, with its headers where the browser tells them
 CARRIED = """performance.getEntriesByType("navigation").concat(
@@ -221,6 +226,53 @@ async def test_an_update_of_sixty_funds_takes_less_than_a_long_task(
         await nothing_wrong(browser)
 
 
+async def test_a_fund_shows_what_fires_its_rules_and_what_its_token_costs(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """From 100 the losing side fires at 85; the token at 125 is 25 % over the NAV of 100."""
+    terms = PremiumTerms(venue="gate", symbol="BTC3L/USDT")
+    known = make_desk(fund("BTC3L", 3, premium=terms), fund("BTC3S", -3))
+    async with published(tmp_path, known) as desk:
+        await look(browser, desk, at="#/fund/BTC3S")
+        await browser.wait_for(f"{PARTS}?.includes('BTC/USDT:USDT at or above 115.0000')")
+        await browser.wait_for(
+            f"{CHARTS}?.includes('no secondary market of this token is watched')"
+        )
+        await browser.value("location.hash = '#/fund/BTC3L'")
+        await browser.wait_for(f"{PARTS}?.includes('BTC/USDT:USDT at or below 85.0000')")
+        await browser.wait_for(f"{CHARTS}?.includes('there is no live quote')")
+        for price in ("125", "124"):
+            await desk.price(100, after_ms=MINUTE_MS)
+            told = TokenQuoted(desk.clock.now_ms(), "BTC3L", Decimal(price), Decimal(price))
+            desk.daemon.inbox.put(told)
+            await desk.quiet()
+        await browser.value("location.hash = '#/fund/BTC3S'")
+        await browser.value("location.hash = '#/fund/BTC3L'")
+        await browser.wait_for("document.querySelector('.line.market') !== null")
+        await browser.wait_for(f"{CHARTS}?.includes('premium \u25b2 24.00 %')")
+        await browser.wait_for(f"{PARTS}?.includes('Premium, each change of its stage')")
+        assert await browser.ask("axe") == []
+        await nothing_wrong(browser)
+
+
+async def test_every_table_is_there_without_script(tmp_path: Path, browser: Browser) -> None:
+    async with published(tmp_path) as desk:
+        for public in (False, True):
+            port = desk.service.addresses[1 if public else 0][1]
+            await browser.ask("open", url=f"http://127.0.0.1:{port}/", java_script_enabled=False)
+            assert "NAV and leverage of each token" in await browser.ask("words", selector="table")
+            await browser.ask("click", selector="a[href='/plain/BTC3L']")
+            text = await browser.ask("words", selector="main")
+            assert "BTC3L, paper desk" in text
+            for caption in ("Basket", "Rebalances", "Daily NAV"):
+                assert caption in text
+            assert ("Positions" in text) is not public
+            assert ("Trigger prices" in text) is not public
+        await browser.ask("open", url=f"http://127.0.0.1:{desk.port}/plain/BTC3L")
+        assert await browser.ask("axe") == []
+        await nothing_wrong(browser)
+
+
 async def test_the_public_page_has_no_positions_and_no_commands(
     tmp_path: Path, browser: Browser
 ) -> None:
@@ -233,8 +285,9 @@ async def test_the_public_page_has_no_positions_and_no_commands(
         )
         text = await browser.text("main")
         assert "Positions" not in text
-        assert "Cost" not in text
+        assert "Trigger prices" not in text
+        assert "Fees" not in text
         assert await browser.value("document.querySelectorAll('dialog, #operator').length") == 0
         report = await nothing_wrong(browser)
         asked = " ".join(report["requests"])
-        assert not any(word in asked for word in ("basket", "fees", "decisions"))
+        assert not any(word in asked for word in ("basket", "fees", "decisions", "triggers"))

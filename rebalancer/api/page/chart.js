@@ -36,7 +36,8 @@ function path(points, x, y, step) {
 }
 
 export class Chart {
-  // series: [{name, tone, points: [[ms, value]], step}]; band: [low, high]; marks: [{at, label}]
+  // series: [{name, tone, points: [[ms, value]], step}]; band: [low, high]; marks: [{at, label}];
+  // markWord: what the marks are; nothing: why there is no line; note: of the values at a point
   constructor(title, show) {
     this.show = show;
     this.data = { series: [], marks: [] };
@@ -64,7 +65,7 @@ export class Chart {
     this.legend.replaceChildren(...data.series.map((one) =>
       el("span", { class: `key ${one.tone}`, text: one.name })),
       ...(data.band ? [el("span", { class: "key band", text: "band" })] : []),
-      ...(data.marks.length ? [el("span", { class: "key mark", text: "rebalance" })] : []));
+      ...(data.marks.length && !data.nothing ? [el("span", { class: "key mark", text: data.markWord ?? "rebalance" })] : []));
     this.draw();
   }
 
@@ -76,8 +77,11 @@ export class Chart {
     const width = this.plot.clientWidth;
     const drawn = this.data.series.filter((one) => one.points.length);
     if (!width) return;
-    if (!drawn.length || this.times.length < 2) {
-      this.plot.replaceChildren(el("p", { class: "none", text: "Not enough points yet." }));
+    const empty = !drawn.length || this.times.length < 2;
+    this.node.classList.toggle("empty", empty);
+    if (empty) {
+      this.plot.replaceChildren(el("p", { class: "none", text: this.data.nothing || "Not enough points yet." }));
+      write(this.readout, "");
       return;
     }
     const scale = this.scale(drawn, width);
@@ -170,7 +174,9 @@ export class Chart {
     const told = series.map((one) => [one, one.points.findLast(([each]) => each <= at)]).filter(([, point]) => point);
     const step = place ? at - this.times[place - 1] : 0;
     const near = marks.filter((one) => one.at <= at && one.at > at - step).map((one) => one.label);
-    const text = [`${moment(at)} UTC`, ...told.map(([one, point]) => `${one.name} ${this.show(point[1])}`), ...near].join("  \u00b7  ");
+    const note = this.data.note?.(series.map((one) => told.find(([each]) => each === one)?.[1][1]));
+    const text = [`${moment(at)} UTC`, ...told.map(([one, point]) => `${one.name} ${this.show(point[1])}`),
+      ...(note ? [note] : []), ...near].join("  \u00b7  ");
     write(this.readout, text);
     this.plot.setAttribute("aria-valuenow", String(place));
     this.plot.setAttribute("aria-valuetext", text);

@@ -7,7 +7,7 @@ const MINUS = "\u2212";
 export const number = (text) => (text === null || text === undefined || text === "" ? null : Number(text));
 
 // Made once each: toLocaleString would make one for every number of every update.
-const formats = Array.from({ length: 9 }, (_, places) =>
+const formats = Array.from({ length: 13 }, (_, places) =>
   new Intl.NumberFormat("en", { minimumFractionDigits: places, maximumFractionDigits: places }));
 const digits = (value, places) => formats[places].format(Math.abs(value));
 
@@ -21,6 +21,13 @@ export function fixed(text, places) {
 export function nav(text) {
   const size = Math.abs(number(text) ?? 0);
   return fixed(text, size >= 1000 ? 2 : size >= 1 ? 4 : 6);
+}
+
+// Of a contract: at least five significant digits, however small.
+export function price(text) {
+  const size = Math.abs(number(text) ?? 0);
+  if (size >= 1000 || size === 0) return fixed(text, 2);
+  return fixed(text, size >= 1 ? 4 : Math.min(12, 4 - Math.floor(Math.log10(size))));
 }
 
 export const times = (text) => (number(text) === null ? NONE : `${fixed(text, 2)}\u00d7`);

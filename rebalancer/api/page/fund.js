@@ -5,6 +5,8 @@ import { Chart } from "./chart.js";
 import { askCommand } from "./commands.js";
 import { bandOf, dayChange, desk, deskNow, gapBps, isPublic, pointChange, stateOf } from "./desk.js";
 import { ago, change, countdown, el, find, fixed, mark, moment, nav, number, table, times, words, write } from "./format.js";
+import { num, paid, positions, triggers, underlying } from "./holdings.js";
+import { drawPremium, steps } from "./premium.js";
 
 const INTERVALS = ["1m", "5m", "15m", "1h", "1d"];
 const POINTS = 400;
@@ -29,6 +31,8 @@ export function openFund(name) {
   shown = { name, interval: "1m", points: [], facts: new Map(), runs: [], told: "" };
   shown.navs = new Chart("NAV against the ideal", nav);
   shown.leverage = new Chart("Leverage", times);
+  shown.premium = new Chart("Market price against NAV", nav);
+  shown.premium.node.classList.add("wide");
   shown.parts = el("div", { class: "parts" });
   shown.why = el("p", { class: "why", hidden: isPublic });
   shown.state = el("span", { class: "state" });
@@ -39,7 +43,7 @@ export function openFund(name) {
     el("div", { class: "head" }, el("h2", { id: "fund-title", tabindex: "-1", text: name }), shown.state, shown.commands),
     el("p", { class: "about", text: token.description }),
     shown.why, shown.figures, intervals(),
-    el("div", { class: "charts" }, shown.navs.node, shown.leverage.node),
+    el("div", { class: "charts" }, shown.navs.node, shown.leverage.node, shown.premium.node),
     shown.parts,
     ...(token.riskStatement ? [el("p", { class: "about", text: token.riskStatement })] : []),
   );
@@ -92,7 +96,10 @@ export function drawFund() {
   fact("Price age", token.navTime === null ? "\u2013" : ago(now - token.navTime), token.navState === "STALE" ? "warn" : "");
   fact("Issued", fixed(token.tokenIssued, 2));
   if (token.equity !== undefined) fact("Equity", fixed(token.equity, 2));
-  if (token.premiumStage) fact("Premium", change(number(token.premium)).text);
+  if (token.market) {
+    fact("Market price", token.marketPrice === null ? "none now" : nav(token.marketPrice), token.marketPrice === null ? "warn" : "");
+    fact("Premium", change(number(token.premium)).text, token.premiumStage === "none" ? "" : "warn");
+  }
   fact("Next rebalance", token.nextRebalanceTime === null ? "none fixed" : `in ${countdown(token.nextRebalanceTime - now)}`);
 }
 
@@ -112,19 +119,22 @@ export async function refreshFund() {
   if (!asked) return;
   const at = path(asked.name);
   const hidden = (promise) => (isPublic ? Promise.resolve(null) : promise());
-  const [klines, runs, merges, paidOut, fees, decisions, basket] = await Promise.all([
+  const [klines, runs, merges, paidOut, premiums, fees, decisions, basket, waits] = await Promise.all([
     read(`${at}/klines?interval=${asked.interval}&limit=${POINTS}`),
     read(`${at}/rebalances?limit=100`),
     list(`${at}/consolidations?limit=${ROWS}`, ROWS),
     list(`${at}/distributions?limit=${ROWS}`, ROWS),
+    list(`${at}/premiums?limit=${ROWS}`, ROWS),
     hidden(() => read(`${at}/fees`)),
     hidden(() => list(`${at}/decisions?limit=10`, 10)),
     hidden(() => read(`${at}/basket`)),
+    hidden(() => read(`${at}/triggers`)),
   ]);
   const token = desk.tokens.get(asked.name);
   if (asked !== shown || !token) return;
   drawCharts(token, klines, runs.items);
-  drawParts(token, { runs: runs.items.slice(0, ROWS), merges, paidOut, fees, decisions, basket });
+  drawPremium(shown.premium, token, { klines, premiums, interval: asked.interval });
+  drawParts(token, { runs: runs.items.slice(0, ROWS), merges, paidOut, premiums, fees, decisions, basket, waits });
 }
 
 function drawCharts(token, klines, runs) {
@@ -143,9 +153,7 @@ function drawCharts(token, klines, runs) {
   ] });
 }
 
-const num = (text) => ({ text, class: "num" });
-
-function drawParts(token, { runs, merges, paidOut, fees, decisions, basket }) {
+function drawParts(token, { runs, merges, paidOut, premiums, fees, decisions, basket, waits }) {
   const parts = [];
   if (decisions?.length) {
     const [latest] = decisions;
@@ -154,8 +162,10 @@ function drawParts(token, { runs, merges, paidOut, fees, decisions, basket }) {
   }
   if (token.stateReason) parts.push(el("p", { class: "notice bad", text: `${token.state}: ${token.stateReason}` }));
   parts.push(part(basket ? positions(token, basket) : underlying(token), "wide"));
+  if (waits) parts.push(part(triggers(waits), "wide"));
   if (fees) parts.push(part(paid(token, fees), "wide"));
   parts.push(part(rebalances(runs), "wide"));
+  if (premiums.length) parts.push(part(steps(premiums)));
   if (merges.length) {
     parts.push(part(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
       [moment(one.time), `${one.kind} ${one.ratio}:1`, num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),
@@ -174,42 +184,6 @@ function drawParts(token, { runs, merges, paidOut, fees, decisions, basket }) {
 
 const part = (node, kind = "") => el("div", { class: `part ${kind}` }, node);
 
-// How far all prices may go before equity is the maintenance margin, in words.
-function distance(move) {
-  if (move === null) return "no move leads there";
-  return change(Number(move)).text;
-}
-
-const facts = (entries) => el("dl", { class: "figures inset" }, ...entries.map(([name, text]) =>
-  el("div", {}, el("dt", { text: name }), el("dd", { text }))));
-
-// The basket as it should be and as it is held: one row for each contract of either.
-function positions(token, { positions: held, margin }) {
-  const share = (value) => (value == null || !number(token.equity) ? "\u2013" : times(String(Number(value) / Number(token.equity))));
-  const weights = new Map(token.underlying.map((one) => [one.symbol, one.weight]));
-  const bySymbol = new Map(held.map((one) => [one.symbol, one]));
-  const columns = ["Contract", "Weight", "At last rebalance", "Mark", "Amount", "Value", "Of equity", "Margin", "Liquidation at"];
-  const rows = [...new Set([...weights.keys(), ...bySymbol.keys()])].map((symbol) => {
-    const one = bySymbol.get(symbol) ?? {};
-    return [symbol, num(fixed(weights.get(symbol), 4)), num(fixed(token.lastRebalance?.prices[symbol], 2)), num(fixed(one.mark, 2)),
-      num(fixed(one.amount, 4)), num(fixed(one.notionalValue, 2)), num(share(one.notionalValue)),
-      num(fixed(one.maintenanceMargin, 2)), num(fixed(one.liquidationPrice, 2))];
-  });
-  const ratio = margin?.marginRatio == null ? "" : `, ${fixed(String(Number(margin.marginRatio) * 100), 1)} % of equity`;
-  const footing = margin === null || !held.length ? [] : [
-    ["Equity", fixed(margin.equity, 2)],
-    ["Maintenance margin", `${fixed(margin.maintenanceMargin, 2)}${ratio}`],
-    ["To liquidation, this fund", distance(margin.liquidationMove)],
-    [`To liquidation, account ${margin.account}`, distance(margin.accountLiquidationMove)],
-  ];
-  return el("div", {}, table("Positions", columns, rows), footing.length ? facts(footing) : null);
-}
-
-function underlying(token) {
-  return table("Underlying", ["Contract", "Weight", "Price at the last rebalance"], token.underlying.map((one) =>
-    [one.symbol, num(fixed(one.weight, 4)), num(fixed(token.lastRebalance?.prices[one.symbol], 2))]));
-}
-
 // What a run traded, and what it paid: fees, and slippage against the marks that sized its orders.
 function costs({ cost, slippage, tradedNotional: traded }) {
   if (slippage === null) return [num("\u2013"), num(fixed(cost, 2)), num("\u2013")];
@@ -226,11 +200,4 @@ function rebalances(runs) {
     num(`${nav(run.navBefore)} \u2192 ${nav(run.navAfter)}`),
     ...(isPublic ? [] : costs(run)), run.status, run.reason,
   ]));
-}
-
-function paid(token, fees) {
-  const rate = `${fixed(String(Number(token.dailyManagementFee) * 100), 3)} % a day`;
-  return el("div", {}, el("h3", { text: "Paid so far, in quote currency" }), facts([
-    ["Trading fees", fixed(fees.tradingFees, 2)], ["Slippage", fixed(fees.slippage, 2)], ["Funding", fixed(fees.funding, 2)],
-    [`Management fee, ${rate}`, fixed(fees.managementFee, 2)], ["Financing", fixed(fees.financing, 2)]]));
 }
