@@ -21,7 +21,7 @@ from rebalancer.api.dashboard import dashboard_router
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.health import look
 from rebalancer.api.problems import MEDIA_TYPE, ApiProblem, Problem
-from rebalancer.api.reading import read_router
+from rebalancer.api.routes import read_router
 from rebalancer.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from rebalancer.api.documents import Document
 from rebalancer.api.idempotency import Carry, IdempotencyKey, Memory, Remembered, Wish
 from rebalancer.api.planning import PlanId, Plans
 from rebalancer.api.problems import ApiProblem
-from rebalancer.api.reading import TokenName
+from rebalancer.api.routes import TokenName
 from rebalancer.api.tokens import Token, TokenScope
 from rebalancer.core.events import Commanded, CommandKind, ConsolidationAsked, WindDownAsked
 from rebalancer.core.instant import parse

@@ -16,13 +16,8 @@ from rebalancer.api import writing
 from rebalancer.api.answers import answer
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.pictures import Picture
-from rebalancer.api.reading import (
-    LAST_MS,
-    EndTime,
-    Interval,
-    Reads,
-    StartTime,
-)
+from rebalancer.api.reading import LAST_MS, Reads
+from rebalancer.api.routes import EndTime, Interval, StartTime
 from rebalancer.core.contract import Contract
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import text, text_or_none

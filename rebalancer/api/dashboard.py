@@ -21,8 +21,8 @@ from rebalancer.api.reading import (
     PREMIUMS,
     Reads,
     Telling,
-    TokenName,
 )
+from rebalancer.api.routes import TokenName
 from rebalancer.api.triggering import triggers_document
 from rebalancer.store.reader import SqlReader
 
