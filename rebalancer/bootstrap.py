@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import partial
 
 from rebalancer import live, publishing
 from rebalancer.clock import FastClock, HeldClock, WallClock
@@ -15,6 +16,7 @@ from rebalancer.core.events import FundingPaid, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk
+from rebalancer.costing import estimate_beside
 from rebalancer.desk.companions import Companion
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.daemon import Daemon
@@ -24,7 +26,6 @@ from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
 from rebalancer.feeds.candles import History
-from rebalancer.feeds.depth import Depth
 from rebalancer.feeds.pace import FundingDue
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
@@ -59,11 +60,6 @@ def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> 
             known.setdefault(symbol, contract_for(config, symbol))
     rates = {name: source.max_age_ms for name, source in config.rates.items()}
     return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
-
-
-async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
-    """Return the order books of real contracts; none where prices are simulated or played."""
-    return await live.depths_of(config, symbols)
 
 
 def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
@@ -113,6 +109,7 @@ async def open_daemon(
         if daemon.control is not None:
             daemon.control.live = config.mode is Mode.LIVE
             daemon.control.planner = Planner(daemon.state, daemon.clock, config.desk, config.mode)
+            daemon.control.costs = partial(estimate_beside, config)
         if source is not None:
             _reload_from(source, daemon)
     except BaseException:

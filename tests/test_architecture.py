@@ -42,7 +42,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "preparing", "doctor", "api", "fast", "report"}
+        | {"bootstrap", "costing", "preparing", "doctor", "api", "fast", "report"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),
@@ -55,9 +55,10 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"core", "clock", "settings", "feeds", "store", "desk", "live", "api", "webhooks"}
     ),
     "planning": frozenset({"core", "ports", "settings", "sim"}),
+    "costing": frozenset({"core", "settings", "feeds", "live"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"live", "planning", "preparing", "publishing", "reloading"}
+        | {"costing", "live", "planning", "preparing", "publishing", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -83,7 +83,35 @@ class PlanBody(Document):
     """What to plan."""
 
     tokens: list[str] = Field(max_length=1_000, description="names; empty: every token")
+    costs: bool = Field(
+        default=True, description="whether to estimate costs, with real prices from the book"
+    )
     reason: str = Field(min_length=1, max_length=400, description="kept in the records")
+
+
+class TradeCost(Document):
+    """What one trade of a plan would cost, in quote currency; null: nobody can say."""
+
+    account: str
+    contract: str
+    fee: DecimalText | None
+    fee_bps: DecimalText | None = Field(description="of the notional")
+    slippage: DecimalText | None = Field(description="below zero: better than the mark")
+    slippage_bps: DecimalText | None
+    told_by: str = Field(description="book or setting that it comes from, or why there is none")
+
+
+class AccountAfter(Document):
+    """How an account would stand after a plan, at the marks and before its costs."""
+
+    account: str
+    equity: DecimalText
+    exposure: DecimalText = Field(description="signed")
+    initial_margin: DecimalText
+    maintenance_margin: DecimalText
+    liquidation_move: DecimalText | None = Field(
+        description="of all prices alike, -0.3 = 30 % down; null: no move leads there"
+    )
 
 
 class Plan(Document):
@@ -93,6 +121,8 @@ class Plan(Document):
     time: Milliseconds
     expires: Milliseconds
     apply: list[str] = Field(description="tokens that it would rebalance")
+    costs: list[TradeCost] = Field(description="one for each trade that goes to a venue")
+    accounts: list[AccountAfter] = Field(description="after it, by name")
     plan: dict[str, Any] = Field(
         description="the document of `rebalancer plan --out`: orders, costs, margins after it"
     )

@@ -303,7 +303,8 @@ def _about_plans(router: APIRouter, desk: DeskDoor, commands: Commands) -> None:
     async def plan(request: Request, body: documents.PlanBody) -> Response:
         """Say what a rebalance to target would do now; changes nothing."""
         holder = require(request.scope, TokenScope.OPERATE)
-        return answer(request, plans.make(body.tokens, signed(body.reason, holder)))
+        reason = signed(body.reason, holder)
+        return answer(request, await plans.make(body.tokens, reason, costs=body.costs))
 
     @router.post(
         "/plans/{planId}/apply",  # noqa: FAST003 - its name comes from the alias

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rebalancer.api.board import Board
 from rebalancer.api.health import Check
 from rebalancer.desk.alert_book import Entry
-from rebalancer.desk.control import CommandDoor, Planner
+from rebalancer.desk.control import CommandDoor, Costs, Planner
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import StoreUnavailable
 from rebalancer.ports import Clock
@@ -73,3 +73,5 @@ class DeskDoor:
     kill_switch: KillSwitch | None = None
     #: plans on the live state; None where this desk has nothing that plans
     planner: Callable[[], Planner | None] = lambda: None
+    #: estimates what a plan would cost; None where nobody can say
+    costs: Callable[[], Costs | None] = lambda: None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 
-from rebalancer.api.command_documents import Applied, AppliedRun, Plan
+from rebalancer.api.command_documents import AccountAfter, Applied, AppliedRun, Plan, TradeCost
 from rebalancer.api.desk import DeskDoor
 from rebalancer.api.problems import ApiProblem
 from rebalancer.core.events import PlanOffered
@@ -29,8 +30,9 @@ class Plans:
     def __init__(self, desk: DeskDoor) -> None:
         self._desk = desk
         self._kept: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._estimating = asyncio.Lock()
 
-    def make(self, tokens: Sequence[str], reason: str) -> Plan:
+    async def make(self, tokens: Sequence[str], reason: str, *, costs: bool = True) -> Plan:
         """Plan a rebalance of these tokens; raises ApiProblem with the desk's own sentence."""
         try:
             document = self._planner().propose({"funds": tokens, "reason": reason})["plan"]
@@ -40,12 +42,17 @@ class Plans:
         self._kept[plan_id] = document
         while len(self._kept) > PLANS_MAX:
             self._kept.popitem(last=False)
+        told = await self._costs(document["trades"]) if costs else None
         return Plan(
             plan_id=plan_id,
             time=parse(document["as_of"], "as_of"),
             expires=parse(document["expires"], "expires"),
             apply=document["apply"],
-            plan=document,
+            costs=[TradeCost(**each) for each in told["trades"]] if told else [],
+            accounts=[
+                AccountAfter(account=name, **after) for name, after in document["accounts"].items()
+            ],
+            plan=document if told is None else {**document, "costs": told},
         )
 
     def offer(self, plan_id: str) -> PlanOffered:
@@ -70,6 +77,14 @@ class Plans:
             for run in led_to["runs"]
         ]
         return Applied(plan_id=plan_id, time=led_to["at_ms"], runs=runs)
+
+    async def _costs(self, trades: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Estimate what the trades would cost; one plan at a time, as each may ask a venue."""
+        estimate = self._desk.costs()
+        if estimate is None:
+            return None
+        async with self._estimating:
+            return await estimate(trades)
 
     def _planner(self) -> Planner:
         planner = self._desk.planner()

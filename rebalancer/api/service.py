@@ -77,6 +77,7 @@ class ApiService:
             test_alert=daemon.alerts.test,
             kill_switch=daemon.kill_switch,
             planner=lambda: daemon.control.planner if daemon.control else None,
+            costs=lambda: daemon.control.costs if daemon.control else None,
         )
         try:
             for setting, address, public in (

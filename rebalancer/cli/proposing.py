@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rebalancer.cli.costing import estimate
 from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ANSWER_SECONDS, ask_at, is_running
 from rebalancer.cli.output import NONE, age, console, money, nav, note, share, table
@@ -37,7 +37,9 @@ def proposed(settings: Config, funds: Sequence[str], reason: str, *, book: bool)
     else:
         document = _from_store(settings, funds, reason)
     if book:
-        document["costs"] = estimate(settings, document["trades"])
+        from rebalancer.costing import estimate  # noqa: PLC0415 - not needed to print --help
+
+        document["costs"] = asyncio.run(estimate(settings, document["trades"]))
     return document
 
 

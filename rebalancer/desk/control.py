@@ -71,6 +71,10 @@ class Planner(Protocol):
         """Return the plan that is to be carried out; raises CommandRefused."""
 
 
+Costs = Callable[[Sequence[Mapping[str, Any]]], Awaitable[dict[str, Any]]]
+"""Estimates what the trades of a plan would cost, trade by trade."""
+
+
 class CommandDoor:
     """The one way of a request into the desk, over whichever line it came."""
 
@@ -117,6 +121,8 @@ class ControlServer:
         #: None: this desk was not started from a file
         self.reload: Reload | None = None
         self.planner: Planner | None = None
+        #: what the trades of a plan would cost; None: nobody can say
+        self.costs: Costs | None = None
         #: whether orders are real: then commands that trade at once name their fund twice
         self.live = False
 

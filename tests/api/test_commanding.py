@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from rebalancer.core.events import CommandKind
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.records import CommandTaken
 from rebalancer.core.scope import Scope
+from rebalancer.costing import estimate_beside
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.planning import Planner
-from rebalancer.settings import DeskSettings, Mode
+from rebalancer.settings import DeskSettings, Mode, parse
 from rebalancer.store.reader import open_reader
 from tests.api.rig import Published, published
 from tests.factories import desk, fund, only
+from tests.test_costing import COSTLY
 
 HALT = "/api/v1/tokens/BTC3L/halt"
 
@@ -276,6 +279,10 @@ async def test_a_plan_is_shown_and_then_exactly_that_is_done_once(tmp_path: Path
         object.__setattr__(desk_at_work.service._desk, "planner", lambda: planner)
         none = await post(desk_at_work, "/api/v1/plans", as_=TokenScope.READ, tokens=["BTC3L"])
         strange = await post(desk_at_work, "/api/v1/plans", tokens=["BTC9L"])
+        object.__setattr__(
+            desk_at_work.service._desk, "costs", lambda: partial(estimate_beside, parse(COSTLY))
+        )
+        free = await post(desk_at_work, "/api/v1/plans", tokens=["BTC3L"], costs=False)
         made = await post(desk_at_work, "/api/v1/plans", tokens=["BTC3L"])
         path = f"/api/v1/plans/{made.json()['planId']}/apply"
         headers = desk_at_work.bearer(TokenScope.OPERATE) | {"idempotency-key": "key-0001"}
@@ -295,6 +302,15 @@ async def test_a_plan_is_shown_and_then_exactly_that_is_done_once(tmp_path: Path
     assert [none.status_code, strange.status_code, made.status_code] == [403, 409, 200]
     (order,) = made.json()["plan"]["orders"]
     assert (order["side"], order["notional"]) == ("buy", "29.999999925")
+    (cost,) = made.json()["costs"]
+    assert (cost["feeBps"], cost["slippageBps"]) == ("4", "1")
+    assert (cost["fee"], cost["toldBy"]) == ("0.01199999997", "accounts.main.paper")
+    assert made.json()["plan"]["costs"]["trades"][0]["fee"] == cost["fee"]
+    (after,) = made.json()["accounts"]
+    assert (after["account"], after["equity"]) == ("main", "115")
+    assert after["initialMargin"].startswith("3.4499")
+    assert free.json()["costs"] == []
+    assert free.json()["planId"] == made.json()["planId"], "costs are no part of what is agreed to"
     assert [applied.status_code, late.status_code, unknown.status_code] == [200, 409, 404]
     assert again.json() == applied.json()
     assert [run["tokenName"] for run in applied.json()["runs"]] == ["BTC3L"]

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +18,15 @@ from rebalancer.api.tokens import TokenScope
 from rebalancer.core.events import TokenQuoted
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.premium import PremiumTerms
+from rebalancer.costing import estimate_beside
 from rebalancer.planning import Planner
-from rebalancer.settings import Address, DeskSettings, Mode
+from rebalancer.settings import Address, DeskSettings, Mode, parse
 from tests.api.rig import Published, published
 from tests.factories import desk as make_desk
 from tests.factories import fund, only
 from tests.loopback.sdk.environment import NotToBeHad
 from tests.page.browser import Browser, a_browser
+from tests.test_costing import COSTLY
 
 pytestmark = pytest.mark.timeout(300)
 CARRIED_BYTES_MAX = 100_000
@@ -84,7 +87,9 @@ def plan_with(desk: Published, folder: Path) -> None:
     """Give a desk what plans on its state, as the program does."""
     settings = DeskSettings(view_interval_ms=1, control_socket=folder / "sock")
     planner = Planner(desk.daemon.state, desk.daemon.clock, settings, Mode.PAPER)
+    estimate = partial(estimate_beside, parse(COSTLY))
     object.__setattr__(desk.service._desk, "planner", lambda: planner)
+    object.__setattr__(desk.service._desk, "costs", lambda: estimate)
 
 
 async def nothing_wrong(browser: Browser) -> dict[str, Any]:
@@ -197,6 +202,10 @@ async def test_a_rebalance_is_planned_by_the_desk_before_anybody_can_agree(
         said = await browser.text("#command-plan")
         assert "2.74\u00d7 \u2192 3.00\u00d7" in said
         assert "Buy on main0.2857 BTC/USDT:USDT, 30.00 at 105.00" in said
+        assert "Fee, BTC/USDT:USDT0.01 (4.0 bps)" in said
+        assert "0.00 (1.0 bps), by accounts.main.paper" in said
+        assert "Margin of main after it" in said
+        assert "% of 115.00 equity" in said
         assert await browser.ask("axe") == []
         before = (await desk.private.get("/api/v1/tokens/BTC3L")).json()["realLeverage"]
         assert before.startswith("2.739")

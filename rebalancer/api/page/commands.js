@@ -99,6 +99,20 @@ async function submit(changed) {
   }
 }
 
+// "12.30 (4.0 bps)", or that nobody can say.
+const costly = (amount, bps) => (amount === null ? "not known" : `${fixed(amount, 2)} (${fixed(bps, 1)} bps)`);
+
+function costs({ contract, fee, feeBps, slippage, slippageBps, toldBy }) {
+  return [[`Fee, ${contract}`, costly(fee, feeBps)],
+    [`Slippage, ${contract}`, `${costly(slippage, slippageBps)}${toldBy ? `, by ${toldBy}` : ""}`]];
+}
+
+function after({ account, equity, initialMargin, maintenanceMargin, liquidationMove }) {
+  const share = Number(equity) > 0 ? `, ${fixed(String((Number(initialMargin) / Number(equity)) * 100), 1)} % of ${fixed(equity, 2)} equity` : "";
+  return [[`Margin of ${account} after it`, `${fixed(initialMargin, 2)} initial${share}; ${fixed(maintenanceMargin, 2)} maintenance`],
+    [`Liquidation of ${account} at`, liquidationMove === null ? "no price" : `all prices ${change(Number(liquidationMove)).text}`]];
+}
+
 function showPlan(made) {
   const { plan } = made;
   const fund = plan.funds[asked.name];
@@ -108,10 +122,7 @@ function showPlan(made) {
     facts.push([`${title(trade.side)} on ${trade.account}`, `${fixed(trade.units, 4)} ${trade.contract}, ${fixed(trade.notional, 2)} at ${fixed(trade.mark, 2)}`]);
   }
   if (plan.orders.length) facts.push(["First orders", plan.orders.map((one) => `${one.side} ${one.contracts}`).join(", ")]);
-  for (const [name, account] of Object.entries(plan.accounts ?? {})) {
-    facts.push([`Account ${name} after it`, `${fixed(account.equity, 2)} equity, ${fixed(account.maintenance_margin, 2)} margin, `
-      + `liquidation at ${account.liquidation_move === null ? "no price" : change(Number(account.liquidation_move)).text}`]);
-  }
+  facts.push(...made.costs.flatMap(costs), ...made.accounts.flatMap(after));
   const left = el("dd");
   const show = () => {
     const ms = made.expires - Date.now();

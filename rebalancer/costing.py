@@ -7,55 +7,73 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from rebalancer import live
 from rebalancer.core.money import BPS, text, text_or_none, total
 from rebalancer.errors import DeskError
+from rebalancer.settings import FeedSource, Mode
 
 if TYPE_CHECKING:
     from rebalancer.feeds.depth import Depth
     from rebalancer.settings import Config
 
+Trades = Sequence[Mapping[str, Any]]
+"""The `trades` of a plan document."""
 
-def estimate(settings: Config, trades: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+#: how long the books of a plan may take; a person waits for it
+BOOKS_WITHIN_S = 20.0
+
+
+async def estimate(config: Config, trades: Trades) -> dict[str, Any]:
     """Return the estimated cost of each trade, in quote currency, and of all that can be told.
 
     Fees are those of `[accounts.A.paper]` on paper, else the venue's published taker fee; slippage
     comes from the book of the venue whose prices are real, else from `[accounts.A.paper]`.
     """
-    symbols = sorted({each["contract"] for each in trades if each["contracts"] != "0"})
-    books, problem = _books(settings, symbols)
-    told = [_cost(settings, each, books, problem) for each in trades if each["contracts"] != "0"]
+    traded = [each for each in trades if each["contracts"] != "0"]
+    books, problem = await _books(config, sorted({each["contract"] for each in traded}))
+    told = [_cost(config, each, books, problem) for each in traded]
     known = [Decimal(each[key]) for each in told for key in ("fee", "slippage") if each[key]]
     return {"trades": told, "known": text(total(known))}
 
 
-def _books(settings: Config, symbols: Sequence[str]) -> tuple[Mapping[str, Depth], str]:
-    """Return the books that can be read, and why there are none where the prices are real."""
-    from rebalancer.bootstrap import depths_of  # noqa: PLC0415 - not needed to print --help
+async def estimate_beside(config: Config, trades: Trades) -> dict[str, Any]:
+    """Return the same in a running desk, whose loop goes on meanwhile.
 
-    if not symbols or settings.feed.source != "ccxt":
+    A venue's list of markets takes a tenth of a second to read, in one piece: a thread of its own
+    reads it, with a loop and connections of its own.
+    """
+    return await asyncio.to_thread(lambda: asyncio.run(estimate(config, trades)))
+
+
+async def _books(config: Config, symbols: Sequence[str]) -> tuple[Mapping[str, Depth], str]:
+    """Return the books that can be read, and why there are none where the prices are real."""
+    if not symbols or config.feed.source is not FeedSource.CCXT:
         return {}, ""
     try:
-        return asyncio.run(depths_of(settings, symbols)), ""
+        async with asyncio.timeout(BOOKS_WITHIN_S):
+            return await live.depths_of(config, symbols), ""
+    except TimeoutError:
+        return {}, f"the book could not be read: it did not come within {BOOKS_WITHIN_S:g} s"
     except DeskError as error:
         return {}, f"the book could not be read: {error}"
 
 
 def _cost(
-    settings: Config, trade: Mapping[str, Any], books: Mapping[str, Depth], problem: str
+    config: Config, trade: Mapping[str, Any], books: Mapping[str, Depth], problem: str
 ) -> dict[str, Any]:
     notional, mark = Decimal(trade["notional"]), Decimal(trade["mark"])
     contracts = Decimal(trade["contracts"]) * (1 if trade["side"] == "buy" else -1)
-    paper, depth = settings.paper.get(trade["account"]), books.get(trade["contract"])
+    paper, depth = config.paper.get(trade["account"]), books.get(trade["contract"])
     fee_bps, slippage_bps, told_by = None, None, problem
     if depth is not None:
-        slippage_bps, told_by = depth.slippage_bps(contracts, mark), f"book of {_venue(settings)}"
+        slippage_bps, told_by = depth.slippage_bps(contracts, mark), f"book of {config.feed.venue}"
         if slippage_bps is None:
             told_by += ", which does not hold so much"
     elif paper is not None and not problem:
         slippage_bps, told_by = paper.slippage_bps, f"accounts.{trade['account']}.paper"
-    if depth is not None and depth.taker_fee is not None and settings.mode != "paper":
+    if depth is not None and depth.taker_fee is not None and config.mode is not Mode.PAPER:
         fee_bps = depth.taker_fee * BPS
-    elif paper is not None and settings.mode == "paper":
+    elif paper is not None and config.mode is Mode.PAPER:
         fee_bps = paper.fee_bps
     return {
         "account": trade["account"],
@@ -66,7 +84,3 @@ def _cost(
         "slippage_bps": text_or_none(slippage_bps),
         "told_by": told_by,
     }
-
-
-def _venue(settings: Config) -> str:
-    return settings.feed.venue or ""
