@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +22,9 @@ from rebalancer.cli.planning import Funding, Prices, histories_of
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
-    from rebalancer.core.state import Desk
     from rebalancer.fast.tape import Tapes
     from rebalancer.settings import Config
-    from rebalancer.sim.backtest import Outcome
     from rebalancer.sim.sweep import Setting
-    from rebalancer.venues.paper import PaperCosts
 
 Sets = Annotated[
     list[str],
@@ -45,7 +44,22 @@ Scheduler = Annotated[
 Frontier = Annotated[
     bool, typer.Option("--frontier", help="Cost against tracking error, and what theory says.")
 ]
+Navs = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the NAV of every fund at every bar there, a NumPy file for each point.",
+        show_default=False,
+    ),
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")]
+
+
+#: who played a fund (`sim/summary.py`), as a person is told
+MEANINGS = {
+    "sketch": "by compiled floats: the engine's runs, and figures within a billionth of its",
+    "columns": "by exact arrays, equal to the engine",
+    "engine": "by the engine",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +71,29 @@ class Replayed:
     funding: tuple[str, ...]
     #: every point by the engine, also where arrays would find the same
     by_engine: bool = False
+    #: where the NAVs at every bar are written, a file for each of all `points`
+    navs: Path | None = None
+    points: tuple[tuple[Setting, ...], ...] = ()
 
     def __call__(self, point: tuple[Setting, ...]) -> dict[str, Any]:
         """Replay the history at `point` and return the figures of each fund."""
         from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+        from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - as above
+        from rebalancer.sim.summary import summaries_of  # noqa: PLC0415 - as above
         from rebalancer.sim.sweep import figures  # noqa: PLC0415 - as above
 
         settings = self.settings(point)
-        return figures(_outcome(self, desk_of(settings), paper_costs_of(settings)))
+        desk, costs = desk_of(settings), paper_costs_of(settings)
+        tapes = None if self.by_engine else _tapes(self)
+        if tapes is None:
+            return figures(summaries_of(backtest(desk, _histories(self), costs)))
+        from rebalancer.fast.series import write_navs  # noqa: PLC0415 - an extra
+        from rebalancer.fast.sketch import sketch  # noqa: PLC0415 - as above
+
+        drawn = sketch(desk, tapes, costs, navs=self.navs is not None)
+        if self.navs is not None:
+            write_navs(self.navs / f"{self.points.index(point) + 1:04}.npz", drawn)
+        return figures(drawn.summaries())
 
     def settings(self, point: tuple[Setting, ...]) -> Config:
         """Return the configuration at `point`; raises ConfigRefused."""
@@ -73,18 +102,6 @@ class Replayed:
 
         moved = {environment_name(_path(key)): value for key, value in point}
         return load(self.config, {**os.environ, **moved})
-
-
-def _outcome(replayed: Replayed, desk: Desk, costs: Mapping[str, PaperCosts]) -> Outcome:
-    """Run one point: by arrays where they are installed, else by the engine."""
-    from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - not needed to print --help
-
-    tapes = None if replayed.by_engine else _tapes(replayed)
-    if tapes is None:
-        return backtest(desk, _histories(replayed), costs)
-    from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra
-
-    return fast_backtest(desk, tapes, costs)
 
 
 @cache
@@ -112,6 +129,7 @@ class Where:
     engine: ByEngine = False
     #: show cost against tracking error beside the theoretical curve
     frontier: Frontier = False
+    navs: Navs = None
 
 
 @spread
@@ -131,7 +149,10 @@ def sweep(
     from rebalancer.sim.sweep import sweep as swept  # noqa: PLC0415 - as above
 
     points = grid(alternatives_of(change))
-    replayed = Replayed(config, tuple(prices), tuple(funding or ()), where.engine)
+    if where.navs is not None:
+        _make_ready(where.navs, where)
+    given = (config, tuple(prices), tuple(funding or ()), where.engine, where.navs)
+    replayed = Replayed(*given, points)
     for point in points:
         replayed.settings(point)  # whatever cannot be is refused before anything is replayed
     processes = where.jobs or os.cpu_count() or 1
@@ -151,16 +172,29 @@ def sweep(
         _print(document)
 
 
+def _make_ready(folder: Path, where: Where) -> None:
+    """Make the folder of the NAVs; InputRefused where nothing could be written there."""
+    if where.engine or where.scheduler is not None:
+        raise InputRefused(
+            "--navs: only arrays on this machine tell them; leave out --engine and --scheduler"
+        )
+    if find_spec("numba") is None:
+        raise InputRefused("--navs needs numba: install the desk with its extra, rebalancer[sim]")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputRefused(f"--navs {folder}: cannot be made: {error.strerror}") from None
+
+
 def _say_who_computed(document: Mapping[str, Any]) -> None:
-    reasons = [
-        (name, fund["engine"])
-        for point in document["points"]
-        for name, fund in point["funds"].items()
-    ]
-    by_arrays = sum(1 for _, reason in reasons if reason is None)
-    note(f"{by_arrays} of {len(reasons)} funds by arrays, equal to the engine")
-    for name, reason in dict.fromkeys(each for each in reasons if each[1] is not None):
-        note(f"{name} by the engine: {reason}")
+    funds = [each for point in document["points"] for each in point["funds"].items()]
+    ways = Counter(fund["by"] for _, fund in funds)
+    for way, meaning in MEANINGS.items():
+        if ways[way]:
+            note(f"{ways[way]} of {len(funds)} funds {meaning}")
+    for name, reason in dict.fromkeys((name, fund["engine"]) for name, fund in funds):
+        if reason is not None:
+            note(f"{name} by the engine: {reason}")
 
 
 def alternatives_of(given: Sequence[str]) -> dict[str, list[str]]:

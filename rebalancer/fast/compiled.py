@@ -83,7 +83,9 @@ def verdict(
 
 @njit(cache=True)
 def write_navs(series: Series, terms: Terms, state: State, log: Log, fund: int, stop: int) -> None:
-    """Write the fund's NAVs of the bars that are not written yet, up to `stop`."""
+    """Write the fund's NAVs of the bars that are not written yet, up to `stop`, where asked to."""
+    if log.navs.shape[1] == 0:
+        return
     prices, settled = series[0], series[1]
     units = state.units[fund] / terms.shares[fund]
     cash = state.cash[fund] / terms.shares[fund] + units * state.settled[fund]
@@ -273,14 +275,13 @@ def rebalance(
         if state.trigger[fund] != NOTHING:
             write_navs(series, terms, state, log, fund, bar if closes else bar + 1)
             state.spent[fund] = 0.0
-            log.run_units[count] = -state.units[fund]
+            log.run_units[count] = state.wanted[fund]
             log.run_fund[count] = fund
             count += 1
     if not trade(market, terms, state, log, price):
         return -1
     for run in range(first, count):
         fund = log.run_fund[run]
-        log.run_units[run] += state.units[fund]
         log.run_ms[run], log.run_trigger[run] = now_ms, state.trigger[fund]
         log.run_cost[run] = state.spent[fund]
         gain = state.leverage[fund] * (price / state.base[fund] - 1.0)

@@ -68,11 +68,12 @@ class Terms(NamedTuple):
 class Log(NamedTuple):
     """What came out; runs beyond `count` are not written."""
 
+    #: of every fund at every bar; no bars where nobody asked for them
     navs: Floats
     run_ms: Ints
     run_fund: Ints
     run_trigger: Ints
-    #: signed base coins that changed hands, inside the desk and at the venue, and what they cost
+    #: signed base coins from what was held to the target, and what getting there cost
     run_units: Floats
     run_cost: Floats
     #: the NAV struck at each instant of the strikes' row

@@ -18,8 +18,8 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Fund, NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.methodology import Destination, Methodology, PriceMove, Side, Trigger
-from rebalancer.core.money import BPS
-from rebalancer.core.state import Desk
+from rebalancer.core.money import BPS, ZERO
+from rebalancer.core.state import Costs, Desk
 from rebalancer.fast.backtest import FastResult, books_of, fast_backtest, times_of
 from rebalancer.fast.column import NEAR_MARGIN
 from rebalancer.fast.compiled import play
@@ -28,6 +28,7 @@ from rebalancer.fast.rows import DOUBT, FULL, Floats, Ints, Log, Market, State, 
 from rebalancer.fast.story import strikes_ms
 from rebalancer.fast.tape import LARGEST_WHOLE, Tape, Tapes
 from rebalancer.sim.backtest import refuse_unready
+from rebalancer.sim.summary import Day, Summary, Way, summaries_of
 from rebalancer.venues.paper import PaperCosts
 
 #: the triggers that a log numbers, in the order of `fast/rows.py`
@@ -41,6 +42,8 @@ TRIGGERS = (
 )
 #: runs a day and fund that a log has room for, before it is made larger
 RUNS_A_DAY = 4
+#: digits of a figure that are the engine's, with one to spare
+DIGITS = 11
 _LONG_AGO_MS = -(2**60)
 
 
@@ -49,17 +52,41 @@ class FundSketch:
     """One fund of a sketch; figures in quote currency and base coins."""
 
     fund: Fund
-    #: account NAV at every bar, after what happened at it
+    final_nav: float
+    final_formula_nav: float
+    #: when every bar was known, and the account NAV after what happened at it; no NAVs where nobody
+    #: asked for them
+    times: Ints
     navs: Floats
-    #: account NAV at every daily strike
+    #: account NAV at every daily strike, and the price that it was struck at
     strikes: Floats
-    #: when it rebalanced, why, the signed base coins that changed hands, and what that cost
+    strike_prices: Floats
+    #: when it rebalanced, why, at what price, and what that cost
     run_ms: Ints
     triggers: Sequence[Trigger]
-    units: Floats
+    run_prices: Floats
     run_costs: Floats
+    #: the signed base coins that each run was opened to trade
+    run_units: Floats
     #: fees, slippage, funding, management fee
     costs: Floats
+
+    def summary(self) -> Summary:
+        """Return what is compared of the fund; money to 1e-9 of its size."""
+        fixed = self.triggers.count(Trigger.FIXED)
+        gained, moved = (row[1:] / row[:-1] - 1.0 for row in (self.strikes, self.strike_prices))
+        return Summary(
+            fund=self.fund,
+            final_nav=_meant(self.final_nav),
+            final_formula_nav=_meant(self.final_formula_nav),
+            fixed_runs=fixed,
+            other_runs=len(self.triggers) - fixed,
+            costs=Costs(*map(_meant, self.costs)),
+            traded=float(np.abs(self.run_units) @ self.run_prices),
+            equities=(self.strikes * float(self.fund.initial_shares)).tolist(),
+            days=list(map(Day, gained.tolist(), moved.tolist())),
+            by=Way.SKETCH,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +94,26 @@ class Sketch:
     """A finished sketch."""
 
     funds: Mapping[str, FundSketch]
+    #: all funds, as the operator orders them
+    order: Sequence[str]
     #: the funds that were left to the exact columns, or to the engine; None: there are none
     exact: FastResult | None
 
+    def summaries(self) -> dict[str, Summary]:
+        """Return what is compared of each fund, whoever played it."""
+        found = {name: each.summary() for name, each in self.funds.items()}
+        if self.exact is not None:
+            found |= summaries_of(self.exact)
+        return {name: found[name] for name in self.order if name in found}
 
-def sketch(desk: Desk, tapes: Tapes, costs: Mapping[str, PaperCosts]) -> Sketch:
-    """Sketch what `tapes` hold; raises InputRefused as `sim.backtest.backtest` does."""
+
+def sketch(
+    desk: Desk, tapes: Tapes, costs: Mapping[str, PaperCosts], *, navs: bool = False
+) -> Sketch:
+    """Sketch what `tapes` hold, with the `navs` at every bar if asked: 8 bytes per bar and fund.
+
+    Raises InputRefused as `sim.backtest.backtest` does.
+    """
     refuse_unready(desk, tapes.histories)
     strange = {name for name, fund in desk.funds.items() if _strange(fund)}
     left = {desk.funds[name].account for name in strange.union(unknown(desk, costs))}
@@ -84,13 +125,13 @@ def sketch(desk: Desk, tapes: Tapes, costs: Mapping[str, PaperCosts]) -> Sketch:
         paid = costs.get(account, PaperCosts())
         for symbol, names in books.items():
             tape = tapes.of(symbol, charged=paid.funding)
-            book = _Book(desk.accounts[account], desk.contracts[symbol], tape, tapes.end_ms)
+            book = _Book(desk.accounts[account], desk.contracts[symbol], tape, tapes.end_ms, navs)
             drawn |= book.draw([desk.funds[name] for name in names], paid) or {}
         if len(drawn) == sum(map(len, books.values())):
             found |= drawn
     rest = {name: fund for name, fund in desk.funds.items() if name not in found}
     exact = fast_backtest(replace(desk, funds=rest), tapes, costs) if rest else None
-    return Sketch(found, exact)
+    return Sketch(found, tuple(desk.funds), exact)
 
 
 def _strange(fund: Fund) -> bool:
@@ -123,6 +164,8 @@ class _Book:
     contract: Contract
     tape: Tape
     end_ms: int
+    #: whether the NAVs at every bar are wanted
+    navs: bool
 
     def draw(self, funds: Sequence[Fund], costs: PaperCosts) -> dict[str, FundSketch] | None:
         """Play the funds of the book; None where the exact columns have to."""
@@ -133,13 +176,46 @@ class _Book:
         days = 1 + (self.end_ms - self.tape.times_ms[0]) // DAY_MS
         capacity, ended, count = len(funds) * days * RUNS_A_DAY, FULL, 0
         while ended == FULL:
-            log = _log(len(funds), len(ticks), capacity, len(terms.clocks[0]))
+            log = _log(len(funds), len(ticks) if self.navs else 0, capacity, len(terms.clocks[0]))
             state = self._state(terms, ticks[0])
             ended, count = play(market, self.tape.series, terms, state, log)
             capacity *= 2
         if ended == DOUBT:
             return None
-        return {fund.name: _told(fund, row, terms, log, count) for row, fund in enumerate(funds)}
+        return {
+            fund.name: self._told(fund, row, (terms, state, log), count)
+            for row, fund in enumerate(funds)
+        }
+
+    def _told(
+        self, fund: Fund, row: int, played: tuple[Terms, State, Log], count: int
+    ) -> FundSketch:
+        terms, state, log = played
+        mine = np.flatnonzero(log.run_fund[:count] == row)
+        strikes = slice(*terms.places[0][row : row + 2])
+        price = float(self.tape.closes[-1])
+        equity = state.cash[row] + state.units[row] * price
+        gain = state.leverage[row] * (price / state.base[row] - 1.0)
+        return FundSketch(
+            fund=fund,
+            final_nav=float(equity / terms.shares[row]),
+            final_formula_nav=float(state.base_nav[row] * (1.0 + gain)),
+            times=self.tape.times,
+            navs=log.navs[row],
+            strikes=log.strikes[strikes],
+            strike_prices=self._prices(terms.clocks[0][strikes]),
+            run_ms=log.run_ms[mine],
+            triggers=[TRIGGERS[number] for number in log.run_trigger[mine]],
+            run_prices=self._prices(log.run_ms[mine]),
+            run_costs=log.run_cost[mine],
+            run_units=log.run_units[mine],
+            costs=log.costs[row],
+        )
+
+    def _prices(self, times_ms: Ints) -> Floats:
+        """Return the last price known at each of some instants."""
+        prices = self.tape.series[0]
+        return prices[np.searchsorted(self.tape.times, times_ms, "right") - 1]
 
     def _market(self, costs: PaperCosts, ticks: Ints) -> Market:
         contract, tape = self.contract, self.tape
@@ -228,19 +304,9 @@ def _log(funds: int, bars: int, runs: int, strikes: int) -> Log:
     )
 
 
-def _told(fund: Fund, row: int, terms: Terms, log: Log, count: int) -> FundSketch:
-    mine = np.flatnonzero(log.run_fund[:count] == row)
-    first, stop = terms.places[0][row : row + 2]
-    return FundSketch(
-        fund=fund,
-        navs=log.navs[row],
-        strikes=log.strikes[first:stop],
-        run_ms=log.run_ms[mine],
-        triggers=[TRIGGERS[number] for number in log.run_trigger[mine]],
-        units=log.run_units[mine],
-        run_costs=log.run_cost[mine],
-        costs=log.costs[row],
-    )
+def _meant(value: float) -> Decimal:
+    """Return a figure without the digits that mean nothing."""
+    return Decimal(f"{value:.{DIGITS}g}") + ZERO  # which has no sign
 
 
 def _floats(values: Iterable[Decimal | float]) -> Floats:

@@ -123,7 +123,8 @@ class Checkpoint:
         if (standing.replay.desk, standing.replay.costs) != (desk, costs):
             self._refuse(f"is of another configuration; {_BEGIN_ANEW}")
         standing.replay.on_records = standing.book.take
-        self.say(f"{self.path}: goes on after {iso(standing.replay.state.now_ms)}")
+        if standing.played:
+            self.say(f"{self.path}: goes on after {iso(standing.replay.state.now_ms)}")
         return standing
 
     def _refuse(self, why: str) -> NoReturn:

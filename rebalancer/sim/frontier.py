@@ -7,52 +7,31 @@ what is traded, all a year. Theirs is the error against continuous rebalancing, 
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rebalancer.core.money import ZERO
-from rebalancer.sim.backtest import FundResult
+from rebalancer.sim.summary import Summary
 
 DAYS_A_YEAR = 365
 
 
-def economics(found: FundResult) -> dict[str, float] | None:
+def economics(known: Summary) -> dict[str, float] | None:
     """Return what a fund's trading cost a year and per unit traded, and its basket's volatility.
 
     Shares of equity and of notional; None where it was struck fewer than three times, never traded,
     or ended.
     """
-    strikes, symbols = found.strikes, tuple(found.fund.basket)
-    if len(strikes) < 3 or min(each.equity for each in strikes) <= 0:
+    equities = known.equities
+    if len(equities) < 3 or min(equities) <= 0 or not known.traded:
         return None
-    traded = sum(
-        (
-            abs(units) * each.plan.marks[symbol]
-            for each in found.rebalances
-            for symbol, units in each.plan.delta_units.items()
-        ),
-        ZERO,
-    )
-    spent = found.costs.fees + found.costs.slippage
-    if not traded:
-        return None
-    equity = sum((each.equity for each in strikes), ZERO) / len(strikes)
-    moves = [
-        math.log(
-            sum(
-                float(found.fund.basket[symbol] * after.marks[symbol] / before.marks[symbol])
-                for symbol in symbols
-            )
-        )
-        for before, after in itertools.pairwise(strikes)
-    ]
+    spent = float(known.costs.fees + known.costs.slippage)
+    moves = [math.log1p(day.moved) for day in known.days]
     return {
         "volatility": statistics.stdev(moves) * math.sqrt(DAYS_A_YEAR),
-        "cost_a_year": float(spent / equity) * DAYS_A_YEAR / len(strikes),
-        "cost_of_traded": float(spent / traded),
+        "cost_a_year": spent / statistics.fmean(equities) * DAYS_A_YEAR / len(equities),
+        "cost_of_traded": spent / known.traded,
     }
 
 

@@ -1,4 +1,4 @@
-"""A sweep: the same history under other settings, every core at work, each point by the engine."""
+"""A sweep: the same history under other settings, every core at work, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
 from rebalancer.core.fund import Fund
-from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import BPS, ONE, ZERO, text
-from rebalancer.core.records import NavStruck
+from rebalancer.core.money import ZERO, text
 from rebalancer.errors import InputRefused
-from rebalancer.sim.backtest import Outcome
 from rebalancer.sim.frontier import economics
+from rebalancer.sim.summary import Day, Summary
 
 VERSION = 1
 #: how long a cluster may take to answer
 CONNECT_SECONDS = 10
+
+#: decimals of a tracking figure: a billionth of a basis point
+BP_PLACES = 9
+BPS_OF_ONE = 10_000
 
 Setting = tuple[str, str]
 """A key of the configuration and what it is set to, as the operator writes both."""
@@ -89,47 +91,47 @@ def _on_cluster(
         return list(client.gather(client.map(run, points, pure=False)))
 
 
-def figures(result: Outcome) -> dict[str, Any]:
-    """Return what a sweep shows of each fund of a finished backtest."""
-    told = {}
-    for name, found in result.funds.items():
-        fund = found.document()
-        tracked = tracking(found.fund, found.strikes)
-        fixed = found.count(Trigger.FIXED)
-        told[name] = {
-            "final_nav": fund["final_nav"],
-            "final_formula_nav": fund["final_formula_nav"],
-            "fixed_runs": fixed,
-            "other_runs": len(fund["rebalances"]) - fixed,
-            "costs": fund["costs"],
-            "cost": text(sum((Decimal(each) for each in fund["costs"].values()), ZERO)),
-            "days": tracked.days if tracked else 0,
-            "mean_bp": text(tracked.mean_bp) if tracked else None,
-            "tracking_error_bp": text(tracked.error_bp) if tracked else None,
-            "economics": economics(found),
-            "engine": result.by_engine(name),
-        }
-    return told
+def figures(known: Mapping[str, Summary]) -> dict[str, Any]:
+    """Return what a sweep shows of each fund."""
+    return {name: _figures(each) for name, each in known.items()}
 
 
-def tracking(fund: Fund, strikes: Sequence[NavStruck]) -> Tracking | None:
-    """Compare the fund's struck NAVs with M times the underlying; None under three strikes.
+def _figures(known: Summary) -> dict[str, Any]:
+    tracked = tracking(known.fund, known.days)
+    costs = {
+        key: value
+        for key, value in asdict(known.costs).items()
+        if key != "financing" or known.fund.cash_account is not None
+    }
+    return {
+        "final_nav": _number(known.final_nav),
+        "final_formula_nav": _number(known.final_formula_nav),
+        "fixed_runs": known.fixed_runs,
+        "other_runs": known.other_runs,
+        "costs": {key: text(value) for key, value in costs.items()},
+        "cost": text(sum(costs.values(), ZERO)),
+        "days": tracked.days if tracked else 0,
+        "mean_bp": _number(tracked.mean_bp) if tracked else None,
+        "tracking_error_bp": _number(tracked.error_bp) if tracked else None,
+        "economics": economics(known),
+        "by": known.by,
+        "engine": known.engine,
+    }
 
-    Day by day: nav_d / nav_(d-1) - 1 less M x (weighted sum of P_d / P_(d-1) - 1).
-    """
-    gaps = []
-    for before, after in itertools.pairwise(strikes):
-        if before.nav <= 0:
-            break
-        moved = sum(
-            (
-                weight * (after.marks[symbol] / before.marks[symbol] - ONE)
-                for symbol, weight in fund.basket_at(before.boundary_ms).items()
-                if symbol in after.marks and symbol in before.marks
-            ),
-            ZERO,
-        )
-        gaps.append((after.nav / before.nav - ONE - fund.target_leverage * moved) * BPS)
-    if len(gaps) < 2:
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else text(value)
+
+
+def tracking(fund: Fund, days: Sequence[Day]) -> Tracking | None:
+    """Compare the fund's days with M times its underlying's; None under two of them."""
+    if len(days) < 2:
         return None
-    return Tracking(len(gaps), statistics.mean(gaps), statistics.stdev(gaps))
+    target = float(fund.target_leverage)
+    gaps = [day.gained - target * day.moved for day in days]
+    mean, error = statistics.fmean(gaps), statistics.stdev(gaps)
+    return Tracking(len(gaps), _basis_points(mean), _basis_points(error))
+
+
+def _basis_points(share: float) -> Decimal:
+    return Decimal(f"{share * BPS_OF_ONE:.{BP_PLACES}f}")

@@ -39,7 +39,55 @@ def test_one_point_is_the_backtest_with_that_setting(run: Run, folder: Path, pri
     (folder / "config.toml").write_text(f"{text}[funds.BTC3L.rules.price_move]\nthreshold = 0.12\n")
     alone = run("backtest", "--prices", prices, "--json").json
     nav = swept["points"][0]["funds"]["BTC1S"]["final_nav"]
-    assert nav == alone["funds"]["BTC1S"]["final_nav"]
+    assert float(nav) == pytest.approx(float(alone["funds"]["BTC1S"]["final_nav"]), rel=1e-9)
+
+
+def test_it_says_who_played_which_fund(run: Run, folder: Path, prices: str) -> None:
+    text = (folder / "config.toml").read_text()
+    elapsed = "[funds.BTC1S.rules.elapsed]\ndays = 3\n"
+    (folder / "config.toml").write_text(text + elapsed)
+    alone = run("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.12", "--json")
+    assert "2 of 2 funds by exact arrays, equal to the engine" in alone.err
+    (folder / "config.toml").write_text(text)
+    swept = ("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.12", "--json")
+    assert "2 of 2 funds by compiled floats: the engine's runs" in run(*swept).err
+    assert "BTC1S by the engine: asked for" in run(*swept, "--engine").err
+    limited = "[funds.BTC1S.limits]\nmax_runs_per_day = 3\n"
+    (folder / "config.toml").write_text(text + limited)
+    assert "BTC1S by the engine: limits" in run(*swept).err
+
+
+def test_three_ways_show_the_same(run: Run, folder: Path, prices: str) -> None:
+    swept = ("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.05", "--json")
+    quick, exact = run(*swept).json, run(*swept, "--engine").json
+    for name, told in exact["points"][0]["funds"].items():
+        other = quick["points"][0]["funds"][name]
+        assert (other["by"], told["by"]) == ("sketch", "engine")
+        assert other["other_runs"] == told["other_runs"] > 0
+        assert other["mean_bp"] == told["mean_bp"]
+        assert float(other["final_nav"]) == pytest.approx(float(told["final_nav"]), rel=1e-9)
+        assert other["economics"] == pytest.approx(told["economics"], rel=1e-9)
+
+
+def test_navs_at_every_bar_come_as_a_file_for_each_point(
+    run: Run, folder: Path, prices: str
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    answer = run(
+        *("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.10,0.20", "--navs", "n", "--json"),
+        *("--jobs", "1"),
+    )
+    assert sorted(path.name for path in (folder / "n").iterdir()) == ["0001.npz", "0002.npz"]
+    with numpy.load(folder / "n" / "0002.npz") as file:
+        navs = file["BTC3L"]["nav"]
+    last = float(answer.json["points"][1]["funds"]["BTC3L"]["final_nav"])
+    assert (len(navs), navs[-1]) == (120, pytest.approx(last))
+
+
+@pytest.mark.parametrize("option", [["--engine"], ["--scheduler", "tcp://127.0.0.1:1"]])
+def test_navs_of_what_keeps_none_are_refused(run: Run, prices: str, option: list[str]) -> None:
+    swept = ("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.1", "--navs", "n", *option)
+    assert "only arrays on this machine tell them" in run(*swept).sentence
 
 
 def test_people_see_a_table(run: Run, prices: str) -> None:

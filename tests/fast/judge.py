@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import History, merge
 from rebalancer.sim.backtest import Book, FundResult, Result
 from rebalancer.sim.replay import Replay, desk_for_history
+from rebalancer.sim.summary import Summary, Way, summaries_of
 from rebalancer.venues.paper import PaperCosts
 
 COSTS = ("fees", "slippage", "funding", "management_fee")
@@ -33,11 +35,12 @@ def differences(
         found.append(f"funds: {list(exact.funds)} and {list(fast.funds)}")
     for name, fund in fast.funds.items():
         found += [f"{name}: {each}" for each in _of_fund(exact.funds[name], fund)]
-    drawn = sketch(desk, Tapes(histories), costs)
+    drawn = sketch(desk, Tapes(histories), costs, navs=True)
     for name, one in drawn.funds.items():
         found += [f"{name}, sketched: {each}" for each in _of_sketch(exact.funds[name], one)]
         if _gap(one.navs, navs[name]) > NAV_TOLERANCE:
             found.append(f"{name}, sketched: a NAV at a bar differs")
+    found += _of_summaries(summaries_of(exact), drawn.summaries())
     for name in fast.columns:
         gap = _gap(fast.navs(name), navs[name])
         if gap > NAV_TOLERANCE:
@@ -84,15 +87,40 @@ def _of_sketch(exact: FundResult, drawn: FundSketch) -> Iterator[str]:
         yield "other runs"
         return
     costs = [float(each.document()["cost"]) for each in exact.rebalances]
+    units = [float(next(iter(each.plan.delta_units.values()))) for each in exact.rebalances]
     spent = np.array([float(getattr(exact.costs, name)) for name in COSTS])
     strikes = np.array([float(each.nav) for each in exact.strikes])
     for what, one, other in (
         ("cost of a run", drawn.run_costs, np.array(costs)),
         ("sum of costs", drawn.costs, spent),
         ("strike", drawn.strikes, strikes),
+        ("units of a run", drawn.run_units, np.array(units)),
     ):
         if len(one) != len(other) or (len(one) and _gap(one, other) > NAV_TOLERANCE):
             yield f"another {what}"
+
+
+def _of_summaries(exact: Mapping[str, Summary], drawn: Mapping[str, Summary]) -> Iterator[str]:
+    """Compare what a sweep shows: sketched funds within a billionth, others to the last digit."""
+    if list(exact) != list(drawn):
+        yield f"compared funds: {list(exact)} and {list(drawn)}"
+        return
+    for name, one in exact.items():
+        other = drawn[name]
+        if other.by is not Way.SKETCH:
+            if replace(one, by=other.by, engine=other.engine, fund=other.fund) != other:
+                yield f"{name}: {replace(one, days=())} and {replace(other, days=())}"
+            continue
+        if (one.fixed_runs, one.other_runs) != (other.fixed_runs, other.other_runs):
+            yield f"{name}: another number of runs"
+        if _gap(_numbers(other), _numbers(one)) > NAV_TOLERANCE:
+            yield f"{name}: {_numbers(one)} and {_numbers(other)}"
+
+
+def _numbers(one: Summary) -> Floats:
+    money = (one.final_nav, one.final_formula_nav, *(getattr(one.costs, name) for name in COSTS))
+    days = [part for day in one.days for part in day]
+    return np.array([float(each or 0) for each in (*money, one.traded, *one.equities, *days)])
 
 
 def _gap(one: Floats, other: Floats) -> float:

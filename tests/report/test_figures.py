@@ -14,6 +14,7 @@ from rebalancer.report.risk import band_of, drawdowns, turnover, underwater, wit
 from rebalancer.report.story import Gatherer, RunTold, Sample, Strike
 from rebalancer.report.tracking import CAUSES, Day, compounded, days_of, tracking_of
 from rebalancer.sim.backtest import Result
+from rebalancer.sim.summary import summaries_of
 from rebalancer.sim.sweep import tracking as plain_tracking
 from tests.factories import BTC, D, fund, move_rule, rules
 
@@ -94,7 +95,7 @@ def test_tracking_is_that_of_the_sweep_and_its_shares_sum_to_it(
     replay: tuple[Result, Gatherer], long_fund: FundFigures
 ) -> None:
     tracked = long_fund.tracking
-    plain = plain_tracking(long_fund.fund, replay[0].book.strikes["BTC3L"])
+    plain = plain_tracking(long_fund.fund, summaries_of(replay[0])["BTC3L"].days)
     assert tracked is not None
     assert plain is not None
     assert tracked.days == plain.days

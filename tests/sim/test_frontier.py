@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rebalancer.sim.frontier import economics, frontier, theoretical_cost
+from rebalancer.sim.summary import summaries_of
 from tests.factories import D, desk, fund, history, replayed
 
 
@@ -34,7 +35,8 @@ def test_a_point_is_efficient_where_no_other_is_better_in_both() -> None:
 
 def test_what_is_traded_costs_what_the_venue_takes() -> None:
     hours = [(f"2026-01-{1 + n // 24:02}T{n % 24:02}:00:00Z", 100 + n % 7) for n in range(144)]
-    known = economics(replayed(desk(fund()), history(hours), fee_bps=D(5)).funds["BTC3L"])
+    result = replayed(desk(fund()), history(hours), fee_bps=D(5))
+    known = economics(summaries_of(result)["BTC3L"])
     assert known is not None
     assert known["cost_of_traded"] == pytest.approx(0.0005, rel=1e-6)
     assert known["volatility"] > 0

@@ -8,6 +8,7 @@ import pytest
 
 from rebalancer.core.records import NavStruck
 from rebalancer.errors import InputRefused
+from rebalancer.sim.summary import days_of, summaries_of
 from rebalancer.sim.sweep import Setting, figures, grid, sweep, tracking
 from tests.factories import BTC, DUE, D, desk, fund, history, replayed
 
@@ -41,20 +42,26 @@ def test_tracking_is_what_a_day_differs_from_m_times_the_underlying() -> None:
     """+1 % and the fund +2.9 %, then +1 % and the fund +2.8 %: 10 and 20 bp short."""
     first, second = D(100) * D("1.029"), D(100) * D("1.029") * D("1.028")
     days = [struck(0, "100", "100"), struck(1, str(first), "101"), struck(2, str(second), "102.01")]
-    found = tracking(fund(), days)
+    found = tracking(fund(), days_of(fund(), days))
     assert found is not None
     assert (found.days, found.mean_bp) == (2, D(-15))
     assert found.error_bp == pytest.approx(D("7.0710678"), abs=D("1e-6"))
 
 
 def test_with_fewer_than_three_strikes_there_is_nothing_to_compare() -> None:
-    assert tracking(fund(), [struck(0, "100", "100"), struck(1, "103", "101")]) is None
+    days = days_of(fund(), [struck(0, "100", "100"), struck(1, "103", "101")])
+    assert tracking(fund(), days) is None
+
+
+def test_days_end_where_a_fund_is_worth_nothing() -> None:
+    days = [struck(0, "100", "100"), struck(1, "0", "50"), struck(2, "0", "60")]
+    assert days_of(fund(), days) == [(-1.0, -0.5)]
 
 
 def test_the_figures_are_those_of_the_backtest() -> None:
     hours = [(f"2026-01-{1 + n // 24:02}T{n % 24:02}:00:00Z", 100 + n % 5) for n in range(96)]
     result = replayed(desk(fund()), history(hours), fee_bps=D(5))
-    told, document = figures(result)["BTC3L"], result.document()["funds"]["BTC3L"]
+    told, document = figures(summaries_of(result))["BTC3L"], result.document()["funds"]["BTC3L"]
     assert told["final_nav"] == document["final_nav"]
     assert told["fixed_runs"] + told["other_runs"] == len(document["rebalances"])
     assert D(told["cost"]) == sum(D(each) for each in document["costs"].values())
