@@ -64,6 +64,8 @@ class Shape(StrEnum):
     UNKNOWN = "503 unknown"  # Binance's -1: "execution status is unknown"
     BUSY = "503 busy"
     GATEWAY_TIMEOUT = "504"
+    # the venue's own no to an order
+    NO_MARGIN = "no margin"
 
 
 @dataclass(slots=True, kw_only=True)

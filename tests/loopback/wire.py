@@ -181,6 +181,7 @@ _PHRASES: Mapping[Shape, str] = {
     Shape.TOO_MANY: "too_many",
     Shape.UNKNOWN: "unknown",
     Shape.BUSY: "busy",
+    Shape.NO_MARGIN: "no_margin",
 }
 _BODIES: Mapping[Shape, bytes] = {
     Shape.EMPTY: b"",

@@ -44,7 +44,7 @@ PLACES = D("0.1")
 #: so many days are lived at the venue with two books
 XT_SHARE = 0.2
 #: a venue that says this has not taken the order: its own code proves it
-PROOFS = frozenset({Shape.UNAUTHORIZED, Shape.TOO_MANY, Shape.BANNED})
+PROOFS = frozenset({Shape.UNAUTHORIZED, Shape.TOO_MANY, Shape.BANNED, Shape.NO_MARGIN})
 
 
 class Trouble(StrEnum):
@@ -69,11 +69,14 @@ class Trouble(StrEnum):
     STORE_BEFORE = "a commit fails"
     STORE_AFTER = "a commit fails and has happened"
     STORE_LOCKED = "the database is locked for a while"
+    REFUSAL = "the venue refuses orders"
     KILL = "the desk is killed"
 
 
-#: troubles in which an order's request or answer goes wrong
-ON_THE_WIRE = frozenset({Trouble.WIRE, Trouble.THIN_LOST, Trouble.LATE_SIGHT})
+#: troubles in which an order's request or answer goes wrong, or the answer is no
+ON_THE_WIRE = frozenset(
+    {Trouble.WIRE, Trouble.THIN_LOST, Trouble.LATE_SIGHT, Trouble.REFUSAL}
+)
 #: troubles that find something only while the desk trades or looks at the price
 AT_WORK = ON_THE_WIRE | {
     Trouble.QUESTION,
@@ -216,6 +219,8 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
         shape = Shape.OTHER_ORDER
     if trouble is Trouble.LATE_SIGHT:
         shape, taken = dice.choice((Shape.CLOSE, Shape.RESET, Shape.CUT_BODY)), Taken.FIRST
+    if trouble is Trouble.REFUSAL:
+        shape, taken = Shape.NO_MARGIN, Taken.NEVER
     times = 1 if trouble is Trouble.LATE_SIGHT else dice.choice((1, 1, 1, 2, 5))
     return (
         Fault(

@@ -155,6 +155,7 @@ TOLD = frozenset(
         Shape.FORBIDDEN,
         Shape.BANNED,
         Shape.TOO_MANY,
+        Shape.NO_MARGIN,
     }
 )
 UNSEEN = [shape for shape in Shape if shape not in TOLD]

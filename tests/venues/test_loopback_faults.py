@@ -212,6 +212,7 @@ STATUSES = {
     Shape.UNKNOWN: (503, -1),
     Shape.BUSY: (503, -1008),
     Shape.GATEWAY_TIMEOUT: (504, None),
+    Shape.NO_MARGIN: (400, -2019),
 }
 
 

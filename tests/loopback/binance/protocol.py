@@ -23,6 +23,7 @@ PHRASES: Mapping[str, Answer] = {
         "Server is currently overloaded with other requests. Please try again in a few minutes.",
         503,
     ).answer(),
+    "no_margin": BinanceError(-2019, "Margin is insufficient.").answer(),
     "error": BinanceError(
         -1001, "Internal error; unable to process your request. Please try again.", 200
     ).answer(),

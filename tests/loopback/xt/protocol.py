@@ -20,6 +20,7 @@ from tests.loopback.xt.routes import HOSTS
 _FREQUENT = "The request is too frequent, please control the request rate"
 PHRASES: Mapping[str, Answer] = {
     "busy": XtError("COMMON_002", "System busy, please try it later", 503).answer(),
+    "no_margin": XtError("insufficient_balance", "insufficient balance").answer(),
     "error": XtError("500", "Service exception").answer(),
     "unauthorized": XtError("AUTH_101", "ApiKey does not exist", 401).answer(),
     "too_many": XtError("429", _FREQUENT, 429).answer(),
