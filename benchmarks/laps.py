@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from rebalancer.core.records import Record
 from rebalancer.ports import Store
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 
 POSTS = ("tick", "decided", "committed", "submitted", "signed")
 SHARES = (

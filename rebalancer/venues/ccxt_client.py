@@ -23,7 +23,7 @@ from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.moulds import Moulds
 from rebalancer.venues.rates import Cost, Limiter, Ticket, Window
 from rebalancer.venues.requests import OrderRequest
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.wire import Carrier, Reply, SignedRequest
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class CcxtClient:
     def __init__(
         self,
         exchange: Any,
-        transport: Transport,
+        transport: Carrier,
         limiter: Limiter,
         counters: Mapping[str, str] = NO_COUNTERS,
     ) -> None:

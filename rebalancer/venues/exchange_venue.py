@@ -27,7 +27,6 @@ from rebalancer.venues.exchange_orders import ExchangeOrders
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.transport import Transport
 
 REQUEST_SECONDS = 10.0
 #: so many ids are remembered against a second send
@@ -72,6 +71,8 @@ def open_client(
     Clients that share an address share a `limiter`; without one it has its own.
     """
     own = limiter or limiter_of(facts)
+    from rebalancer.venues.transport import Transport  # noqa: PLC0415 - paper needs no client
+
     transport = Transport(REQUEST_SECONDS)
     exchange = open_with_keys(facts, keys, endpoint)
     client = CcxtClient(exchange, transport, own, facts.limits.counters)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rebalancer.venues.transport import Reply, SignedRequest
+from rebalancer.venues.wire import Reply, SignedRequest
 
 HIDDEN = "[hidden]"
 #: the attributes of a ccxt object that hold a credential

@@ -32,13 +32,16 @@ from rebalancer.venues.exchange_venue import (
 )
 from rebalancer.venues.facts import VenueFacts
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.read_only import ReadOnlyTransport
 
 
 class ReadOnlyClient(CcxtClient):
     """A client that cannot send a write."""
 
     def __init__(self, exchange: Any, facts: VenueFacts) -> None:
+        from rebalancer.venues.read_only import (  # noqa: PLC0415 - paper needs no client
+            ReadOnlyTransport,
+        )
+
         limiter = limiter_of(facts)
         transport = ReadOnlyTransport(REQUEST_SECONDS, facts.venue_id)
         super().__init__(exchange, transport, limiter, facts.limits.counters)

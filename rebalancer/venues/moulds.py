@@ -19,7 +19,7 @@ from typing import Any
 from rebalancer.errors import DeskError
 from rebalancer.venues.requests import OrderRequest
 from rebalancer.venues.seals import Seal
-from rebalancer.venues.transport import SignedRequest
+from rebalancer.venues.wire import SignedRequest
 
 _CLIENT_ID = "clientOrderId"
 _CASTS: tuple[Callable[[str], Any], ...] = (str, int, float)

@@ -15,7 +15,8 @@ from types import MappingProxyType
 import yarl
 
 from rebalancer.errors import BrokenInvariant
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 
 _ID = r"[\w-]+"
 #: paths of GET requests, by ccxt's name of the venue; a path is matched whole

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rebalancer.venues.transport import SignedRequest
+from rebalancer.venues.wire import SignedRequest
 
 #: what stands for a part of the order in the text that ccxt signs
 _MARKS = {"id": "markofid", "amount": "markofamount", "price": "markofprice"}

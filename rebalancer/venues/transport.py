@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import aiohttp
-import yarl
 from aiohttp.helpers import parse_mimetype
 from aiohttp.http import SERVER_SOFTWARE, HttpProcessingError
 
 from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.lanes import Lane, Lanes, Unreachable, place_of
+from rebalancer.venues.wire import Reply, SignedRequest
 
 #: an answer longer than this is not read to its end
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -42,27 +40,6 @@ _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
 _SWITCHING = 101
 _FAILURES = tuple(kind for kind, _ in _IN_OUR_WORDS)
-
-
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """A request as ccxt built and signed it; everything but its path may hold secrets."""
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: str | None = field(repr=False)
-
-    def __repr__(self) -> str:
-        return f"SignedRequest({self.method} {yarl.URL(self.url, encoded=True).path})"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of a request; header names are in lower case."""
-
-    evidence: Evidence
-    headers: Mapping[str, str]
 
 
 class Transport:

@@ -6,6 +6,7 @@ when the kill comes. The seed draws the moments; where in its work the desk is t
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
@@ -32,6 +33,8 @@ BUSY = CONFIG.replace("threshold = 0.1", 'threshold = 0.1\nside = "both"').repla
 )
 #: kills of one folder and exchange; then both begin anew
 AT_ONE_PLACE = 10
+#: so long every second desk is given to send an order, however slow the machine
+FIRST_ORDER_SECONDS = 10.0
 #: the longest that a desk lives after it is ready and the price has jumped
 LONGEST_LIFE_SECONDS = 1.5
 #: a kill and the start after it take a few seconds at most; on a busy machine much longer
@@ -60,6 +63,8 @@ class Campaign:
             if number % 3 == 2:
                 self._command(f"drill {number}")
             self.place.market.price(LEVELS[number % 2])
+            if number % 2:
+                self._under_way(desk)
             time.sleep(self.dice.uniform(0.0, LONGEST_LIFE_SECONDS))
             desk.end(signal.SIGKILL)
             self._hear(desk)
@@ -97,6 +102,11 @@ class Campaign:
             lambda: command(self.place.folder, *asked, **KEYS).code == 0, "a command", REST_SECONDS
         )
         self.answered.append(reason)
+
+    def _under_way(self, desk: Desk) -> None:
+        """Wait for an order, or until it is plain that the move begins no run."""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: desk.events("order_sent"), "an order", FIRST_ORDER_SECONDS)
 
     def _hear(self, desk: Desk) -> None:
         if "Traceback" in desk.said:

@@ -74,9 +74,7 @@ class Trouble(StrEnum):
 
 
 #: troubles in which an order's request or answer goes wrong, or the answer is no
-ON_THE_WIRE = frozenset(
-    {Trouble.WIRE, Trouble.THIN_LOST, Trouble.LATE_SIGHT, Trouble.REFUSAL}
-)
+ON_THE_WIRE = frozenset({Trouble.WIRE, Trouble.THIN_LOST, Trouble.LATE_SIGHT, Trouble.REFUSAL})
 #: troubles that find something only while the desk trades or looks at the price
 AT_WORK = ON_THE_WIRE | {
     Trouble.QUESTION,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from rebalancer.venues.evidence import Evidence
-from rebalancer.venues.transport import Reply, SignedRequest
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.loopback.calls import Answer, Call
 from tests.loopback.dialect import Dialect
 from tests.loopback.faults import Fault, Faults, Shape, Taken

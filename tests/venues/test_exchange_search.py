@@ -20,7 +20,8 @@ from rebalancer.venues.exchange_search import FULL_PAGE, OrderSearch
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.places import ORDER_ID, PLACES
 from tests.venues.golden.recorder import NOW_MS, Recorder, calls_of, intent_of

@@ -15,7 +15,8 @@ import pytest
 import yarl
 
 from rebalancer.venues import lanes
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -25,7 +25,8 @@ from rebalancer.venues.facts_account import ACCOUNTS, ReadHedged
 from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, ReadOnlyClient, open_read_only
 from rebalancer.venues.read_only import is_read
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.contracts.test_venue_contract import intent
 from tests.loopback.orders import Book
 from tests.loopback.presets import KEY, SECRET, binance

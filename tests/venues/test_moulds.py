@@ -17,7 +17,8 @@ from rebalancer.venues.facts import FACTS
 from rebalancer.venues.moulds import _ahead, _times
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.requests import OrderRequest, order_request
-from rebalancer.venues.transport import SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import SignedRequest
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.recorder import LEGS, LEVERAGE, NOW_MS, Recorder, intent_of
 

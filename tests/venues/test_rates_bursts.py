@@ -24,7 +24,8 @@ from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.loopback.limits import Window
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.recorder import LEVERAGE, Recorder, intent_of

@@ -16,7 +16,8 @@ from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.recorder import LEGS, Recorder, intent_of
 

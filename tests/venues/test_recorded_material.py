@@ -30,7 +30,8 @@ from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.requests import order_request
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.venues.golden.recorder import Recorder, intent_of
 
 SHARED = Path(

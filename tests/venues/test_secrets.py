@@ -22,7 +22,7 @@ from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import exchange_account, exchange_orders, exchange_venue
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.transport import SignedRequest
+from rebalancer.venues.wire import SignedRequest
 from tests.loopback.calls import Answer, Call
 from tests.loopback.clients import client as bare_client
 from tests.loopback.faults import Fault, Shape, Taken
