@@ -46,6 +46,13 @@ SECURITY_HEADERS = (
 )
 
 
+def delay_seconds(failures: int) -> float:
+    """Return how late the answer to a place's so-many-th wrong token comes."""
+    # Bounded before it is computed: a patient guesser would reach numbers that no float holds.
+    doublings = min(failures - 1, 32)
+    return min(FIRST_DELAY_SECONDS * 2**doublings, LONGEST_DELAY_SECONDS)
+
+
 class Penalties:
     """How long each place that presented a wrong token waits for its answer."""
 
@@ -65,7 +72,7 @@ class Penalties:
             return False
         self._waiting += 1
         try:
-            await asyncio.sleep(min(FIRST_DELAY_SECONDS * 2 ** (count - 1), LONGEST_DELAY_SECONDS))
+            await asyncio.sleep(delay_seconds(count))
         finally:
             self._waiting -= 1
         return True

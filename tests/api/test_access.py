@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rebalancer.api import access
-from rebalancer.api.access import Gate, Penalties, Policy
+from rebalancer.api.access import Gate, Penalties, Policy, delay_seconds
 from rebalancer.api.tokens import Keyring, TokenScope, create
 from rebalancer.clock import VirtualClock
 from tests.api.rig import published
@@ -142,6 +142,15 @@ async def test_what_is_refused_is_read_first_so_that_the_answer_arrives(tmp_path
     answer = await gate(tmp_path).post("/", content=some(), headers={"origin": "https://x.example"})
     assert answer.status_code == 403
     assert read == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 0.25), (2, 0.5), (5, 4.0), (1_026, 4.0), (10**9, 4.0)]
+)
+def test_the_delay_doubles_up_to_its_longest_however_many_there_were(
+    failures: int, seconds: float
+) -> None:
+    assert delay_seconds(failures) == seconds
 
 
 async def test_each_wrong_token_of_one_place_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
