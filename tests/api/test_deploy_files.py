@@ -64,6 +64,15 @@ def test_the_check_of_names_can_fail() -> None:
     assert "rebalancer_fund_nav_quote" in known()
 
 
+def test_every_metric_stands_on_a_panel() -> None:
+    asked = " ".join(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+    shown = set(re.findall(r"rebalancer_[a-z_]+", asked))
+    # Of a histogram one of three is enough; when a counter began is told by the counter.
+    whole = {re.sub("_(bucket|sum|count)$", "", name) for name in known() - shown}
+    hidden = whole - {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+    assert {name for name in hidden if not name.endswith("_created")} == set()
+
+
 def test_panels_do_not_cover_each_other() -> None:
     cells: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
