@@ -45,10 +45,11 @@ specs: setup
 	$(BIN)/python -m rebalancer.api.specs docs
 	$(BIN)/python -m tests.docs.reference --write
 
-# Writes pictures of the page of a desk that runs: make pictures URL=http://127.0.0.1:8765/ FUND=BTC3L
+# Writes pictures of the page: of a desk with simulated markets, or of one that runs:
+# make pictures URL=http://127.0.0.1:8765/ FUND=BTC3L
 # Needs Chromium; its driver comes from tests/page/requirements.lock.
 pictures: setup
-	$(BIN)/python -m tests.page $(URL) docs/pictures $(FUND)
+	$(BIN)/python -m tests.page docs/pictures $(URL) $(FUND)
 
 # Counts as arguments: make soak DAYS=200 CRASH_DAYS=2 DOUBLE_CRASHES=50 BAD_PRICES=1000 RELOAD_SECONDS=30
 DAYS           := 20000

@@ -1,15 +1,18 @@
-"""Writes pictures of a running desk's page: `python -m tests.page URL FOLDER [FUND]`.
+"""Writes pictures of a desk's page: `python -m tests.page FOLDER [URL [FUND]]`.
 
-Both widths, both colour schemes, the table of funds and the page of one fund.
+Both widths, both colour schemes, the table of funds and the whole page of one fund; without an
+address of a desk whose markets are simulated.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 from pathlib import Path
 
-from tests.page.browser import a_browser
+from tests.page.browser import Browser, a_browser
+from tests.page.showcase import showcase
 
 SIZES = {390: 844, 1440: 1000}
 SCHEMES = ("light", "dark")
@@ -26,12 +29,27 @@ async def take(url: str, folder: Path, fund: str) -> None:
                 await browser.ask("open", url=url, size=[width, height], color_scheme=scheme)
                 await browser.wait_for(SETTLED)
                 await asyncio.sleep(4)
-                await browser.ask("picture", path=str(folder / f"page-{width}-{scheme}.png"))
+                await show(browser, folder / f"page-{width}-{scheme}.png")
                 await browser.value(f"location.hash = '#/fund/{fund}'")
                 await browser.wait_for(DRAWN)
-                await browser.ask("picture", path=str(folder / f"fund-{width}-{scheme}.png"))
+                await show(browser, folder / f"fund-{width}-{scheme}.png", whole=True)
+
+
+async def show(browser: Browser, path: Path, *, whole: bool = False) -> None:
+    """Write one picture."""
+    await browser.ask("picture", path=str(path), whole=whole)
+
+
+async def main(folder: Path, url: str = "", fund: str = "BTC3L") -> None:
+    """Take the pictures of the desk at `url`, or of one of our own."""
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything else runs
+    if url:
+        await take(url, folder, fund)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        async with showcase(Path(place)) as at:
+            await take(at, folder, fund)
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
-    asyncio.run(take(sys.argv[1], Path(sys.argv[2]), (*sys.argv[3:], "BTC3L")[0]))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))

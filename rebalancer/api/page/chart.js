@@ -6,6 +6,7 @@ import { day, el, minute, moment, svg, write } from "./format.js";
 const HEIGHT = 230;
 const EDGE = { top: 12, right: 12, bottom: 24, left: 58 };
 const DAY_MS = 86_400_000;
+const HALF_LETTER = 3.4;
 const TIME_STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 5760, 14400, 43200]
   .map((minutes) => minutes * 60_000);
 
@@ -111,6 +112,8 @@ export class Chart {
     const times = timeTicks(first, last, width - EDGE.left - EDGE.right);
     const whole = times.every((at) => at % DAY_MS === 0);
     const label = whole ? day : last - first > DAY_MS ? moment : minute;
+    // A label that would be cut off at the edge is left out.
+    const shown = times.filter((at) => x(at) + label(at).length * HALF_LETTER <= width);
     this.scaled = { x, y };
     return [
       ...ticks.flatMap((value) => [
@@ -118,7 +121,7 @@ export class Chart {
         svg("text", { class: "tick", x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end",
           text: value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places }) }),
       ]),
-      ...times.map((at) =>
+      ...shown.map((at) =>
         svg("text", { class: "tick", x: x(at), y: HEIGHT - 6, "text-anchor": "middle", text: label(at) })),
     ];
   }

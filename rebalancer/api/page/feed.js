@@ -2,7 +2,7 @@
 
 import { failedChecks, list, read } from "./api.js";
 import { bandOf, desk, isPublic, stateOf } from "./desk.js";
-import { change, el, find, moment, number, times, words } from "./format.js";
+import { change, el, find, moment, number, sentence, times, words } from "./format.js";
 
 const KEPT = 200;
 const SHOWN = 40;
@@ -29,7 +29,7 @@ export function takeEvent(message) {
 }
 
 // "price_move: the price moved ..." in words; "fixed: fixed time ..." says its first word once.
-const told = (reason) => reason.replace(/^([a-z_]+): (?=\1)/, "").replace(/^[a-z_]+(?=:)/, words);
+const told = (reason) => sentence(reason).replace(/^([a-z_]+): (?=\1)/, "").replace(/^[a-z_]+(?=:)/, words);
 
 const WORDS = { "decision/none": "no trade", "decision/fixed": "due" };
 

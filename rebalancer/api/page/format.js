@@ -61,6 +61,9 @@ export function countdown(ms) {
 
 export const words = (name) => name.replaceAll("_", " ");
 
+// The instants in a sentence of the desk as the rest of the page writes them.
+export const sentence = (text) => text.replace(/\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z/g, "$1 $2 UTC");
+
 const iso = (ms) => new Date(ms).toISOString();
 export const moment = (ms) => (ms ? iso(ms).slice(5, 16).replace("T", " ") : NONE);
 export const second = (ms) => `${iso(ms).slice(0, 19).replace("T", " ")} UTC`;
@@ -92,6 +95,9 @@ export function write(node, text) {
 export function mark(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
+
+// What stands in the place of a table that has no rows.
+export const nothing = (title, text) => el("div", {}, el("h3", { text: title }), el("p", { class: "none", text }));
 
 // A table that names its columns in each cell, so that it can stand as cards on a phone. The roles
 // are said once more because a table laid out as blocks loses them in some browsers.

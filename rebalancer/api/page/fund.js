@@ -4,7 +4,7 @@ import { hasToken, list, read } from "./api.js";
 import { Chart } from "./chart.js";
 import { askCommand } from "./commands.js";
 import { bandOf, dayChange, desk, deskNow, gapBps, isPublic, pointChange, stateOf } from "./desk.js";
-import { ago, change, countdown, el, find, fixed, mark, moment, nav, number, table, times, words, write } from "./format.js";
+import { ago, change, countdown, el, find, fixed, mark, moment, nav, nothing, number, sentence, table, times, words, write } from "./format.js";
 import { num, paid, positions, triggers, underlying } from "./holdings.js";
 import { drawPremium, steps } from "./premium.js";
 
@@ -158,12 +158,12 @@ function drawParts(token, { runs, merges, paidOut, premiums, fees, decisions, ba
   if (decisions?.length) {
     const [latest] = decisions;
     shown.why.replaceChildren(el("strong", { text: latest.trigger === "none" ? "Why it does not trade now: " : `Latest decision, ${latest.trigger}: ` }),
-      latest.reason, el("span", { class: "when", text: ` (${moment(latest.time)})` }));
+      sentence(latest.reason), el("span", { class: "when", text: ` (${moment(latest.time)})` }));
   }
   if (token.stateReason) parts.push(el("p", { class: "notice bad", text: `${token.state}: ${token.stateReason}` }));
   parts.push(part(basket ? positions(token, basket) : underlying(token), "wide"));
-  if (waits) parts.push(part(triggers(waits), "wide"));
-  if (fees) parts.push(part(paid(token, fees), "wide"));
+  if (waits) parts.push(part(triggers(waits)));
+  if (fees) parts.push(part(paid(token, fees)));
   parts.push(part(rebalances(runs), "wide"));
   if (premiums.length) parts.push(part(steps(premiums)));
   if (merges.length) {
@@ -177,7 +177,7 @@ function drawParts(token, { runs, merges, paidOut, premiums, fees, decisions, ba
   }
   if (decisions?.length) {
     parts.push(part(table("Decisions", ["Time", "Verdict", "Why"], decisions.map((one) =>
-      [moment(one.time), one.trigger === "none" ? "no trade" : words(one.trigger), one.reason])), "wide"));
+      [moment(one.time), one.trigger === "none" ? "no trade" : words(one.trigger), sentence(one.reason)])), "wide"));
   }
   shown.parts.replaceChildren(...parts);
 }
@@ -192,12 +192,12 @@ function costs({ cost, slippage, tradedNotional: traded }) {
 }
 
 function rebalances(runs) {
-  if (!runs.length) return el("p", { class: "none", text: "No rebalance yet." });
+  if (!runs.length) return nothing("Rebalances", "No rebalance yet.");
   const columns = ["Time", "Trigger", "Leverage", "NAV", ...(isPublic ? [] : ["Traded", "Fees", "Slippage"]), "Status", "Reason"];
   return table("Rebalances", columns, runs.map((run) => [
     moment(run.time), words(run.trigger),
     num(`${times(run.leverageBefore)} \u2192 ${times(run.leverageAfter)}`),
     num(`${nav(run.navBefore)} \u2192 ${nav(run.navAfter)}`),
-    ...(isPublic ? [] : costs(run)), run.status, run.reason,
+    ...(isPublic ? [] : costs(run)), run.status, sentence(run.reason),
   ]));
 }

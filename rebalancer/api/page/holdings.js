@@ -1,6 +1,6 @@
 // What a fund holds, what it paid, and the prices that its rules wait for.
 
-import { change, el, fixed, number, price, table, times, words } from "./format.js";
+import { change, el, fixed, nothing, number, price, table, times, words } from "./format.js";
 
 export const num = (text) => ({ text, class: "num" });
 
@@ -56,8 +56,7 @@ export function triggers({ items }) {
     rows.set(JSON.stringify(told), told);
   }
   if (!rows.size) {
-    return el("div", {}, el("h3", { text: "Trigger prices" }),
-      el("p", { class: "none", text: "No price is known at which a rule fires." }));
+    return nothing("Trigger prices", "No price is known at which a rule fires.");
   }
   return table("Trigger prices", ["Rule", "Fires with", "Price", "From now"], [...rows.values()]);
 }
