@@ -50,7 +50,7 @@ def delay_seconds(failures: int) -> float:
     """Return how late the answer to a place's so-many-th wrong token comes."""
     # Bounded before it is computed: a patient guesser would reach numbers that no float holds.
     doublings = min(failures - 1, 32)
-    return min(FIRST_DELAY_SECONDS * 2**doublings, LONGEST_DELAY_SECONDS)
+    return min(FIRST_DELAY_SECONDS * 2.0**doublings, LONGEST_DELAY_SECONDS)
 
 
 class Penalties:
