@@ -162,7 +162,7 @@ def test_a_setting_that_did_not_take_effect_is_refused(
 
 
 def test_a_place_where_no_file_can_be_is_refused_and_leaves_no_lock_behind(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="No such file or directory"):
+    with pytest.raises(StoreUnavailable, match="missing: there is no such folder"):
         open_store(f"sqlite:///{tmp_path}/missing/desk.db")
     (tmp_path / "folder").mkdir()
     for _ in range(2):
