@@ -9,8 +9,8 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath
-from rebalancer.cli.output import console, print_json, table
-from rebalancer.core.instant import parse_duration
+from rebalancer.cli.output import console, moment, print_json, table
+from rebalancer.core.instant import parse, parse_duration
 
 
 @told
@@ -26,7 +26,7 @@ def alerts(config: ConfigPath = None, as_json: AsJson = False) -> None:
     columns = ("since", "severity", "alert", "subject", ">times", "what")
     rows = [
         [
-            each["since"],
+            moment(parse(each["since"])),
             each["severity"],
             each["name"],
             each["subject"],

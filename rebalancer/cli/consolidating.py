@@ -13,6 +13,7 @@ from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, money, note, print_json, table, when
 from rebalancer.cli.output import nav as nav_text
+from rebalancer.cli.output import shares as shares_text
 from rebalancer.cli.stored import opened
 from rebalancer.core.money import ONE, text
 from rebalancer.errors import InputRefused
@@ -88,9 +89,10 @@ def _preview(fund: str, ratio: int | None, config: ConfigPath, *, split: bool) -
 
 def _print_preview(fund: str, document: dict[str, Any]) -> None:
     note(f"a preview of a {document['conversion']}: nothing was changed")
+    written = {"shares": shares_text, "nav": nav_text, "equity": money}
     rows = [
-        [name, document[name]["before"], document[name]["after"]]
-        for name in ("shares", "nav", "equity")
+        [name, *(write(Decimal(document[name][side])) for side in ("before", "after"))]
+        for name, write in written.items()
     ]
     console().print(table(fund, ("", ">before", ">after"), rows))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,17 @@ import typer
 from rebalancer.cli.breaking import end_break
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, fund_names
-from rebalancer.cli.output import age, base_of, console, money, print_json, table
+from rebalancer.cli.output import (
+    age,
+    base_of,
+    console,
+    money,
+    print_json,
+    table,
+    target,
+    times,
+)
+from rebalancer.cli.output import nav as nav_text
 from rebalancer.cli.reading import FundFilter
 from rebalancer.cli.stored import opened
 from rebalancer.core.instant import parse
@@ -57,10 +68,12 @@ def explain(
         print_json(document)
         return
     verdict, out = document["verdict"], console()
-    out.print(f"{subject} at {document['at']}: {verdict['trigger']}: {verdict['reason']}")
+    rule = "" if verdict["trigger"] == "none" else f"{verdict['trigger']}: "
+    out.print(f"{subject} at {document['at']}: {rule}{verdict['reason']}")
+    nav, formula_nav = (nav_text(_number(document[name])) for name in ("nav", "formula_nav"))
     out.print(
-        f"NAV {document['nav']}, formula NAV {document['formula_nav']}, leverage "
-        f"{document['leverage']} of {document['target_leverage']}, {document['trading']}"
+        f"NAV {nav}, formula NAV {formula_nav}, leverage {times(_number(document['leverage']))} "
+        f"of {target(_number(document['target_leverage']))}, {document['trading']}"
     )
     for symbol, price in document["prices"].items():
         told_by = document["price_source"]
@@ -131,6 +144,17 @@ def _print_triggers(found: list[dict[str, Any]]) -> None:
         for each in found
     ]
     columns = ("fund", "rule", "fires", ">price", "source", ">distance")
-    # Both NAVs can end a fund, and mostly they do so at one price.
-    told = list(dict.fromkeys(map(tuple, rows)))
-    console().print(table("", columns, told))
+    console().print(table("", columns, nearest_only(rows)))
+
+
+def nearest_only(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Leave the first of what fires alike: both NAVs can end a fund, at nearly one price."""
+    told: dict[tuple[str, ...], Sequence[str]] = {}
+    for row in rows:
+        contracts = (each.partition(" ")[0] for each in row[3].split(", "))
+        told.setdefault((*row[:3], *contracts), row)
+    return [*told.values()]
+
+
+def _number(written: str | None) -> Decimal | None:
+    return None if written is None else Decimal(written)

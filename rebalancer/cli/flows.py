@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, FundName
-from rebalancer.cli.output import console, print_json, table
+from rebalancer.cli.output import console, money, nav, print_json, table
 from rebalancer.errors import InputRefused
 
 COLUMNS = ("fund", "kind", "amount", "key", "min_out")
@@ -146,12 +147,15 @@ def _show(dealt: Sequence[Mapping[str, Any]]) -> None:
             str(each["key"]),
             str(each["status"]),
             str(each.get("shares", "")),
-            str(each.get("cash", "")),
-            str(each.get("fee", "")),
-            str(each.get("nav", "")),
+            *(_amount(each, name) for name in ("cash", "fee")),
+            nav(Decimal(each["nav"])) if "nav" in each else "",
             str(each.get("reason", "")),
         ]
         for each in dealt
     ]
     columns = ("fund", "key", "status", ">shares", ">cash", ">fee", ">NAV", "why")
     console().print(table("Flows", columns, rows))
+
+
+def _amount(flow: Mapping[str, Any], name: str) -> str:
+    return money(Decimal(flow[name])) if name in flow else ""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
+from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import NONE, age, console, moment, money, print_json, table, when
 from rebalancer.cli.reading import FundFilter, Limit
-from rebalancer.cli.stored import opened
+from rebalancer.cli.stored import desk_now_ms, opened
 from rebalancer.core.instant import iso, parse_duration
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
@@ -47,10 +48,9 @@ def schedule(
     fund: FundFilter = None, limit: Limit = 10, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """Show the next fixed rebalances, and what became of each fund's last one."""
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
-
-    now_ms = WallClock().now_ms()
     with opened(config) as (settings, reader):
+        running = is_running(settings.desk.control_socket)
+        now_ms = desk_now_ms(settings, reader.views(), running=running)
         chosen = _chosen(settings.funds, fund)
         last = {name: next(iter(reader.fixed(name, 1)), None) for name in chosen}
     coming = sorted(_coming(chosen, now_ms, limit))[:limit]
@@ -64,7 +64,8 @@ def schedule(
             name,
             NONE if (row := last[name]) is None else when(row.due_ms),
             NONE if row is None else str(row.settlement),
-            NONE if row is None else row.reason,
+            # A run was opened because the time had come: only what came in between is worth a word.
+            "" if row is None or row.settlement == "run" else row.reason,
         ]
         for due_ms, name in coming
     ]

@@ -27,8 +27,14 @@ def show_gaps(fund: str | None, config: Path | None, *, as_json: bool) -> None:
         )
         return
     for name, parts in found.items():
-        rows = [[cause, f"{amount:+.8f}"] for cause, amount in parts.items()]
+        rows = [[cause.replace("_", " "), _signed(amount)] for cause, amount in parts.items()]
         console().print(table(f"{name}: account NAV less formula NAV", ("", ">per share"), rows))
+
+
+def _signed(amount: Decimal) -> str:
+    """Write an amount per share with its sign; what rounds to nothing has none."""
+    written = f"{amount:+.8f}"
+    return written if written.strip("+-0.") else "0"
 
 
 def gaps_of(config: Path | None) -> dict[str, dict[str, Decimal]]:

@@ -26,6 +26,7 @@ from rebalancer.cli.options import (
     spread,
 )
 from rebalancer.cli.output import note, print_json
+from rebalancer.cli.plan_words import deltas
 from rebalancer.core.instant import parse_duration
 from rebalancer.errors import CommandRefused
 
@@ -94,8 +95,7 @@ def rebalance(
     elif answer["run_id"] is None:
         typer.echo(f"{fund}: taken; the run opens with the next fresh price")
     else:
-        deltas = ", ".join(f"{units} {name}" for name, units in answer["delta_units"].items())
-        typer.echo(f"{fund}: run {answer['run_id']} opened, delta {deltas}")
+        typer.echo(f"{fund}: run {answer['run_id']} opened, delta {deltas(answer) or 'none'}")
 
 
 def ask(config: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from rebalancer.core.instant import SECOND_MS, duration, iso
 
@@ -20,23 +24,80 @@ NONE = "-"
 
 #: more columns than any table needs
 _WIDEST = 1_000
+#: between two columns, and before what stands under its row
+_GAP, _INDENT = 2, 4
+#: words in the last column are broken into lines of so much at least, else they go under their row
+_WORDS_LEAST = 24
 
 
 class WholeTables(Console):
     """A console that never cuts a number off: a table that is too wide runs over the edge."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `Console.print` does, a table at its least width at least."""
-        before = self._width
-        for each in objects:
-            if isinstance(each, Table):
-                room = self.options.update(width=_WIDEST)
-                least = Measurement.get(self, room, each).minimum
-                self._width = max(self.width, least)
-        try:
-            super().print(*objects, **options)
-        finally:
-            self._width = before
+        """Print as `Console.print` does, and crop nothing."""
+        super().print(*objects, crop=False, **options)
+
+
+class Listing:
+    """Rows under their heads, laid out for the width there is; no number and no name is broken.
+
+    What of the last column finds too little room there stands under its row, indented.
+    """
+
+    def __init__(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, heads: bool
+    ) -> None:
+        self._title = title
+        self._columns = columns
+        self._rows = rows
+        self._heads = heads
+        cells = [
+            [name.removeprefix(">"), *(row[n] for row in rows)] for n, name in enumerate(columns)
+        ]
+        self._widths = [max(map(cell_len, each)) for each in cells]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._title:
+            yield Text(self._title, style="bold")
+        room = options.max_width - self._width_of(self._columns[:-1]) - _GAP
+        wide = self._widths[-1]
+        if self._columns[-1].startswith(">") or room >= min(wide, _WORDS_LEAST, -(-wide // 2)):
+            made = self._table(self._columns)
+            least = Measurement.get(console, options.update(width=_WIDEST), made).minimum
+            yield from console.render(made, options.update(width=max(options.max_width, least)))
+        else:
+            yield from self._with_words_below(console, options)
+
+    def _with_words_below(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        *columns, _ = self._columns
+        made = self._table(columns, no_wrap=True)
+        own = options.update(width=self._width_of(columns))
+        lines = iter(console.render_lines(made, own, pad=False))
+        if self._heads:
+            yield from (*next(lines), Segment.line())
+        for row, line in zip(self._rows, lines, strict=True):
+            yield from (*line, Segment.line())
+            if row[-1]:
+                yield Padding(Text(row[-1]), (0, 0, 0, _INDENT))
+
+    def _width_of(self, columns: Sequence[str]) -> int:
+        return sum(self._widths[: len(columns)]) + _GAP * (len(columns) - 1)
+
+    def _table(self, columns: Sequence[str], *, no_wrap: bool = False) -> Table:
+        made = Table(box=None, pad_edge=False, show_header=self._heads)
+        for place, name in enumerate(columns):
+            right, words = name.startswith(">"), any(" " in row[place] for row in self._rows)
+            whole = no_wrap or right or not words
+            made.add_column(
+                name.removeprefix(">"),
+                justify="right" if right else "left",
+                no_wrap=whole,
+                min_width=self._widths[place] if whole else None,
+                header_style="dim",
+            )
+        for row in self._rows:
+            made.add_row(*row[: len(columns)])
+        return made
 
 
 def console() -> Console:
@@ -57,24 +118,9 @@ def note(sentence: str) -> None:
 
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, heads: bool = True
-) -> Table:
-    """Return a table; columns whose name begins with ">" are set flush right.
-
-    Where the terminal is narrow only columns of words are broken: numbers, names and times are not.
-    """
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    made.show_header = heads
-    for place, name in enumerate(columns):
-        right, words = name.startswith(">"), any(" " in row[place] for row in rows)
-        made.add_column(
-            name.removeprefix(">"),
-            justify="right" if right else "left",
-            no_wrap=right or not words,
-            header_style="dim",
-        )
-    for row in rows:
-        made.add_row(*row)
-    return made
+) -> Listing:
+    """Return a table; columns whose name begins with ">" are set flush right."""
+    return Listing(title, columns, rows, heads=heads)
 
 
 def money(value: Decimal | None, places: int = 2) -> str:
@@ -92,9 +138,19 @@ def nav(value: Decimal | None) -> str:
     return f"{value:,.4f}" if abs(value) >= 1 or value == 0 else f"{value:.8f}"
 
 
+def shares(value: Decimal) -> str:
+    """Write shares with the eight decimals that there are at most."""
+    return f"{value:,.8f}".rstrip("0").rstrip(".")
+
+
 def times(value: Decimal | None) -> str:
     """Write a leverage: 2.7391x."""
     return NONE if value is None else f"{value:.4f}x"
+
+
+def target(leverage: Decimal | None) -> str:
+    """Write a leverage that somebody chose, with the digits that it has: 3x, -1.25x."""
+    return NONE if leverage is None else f"{leverage:f}x"
 
 
 def when(at_ms: int | None) -> str:

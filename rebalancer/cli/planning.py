@@ -22,7 +22,7 @@ from rebalancer.cli.output import (
     note,
     print_json,
     table,
-    times,
+    target,
 )
 from rebalancer.cli.plan_words import by_fund, deltas, signed, written_times
 from rebalancer.cli.proposing import has_orders, proposed, save, show
@@ -146,7 +146,7 @@ def _print_plan(document: Mapping[str, Any]) -> None:
             name,
             nav(Decimal(fund["nav"])),
             written_times(fund["leverage"]),
-            times(Decimal(fund["target_leverage"])),
+            target(Decimal(fund["target_leverage"])),
             fund["trigger"],
             deltas(fund),
             fund["reason"],
@@ -166,7 +166,7 @@ def print_orders(document: Mapping[str, Any]) -> None:
         reduce = ", reduce-only" if order["reduce_only"] else ""
         out.print(
             f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
-            f"{order['contract']} ({order['notional']}{reduce}) for {shared}"
+            f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) for {shared}"
         )
     for cross in document["crosses"]:
         shared = by_fund(cross["units"])

@@ -25,7 +25,7 @@ from rebalancer.cli.output import (
 from rebalancer.cli.output import (
     nav as nav_text,
 )
-from rebalancer.cli.stored import opened, opened_quietly
+from rebalancer.cli.stored import desk_now_ms, opened, opened_quietly
 from rebalancer.core.money import text, text_or_none
 from rebalancer.errors import InputRefused
 
@@ -55,13 +55,11 @@ def nav(
     with opened_quietly(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
         views = _only(reader.views(), fund)
-    _say_running(settings, views, running=running)
+    now_ms = desk_now_ms(settings, views, running=running)
+    _say_running(settings, views, now_ms, running=running)
     if as_json:
         print_json({view.fund: view_document(view) for view in views})
         return
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
-
-    now_ms = WallClock().now_ms()
     rows = [
         [
             view.fund,
@@ -102,8 +100,8 @@ def history(
         [
             moment(run.opened_ms),
             run.fund,
-            str(run.trigger),
-            str(run.status),
+            # Nearly all are done, so that only the others say how they stand.
+            str(run.trigger) if run.status == "done" else f"{run.trigger}, {run.status}",
             f"{times(run.leverage_before)} -> {times(run.leverage_after)}",
             nav_text(run.nav_after or run.nav_before),
             money(run.cost),
@@ -111,7 +109,7 @@ def history(
         ]
         for run in runs
     ]
-    columns = ("at", "fund", "trigger", "status", ">leverage", ">NAV", ">cost", "reason")
+    columns = ("at", "fund", "trigger", ">leverage", ">NAV", ">cost", "reason")
     console().print(table("", columns, rows))
 
 
@@ -125,14 +123,12 @@ def _only(views: tuple[NavView, ...], fund: str | None) -> tuple[NavView, ...]:
     return found
 
 
-def _say_running(config: Config, views: tuple[NavView, ...], *, running: bool) -> None:
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
-
+def _say_running(config: Config, views: tuple[NavView, ...], now_ms: int, *, running: bool) -> None:
     saved_ms = max((view.at_ms for view in views), default=None)
     if running:
         note(f"the desk runs ({config.mode}); views of {moment(saved_ms)}")
     else:
-        since = age(WallClock().now_ms() - saved_ms) if saved_ms is not None else NONE
+        since = age(now_ms - saved_ms) if saved_ms is not None else NONE
         note(f"no desk runs; this is what the store holds, views {since} old")
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rebalancer.cli.operating import is_running
 from rebalancer.cli.output import age, note
+from rebalancer.cli.stored import desk_now_ms
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ def _from_document(settings: Config, path: Path) -> Snapshot:
 def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
     """Return the desk as the store has it, and how old its prices are, in milliseconds."""
     from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above
@@ -58,4 +59,6 @@ def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
     as_of_ms = max(view.at_ms for view in views)
     desk = desk_of(settings)
     refuse_lost_funds(desk, records)
-    return snapshot_of(desk, records, prices, as_of_ms), WallClock().now_ms() - as_of_ms
+    running = is_running(settings.desk.control_socket)
+    old_ms = desk_now_ms(settings, views, running=running) - as_of_ms
+    return snapshot_of(desk, records, prices, as_of_ms), old_ms

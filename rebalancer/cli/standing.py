@@ -24,16 +24,16 @@ from rebalancer.cli.output import (
     note,
     print_json,
     table,
+    target,
     times,
 )
 from rebalancer.cli.reading import premium, scope_document, view_document
-from rebalancer.cli.stored import opened_quietly
+from rebalancer.cli.stored import desk_now_ms, opened_quietly
 from rebalancer.core.instant import parse_duration
 from rebalancer.core.scope import title
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from rebalancer.cli.output import Listing
     from rebalancer.ports import NavView
     from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader
@@ -74,7 +74,7 @@ class Standing:
         for order in self.orders:
             yield f"order {order.client_order_id} on {order.contract} is {order.status}"
 
-    def table(self) -> Table:
+    def table(self) -> Listing:
         """Return the funds, one line each."""
         watched = any(view.premium_stage for view in self.views)
         rows = [
@@ -82,7 +82,7 @@ class Standing:
                 view.fund,
                 nav(view.nav),
                 times(view.leverage),
-                times(view.target_leverage),
+                target(view.target_leverage),
                 money(view.equity),
                 *([premium(view)] if watched else []),
                 view.run or view.trading,
@@ -131,13 +131,12 @@ def status(
 
 def look(settings: Config, reader: SqlReader) -> Standing:
     """Return how every fund stands now."""
-    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
-
+    running, views = is_running(settings.desk.control_socket), reader.views()
     return Standing(
         mode=str(settings.mode),
-        running=is_running(settings.desk.control_socket),
-        now_ms=WallClock().now_ms(),
-        views=reader.views(),
+        running=running,
+        now_ms=desk_now_ms(settings, views, running=running),
+        views=views,
         verdicts={row.fund: row.reason for row in reader.verdicts()},
         scopes=reader.scopes(),
         orders=tuple(order for order in reader.orders(20) if order.status in _UNRESOLVED),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from rebalancer.cli.options import load_config
 from rebalancer.cli.output import note
 
 if TYPE_CHECKING:
+    from rebalancer.ports import NavView
     from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader
 
@@ -23,6 +24,22 @@ def opened(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
         if not is_running(config.desk.control_socket):
             note("no desk runs; this is what the store holds")
         yield config, reader
+
+
+def desk_now_ms(config: Config, views: Sequence[NavView], *, running: bool) -> int:
+    """Return the time by which ages and what comes next are told.
+
+    Real prices come by the clock of the wall. A simulated or played market has a time of its own,
+    as its views tell it.
+    """
+    from rebalancer.clock import WallClock  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.settings import FeedSource  # noqa: PLC0415 - as above
+
+    wall_ms = WallClock().now_ms()
+    if config.feed.source is FeedSource.CCXT or not views:
+        return wall_ms
+    saved_ms = max(view.at_ms for view in views)
+    return saved_ms if running else max(wall_ms, saved_ms)
 
 
 @contextmanager

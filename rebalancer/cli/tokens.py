@@ -9,7 +9,7 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
-from rebalancer.cli.output import console, note, print_json, table, when
+from rebalancer.cli.output import console, moment, note, print_json, table, when
 from rebalancer.clock import WallClock
 from rebalancer.core.instant import parse_duration
 
@@ -44,7 +44,8 @@ def create(
     if as_json:
         print_json({"name": name, "scope": str(scope), "token": made})
     else:
-        note(f"{name}: scope {scope}, expires {expires}; it is not shown again:")
+        ends = "never expires" if length_ms is None else f"expires in {expires}"
+        note(f"{name}: scope {scope}, {ends}; it is not shown again:")
         typer.echo(made)
 
 
@@ -76,8 +77,8 @@ def list_tokens(config: ConfigPath = None, as_json: AsJson = False) -> None:
             token.name,
             token.id,
             str(token.scope),
-            when(token.created_ms),
-            "never" if token.expires_ms is None else when(token.expires_ms),
+            moment(token.created_ms),
+            "never" if token.expires_ms is None else moment(token.expires_ms),
             "revoked"
             if token.revoked_ms is not None
             else "valid"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
+from rebalancer.cli.explaining import nearest_only
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import NONE, base_of, console, money, nav, print_json, table, times
 from rebalancer.cli.planning import print_orders
@@ -60,6 +61,7 @@ def _print(document: Mapping[str, Any]) -> None:
     shocks = ", ".join(
         f"{symbol} {Decimal(move) * 100:+f} %" for symbol, move in document["shocks"].items()
     )
+    delevered = any(fund["delever_ms"] for fund in document["funds"].values())
     rows = [
         [
             name,
@@ -72,19 +74,21 @@ def _print(document: Mapping[str, Any]) -> None:
                 if Decimal(notional)
             )
             or NONE,
-            duration(fund["delever_ms"]) if fund["delever_ms"] else NONE,
+            *([duration(fund["delever_ms"] or 0)] if delevered else []),
             fund["reason"],
         ]
         for name, fund in document["funds"].items()
     ]
-    columns = ("fund", ">NAV", ">leverage", "trigger", ">to trade", ">takes", "why")
+    takes = [">takes"] if delevered else []
+    columns = ("fund", ">NAV", ">leverage", "trigger", ">to trade", *takes, "why")
     out.print(table(f"After {shocks or 'no shock'}, as of {document['as_of']}", columns, rows))
     print_orders(document)
     fires = [
         _rule(name, each) for name, fund in document["funds"].items() for each in fund["triggers"]
     ]
     rule_heads = ("fund", "rule", "fires", ">price", ">from before", "reached")
-    out.print(table("Rules and the prices at which they fire", rule_heads, fires))
+    title = "Rules and the prices at which they fire"
+    out.print(table(title, rule_heads, nearest_only(fires)))
     footing = []
     for name, account in document["accounts"].items():
         footing.append(_footing(name, "", account))
@@ -94,11 +98,17 @@ def _print(document: Mapping[str, Any]) -> None:
         "fund",
         ">equity",
         ">exposure",
-        ">initial margin",
+        ">initial",
         ">maintenance",
-        ">liquidation at",
+        ">liquidation",
     )
-    out.print(table("Footing right after it, before any trade", heads, footing))
+    out.print(
+        table(
+            "Footing right after it, before any trade: margins, and where liquidation comes",
+            heads,
+            footing,
+        )
+    )
 
 
 def _rule(fund: str, each: Mapping[str, Any]) -> list[str]:

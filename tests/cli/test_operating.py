@@ -71,9 +71,11 @@ def test_a_command_reaches_the_desk_with_its_reason(run: Run, desk: Desk, comman
 def test_what_a_rebalance_leads_to_is_said(run: Run, desk: Desk) -> None:
     answer = run("rebalance", "BTC3L")
     assert answer.out == "BTC3L: taken; the run opens with the next fresh price\n"
-    desk.answer = b'{"ok": true, "run_id": "BTC3L-000002", "delta_units": {"BTC": "-1.5"}}\n'
+    desk.answer = (
+        b'{"ok": true, "run_id": "BTC3L-000002", "delta_units": {"BTC/USDT:USDT": "-1.5"}}\n'
+    )
     answer = run("rebalance", "BTC3L")
-    assert answer.out == "BTC3L: run BTC3L-000002 opened, delta -1.5 BTC\n"
+    assert answer.out == "BTC3L: run BTC3L-000002 opened, delta -1.500000 BTC\n"
 
 
 def test_what_halt_and_resume_lead_to_is_said(run: Run, desk: Desk) -> None:

@@ -18,7 +18,7 @@ def test_over_a_snapshot_people_see_rules_trades_and_footing(run: Run, folder: P
     assert answer.code == 0
     assert "After BTC/USDT:USDT -16.00 %" in answer.out
     assert "100.0000 -> 52.0000" in answer.out
-    assert "liquidation at" in answer.out
+    assert "maintenance" in answer.out
     assert "order 1 on main: sell" in answer.out
     assert "at or below" in answer.out
 

@@ -1,0 +1,64 @@
+"""Tables for the width there is: no number is cut off, and words go where they have room."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from rebalancer.cli.output import WholeTables, table
+
+ROWS = [
+    ["BTC3L", "1,058,790.13", "3.2340x", "the price moved 16.00 % since the last point"],
+    ["ETH1S", "952,345.60", "-0.9293x", ""],
+]
+COLUMNS = ("fund", ">equity", ">leverage", "why")
+
+
+def lines(width: int, columns: tuple[str, ...] = COLUMNS, title: str = "") -> list[str]:
+    """Return a table as a terminal of so many columns shows it, without what is blank."""
+    out = WholeTables(file=io.StringIO(), width=width, color_system=None)
+    out.print(table(title, columns, ROWS))
+    assert isinstance(out.file, io.StringIO)
+    return [line.rstrip() for line in out.file.getvalue().splitlines()]
+
+
+def test_where_there_is_room_a_row_is_a_line() -> None:
+    assert lines(80) == [
+        "fund         equity  leverage  why",
+        "BTC3L  1,058,790.13   3.2340x  the price moved 16.00 % since the last point",
+        "ETH1S    952,345.60  -0.9293x",
+    ]
+
+
+def test_words_are_broken_into_lines_that_can_still_be_read() -> None:
+    assert lines(60)[1:3] == [
+        "BTC3L  1,058,790.13   3.2340x  the price moved 16.00 % since",
+        "                               the last point",
+    ]
+
+
+def test_with_less_room_they_stand_under_their_row() -> None:
+    assert lines(50) == [
+        "fund         equity  leverage",
+        "BTC3L  1,058,790.13   3.2340x",
+        "    the price moved 16.00 % since the last point",
+        "ETH1S    952,345.60  -0.9293x",
+    ]
+
+
+@pytest.mark.parametrize("width", [5, 20, 30])
+def test_no_number_and_no_name_is_ever_cut_off(width: int) -> None:
+    shown = "\n".join(lines(width))
+    assert "BTC3L  1,058,790.13   3.2340x\n" in shown
+    assert "…" not in shown
+
+
+def test_numbers_at_the_end_run_over_the_edge() -> None:
+    columns = ("fund", ">equity", ">leverage", ">why")
+    assert ROWS[0][3] in lines(20, columns)[1]
+
+
+def test_a_title_is_as_long_as_it_is() -> None:
+    title = "a title that is longer than its table, which is nothing bad"
+    assert lines(80, title=title)[0] == title
