@@ -52,6 +52,9 @@ class TokenNav(StreamMessage):
     t: DecimalText = Field(description="target leverage")
     T: Milliseconds | None = Field(description="time of the oldest price in the NAV")
     S: str = Field(description="LIVE, STALE, WAITING")
+    p: DecimalText | None = Field(
+        description="price of the token on its secondary market; null: not watched or not live"
+    )
 
 
 class KlineBody(StreamMessage):
@@ -183,6 +186,7 @@ def nav_message(picture: Picture, seq: int, *, public: bool) -> TokenNav:
         t=text(view.target_leverage),
         T=view.price_at_ms,
         S=nav_state(picture),
+        p=None if picture.quote is None else text(picture.quote.price),
     )
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from rebalancer.api.messages import nav_message
 from rebalancer.core.events import TokenQuoted
 from rebalancer.core.premium import PremiumTerms
 from tests.api.rig import Published, published
@@ -47,6 +48,11 @@ async def test_the_market_price_stands_beside_the_nav_now_and_in_candles(tmp_pat
         await quote(at_work, "125")
         token = await got(at_work, "BTC3L")
         (candle,) = await got(at_work, "BTC3L/klines")
+        (message,) = (
+            nav_message(picture, 1, public=True)
+            for picture in at_work.service.board.in_order()
+            if picture.name == "BTC3L"
+        )
     assert (before["market"], before["marketPrice"]) == ("gate:BTC3L/USDT", None)
     assert (token["marketPrice"], token["premium"], token["premiumStage"]) == (
         "125",
@@ -54,6 +60,7 @@ async def test_the_market_price_stands_beside_the_nav_now_and_in_candles(tmp_pat
         "warn",
     )
     assert (candle[4], candle[10]) == ("100", "125")
+    assert (message.n, message.p) == ("100", "125"), "a page holds one against the other"
 
 
 async def test_each_change_of_its_stage_is_listed_the_newest_first(tmp_path: Path) -> None:

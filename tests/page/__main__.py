@@ -1,7 +1,7 @@
 """Writes pictures of a desk's page: `python -m tests.page FOLDER [URL [FUND]]`.
 
-Both widths, both colour schemes, the table of funds and the whole page of one fund; without an
-address of a desk whose markets are simulated.
+Both widths, both colour schemes, the table of funds and the page of one fund; without an
+address, of a desk whose markets are simulated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ async def take(url: str, folder: Path, fund: str) -> None:
                 await show(browser, folder / f"page-{width}-{scheme}.png")
                 await browser.value(f"location.hash = '#/fund/{fund}'")
                 await browser.wait_for(DRAWN)
-                await show(browser, folder / f"fund-{width}-{scheme}.png", whole=True)
+                # The whole of a page on a phone is a strip that nobody can look at.
+                whole = width > height
+                await show(browser, folder / f"fund-{width}-{scheme}.png", whole=whole)
 
 
 async def show(browser: Browser, path: Path, *, whole: bool = False) -> None:

@@ -20,7 +20,7 @@ from rebalancer.store.sql import open_store
 
 CONFIG = Path(__file__).with_name("showcase.toml")
 WATCHED = "BTC3L"
-QUOTE_SECONDS = 0.25
+QUOTE_SECONDS = 0.05
 #: until there are charts worth looking at
 WARM_SECONDS = 75
 #: when the token is bought beyond reason, and for how long, in seconds since the start

@@ -27,17 +27,20 @@ function timeTicks(first, last, width) {
   return ticks;
 }
 
+// Where a value is null nothing is known, and nothing is drawn: a point between two gaps is a dot.
 function path(points, x, y, step) {
   let drawn = "";
-  points.forEach(([at, value], place) => {
-    const [px, py] = [x(at).toFixed(1), y(value).toFixed(1)];
-    drawn += place === 0 ? `M${px} ${py}` : step ? `H${px}V${py}` : `L${px} ${py}`;
-  });
+  let known = false;
+  for (const [at, value] of points) {
+    const [px, py] = [x(at).toFixed(1), value === null ? "" : y(value).toFixed(1)];
+    if (value !== null) drawn += !known ? `M${px} ${py}h0` : step ? `H${px}V${py}` : `L${px} ${py}`;
+    known = value !== null;
+  }
   return drawn;
 }
 
 export class Chart {
-  // series: [{name, tone, points: [[ms, value]], step}]; band: [low, high]; marks: [{at, label}];
+  // series: [{name, tone, points: [[ms, value or null]], step}]; band: [low, high]; marks: [{at, label}];
   // markWord: what the marks are; nothing: why there is no line; note: of the values at a point
   constructor(title, show) {
     this.show = show;
@@ -95,7 +98,7 @@ export class Chart {
   }
 
   scale(drawn, width) {
-    const values = drawn.flatMap((one) => one.points.map(([, value]) => value)).concat(this.data.band ?? []);
+    const values = drawn.flatMap((one) => one.points.map(([, value]) => value)).filter((value) => value !== null).concat(this.data.band ?? []);
     let [low, high] = [Math.min(...values), Math.max(...values)];
     const room = (high - low) * 0.08 || Math.abs(high) * 0.01 || 1;
     [low, high] = [low - room, high + room];
@@ -108,7 +111,7 @@ export class Chart {
   }
 
   grid({ low, high, first, last, x, y }, width) {
-    const { ticks, places } = valueTicks(low, high, 4);
+    const { ticks, places } = valueTicks(low, high, 5);
     const times = timeTicks(first, last, width - EDGE.left - EDGE.right);
     const whole = times.every((at) => at % DAY_MS === 0);
     const label = whole ? day : last - first > DAY_MS ? moment : minute;
@@ -174,7 +177,7 @@ export class Chart {
     const place = Math.min(this.place ?? this.times.length - 1, this.times.length - 1);
     if (place < 0) return;
     const at = this.times[place];
-    const told = series.map((one) => [one, one.points.findLast(([each]) => each <= at)]).filter(([, point]) => point);
+    const told = series.map((one) => [one, one.points.findLast(([each]) => each <= at)]).filter(([, point]) => point && point[1] !== null);
     const step = place ? at - this.times[place - 1] : 0;
     const near = marks.filter((one) => one.at <= at && one.at > at - step).map((one) => one.label);
     const note = this.data.note?.(series.map((one) => told.find(([each]) => each === one)?.[1][1]));

@@ -54,6 +54,7 @@ export function takeNav(message) {
   Object.assign(token, {
     nav: message.n, formulaNav: message.i, realLeverage: message.l, targetLeverage: message.t,
     tokenIssued: message.m, navTime: message.T, navState: message.S, timestamp: message.E,
+    marketPrice: message.p, premium: message.p && Number(message.n) ? String(Number(message.p) / Number(message.n) - 1) : null,
   });
   // The stream carries no equity; where it may be seen it has to go with the NAV beside it.
   if (token.equity !== undefined) token.equity = message.n === null ? null : String(Number(message.n) * Number(message.m));

@@ -2,7 +2,7 @@
 
 import { failedChecks, list, read } from "./api.js";
 import { bandOf, desk, isPublic, stateOf } from "./desk.js";
-import { change, el, find, moment, number, sentence, times, words } from "./format.js";
+import { change, el, find, moment, nav, number, sentence, times, words } from "./format.js";
 
 const KEPT = 200;
 const SHOWN = 40;
@@ -31,6 +31,10 @@ export function takeEvent(message) {
 // "price_move: the price moved ..." in words; "fixed: fixed time ..." says its first word once.
 const told = (reason) => sentence(reason).replace(/^([a-z_]+): (?=\1)/, "").replace(/^[a-z_]+(?=:)/, words);
 
+// A strike tells its NAV to the last digit, which is more than a line of words needs.
+const said = ({ e, a, r }) => (e === "strike" ? `${r} ${nav(a)}` : told(r));
+const kindOf = ({ e, a }) => (e === "decision" ? WORDS[`${e}/${a}`] ?? a : e === "strike" ? e : `${e} ${a}`);
+
 const WORDS = { "decision/none": "no trade", "decision/fixed": "due" };
 
 export function drawFeed() {
@@ -38,8 +42,8 @@ export function drawFeed() {
   find("feed-list").replaceChildren(...(wanted.length ? wanted.map((one) => el("li", { "data-kind": one.e },
     el("time", { datetime: new Date(one.E).toISOString(), text: moment(one.E) }),
     one.s && desk.tokens.has(one.s) ? el("a", { href: `#/fund/${encodeURIComponent(one.s)}`, text: one.s }) : el("span", { text: one.s || "desk" }),
-    el("span", { class: "kind", text: one.e === "decision" ? WORDS[`${one.e}/${one.a}`] ?? one.a : `${one.e} ${one.a}` }),
-    el("span", { class: "reason", text: told(one.r) }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
+    el("span", { class: "kind", text: kindOf(one) }),
+    el("span", { class: "reason", text: said(one) }))) : [el("li", { class: "none", text: "Nothing happened yet." })]));
 }
 
 export async function loadAlerts() {

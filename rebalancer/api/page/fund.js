@@ -11,6 +11,7 @@ import { drawPremium, steps } from "./premium.js";
 const INTERVALS = ["1m", "5m", "15m", "1h", "1d"];
 const POINTS = 400;
 const ROWS = 20;
+const VERDICTS = 8;
 let shown = null;
 
 const path = (name) => `tokens/${encodeURIComponent(name)}`;
@@ -126,7 +127,7 @@ export async function refreshFund() {
     list(`${at}/distributions?limit=${ROWS}`, ROWS),
     list(`${at}/premiums?limit=${ROWS}`, ROWS),
     hidden(() => read(`${at}/fees`)),
-    hidden(() => list(`${at}/decisions?limit=10`, 10)),
+    hidden(() => list(`${at}/decisions?limit=${ROWS}`, ROWS)),
     hidden(() => read(`${at}/basket`)),
     hidden(() => read(`${at}/triggers`)),
   ]);
@@ -162,21 +163,24 @@ function drawParts(token, { runs, merges, paidOut, premiums, fees, decisions, ba
   }
   if (token.stateReason) parts.push(el("p", { class: "notice bad", text: `${token.state}: ${token.stateReason}` }));
   parts.push(part(basket ? positions(token, basket) : underlying(token), "wide"));
-  if (waits) parts.push(part(triggers(waits)));
-  if (fees) parts.push(part(paid(token, fees)));
-  parts.push(part(rebalances(runs), "wide"));
-  if (premiums.length) parts.push(part(steps(premiums)));
+  const halves = waits ? [triggers(waits)] : [];
+  if (fees) halves.push(paid(token, fees));
+  if (premiums.length) halves.push(steps(premiums));
   if (merges.length) {
-    parts.push(part(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
+    halves.push(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
       [moment(one.time), `${one.kind} ${one.ratio}:1`, num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),
-        num(`${fixed(one.issuedBefore, 2)} \u2192 ${fixed(one.issuedAfter, 2)}`)]))));
+        num(`${fixed(one.issuedBefore, 2)} \u2192 ${fixed(one.issuedAfter, 2)}`)])));
   }
   if (paidOut.length) {
-    parts.push(part(table("Paid out to holders", ["Time", "What", "Amount"], paidOut.map((one) =>
-      [moment(one.time), one.kind, num(fixed(one.amount, 2))]))));
+    halves.push(table("Paid out to holders", ["Time", "What", "Amount"], paidOut.map((one) =>
+      [moment(one.time), one.kind, num(fixed(one.amount, 2))])));
   }
-  if (decisions?.length) {
-    parts.push(part(table("Decisions", ["Time", "Verdict", "Why"], decisions.map((one) =>
+  // Two beside each other; where their number is odd the last has a row of its own.
+  halves.forEach((node, place) => parts.push(part(node, place === halves.length - 1 && place % 2 === 0 ? "wide" : "")));
+  parts.push(part(rebalances(runs), "wide"));
+  const verdicts = decisions?.filter((one) => !decisions.some((other) => one.reason === `run: ${other.reason}`));
+  if (verdicts?.length) {
+    parts.push(part(table("Decisions", ["Time", "Verdict", "Why"], verdicts.slice(0, VERDICTS).map((one) =>
       [moment(one.time), one.trigger === "none" ? "no trade" : words(one.trigger), sentence(one.reason)])), "wide"));
   }
   shown.parts.replaceChildren(...parts);

@@ -52,7 +52,10 @@ function update({ row, cells, gauge, spark, leverage, state }, token) {
   const outside = gauge.set(number(token.realLeverage), Number(token.targetLeverage), ...bandOf(token));
   mark(leverage, "class", outside ? "figure bad" : "figure");
   write(cells.Target, times(token.targetLeverage));
-  if (cells.Premium) tell(cells.Premium, token.premiumStage ? number(token.premium) : null);
+  if (cells.Premium) {
+    write(cells.Premium, change(token.premiumStage ? number(token.premium) : null).text);
+    mark(cells.Premium, "class", ["warn", "halt"].includes(token.premiumStage) ? "num warn" : "num");
+  }
   write(cells.Issued, fixed(token.tokenIssued, 2));
   const [word, tone] = stateOf(token);
   write(state, word);

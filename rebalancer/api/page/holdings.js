@@ -52,11 +52,11 @@ export function triggers({ items }) {
   const rows = new Map();
   for (const { trigger, source, fires, prices, move } of items) {
     const at = Object.entries(prices).map(([symbol, value]) => `${symbol} ${fires} ${price(value)}`).join(", ");
-    const told = [words(trigger), at, source, num(change(Number(move)).text)];
+    const told = [words(trigger), `${source} of ${at}`, num(change(Number(move)).text)];
     rows.set(JSON.stringify(told), told);
   }
   if (!rows.size) {
     return nothing("Trigger prices", "No price is known at which a rule fires.");
   }
-  return table("Trigger prices", ["Rule", "Fires with", "Price", "From now"], [...rows.values()]);
+  return table("Trigger prices", ["Rule", "Fires when", "From now"], [...rows.values()]);
 }

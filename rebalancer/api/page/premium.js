@@ -20,10 +20,10 @@ export function drawPremium(chart, token, { klines, premiums, interval }) {
   const first = known[0]?.[6] ?? 0;
   const changed = premiums.filter((one) => one.time >= first).reverse();
   const points = [
-    ...known.filter((row) => Number(row[10]) !== 0).map((row) => [row[6], Number(row[10])]),
+    ...known.map((row) => [row[6], Number(row[10]) || null]),
     ...changed.map((one) => [one.time, Number(one.marketPrice)]),
   ].sort(([one], [other]) => one - other);
-  const nothing = missing(token, points, interval);
+  const nothing = missing(token, points.filter(([, price]) => price !== null), interval);
   chart.set({
     nothing,
     marks: changed.map((one) => ({ at: one.time, label: `premium: ${STAGES[one.stage] ?? one.stage}` })),
