@@ -45,6 +45,7 @@ def model(seq: int, fund: str = "F00L") -> TokenNav:
         t="3",
         T=1_767_321_000_000,
         S="LIVE",
+        p=None,
     )
 
 
