@@ -15,8 +15,8 @@ from rich.text import Text
 
 from rebalancer import logs
 from rebalancer.bootstrap import open_daemon
-from rebalancer.cli.output import console, money, nav, table, times
-from rebalancer.core.actions import Alert
+from rebalancer.cli.output import console, money, nav, table, target, times
+from rebalancer.core.actions import RESOLVED, Alert
 from rebalancer.core.instant import duration, iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.records import (
@@ -107,8 +107,10 @@ class Tape:
                 self._say(record.at_ms, f"{record.fund} {record.reason}", "yellow")
 
     def alert(self, alert: Alert) -> None:
-        """Show an alert."""
-        self._say(alert.at_ms, f"{alert.name} {alert.subject}: {alert.text}", "yellow")
+        """Show an alert; of one that is over only that, as what it was stands further up."""
+        name = alert.name.removesuffix(RESOLVED)
+        text = "over" if name != alert.name else alert.text
+        self._say(alert.at_ms, f"{alert.subject:<6} {name}: {text}", "yellow")
 
     def _moved(self, record: RunMoved) -> None:
         plan = self._open.get(record.run_id)
@@ -193,7 +195,7 @@ class Screen:
             Text("-" if change is None else f"{change:+.2f} %", style=colour),
             gauge(view.leverage, view.target_leverage),
             times(view.leverage),
-            times(view.target_leverage),
+            target(view.target_leverage),
             due,
             view.run or view.trading,
         ]
@@ -210,7 +212,7 @@ class Screen:
                     nav(view.nav),
                     nav(view.formula_nav),
                     times(view.leverage),
-                    times(view.target_leverage),
+                    target(view.target_leverage),
                     str(counts.pop("fixed", 0)),
                     ", ".join(f"{n} {kind}" for kind, n in counts.items()) or "none",
                     view.trading,

@@ -30,6 +30,10 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+#: behind the name of an alert whose cause is over
+RESOLVED = "_resolved"
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """Tell a person. `name` is stable and de-duplicates together with `subject`."""

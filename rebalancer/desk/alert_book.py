@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from rebalancer.core.actions import Alert, Severity
+from rebalancer.core.actions import RESOLVED, Alert, Severity
 from rebalancer.core.instant import iso
 from rebalancer.core.state import DeskState
 from rebalancer.desk.alert_causes import LASTING
@@ -154,7 +154,7 @@ class AlertBook:
         text = f"over; it was raised at {iso(entry.opened_ms)}: {alert.text}"
         self._out(
             Alert(
-                self._clock.now_ms(), Severity.INFO, f"{alert.name}_resolved", alert.subject, text
+                self._clock.now_ms(), Severity.INFO, f"{alert.name}{RESOLVED}", alert.subject, text
             )
         )
 

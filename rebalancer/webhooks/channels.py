@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rebalancer.core.actions import Alert, Severity
+from rebalancer.core.actions import RESOLVED, Alert, Severity
 from rebalancer.core.instant import iso
 from rebalancer.errors import ConfigRefused
 from rebalancer.ports import Clock, Deliveries, Delivery
@@ -21,7 +21,6 @@ from rebalancer.webhooks.outbox import TURN, Outbox, Outcome, Pace
 
 #: by it nobody is woken, and it shows whether a channel works: it goes to every channel
 TEST = "alert_test"
-RESOLVED = "_resolved"
 #: of one message; channels cut what is longer, each where it likes
 BODY_CHARACTERS_MAX = 3_000
 #: how long one message may take
