@@ -113,7 +113,7 @@ class Ours:
         begun = time.thread_time_ns()
         told = binance_marks.decode(binance_marks.loads(text), IDS)
         read = (time.thread_time_ns() - begun) / 1_000
-        self.clock.set(next(iter(told.values()))["timestamp"])
+        self.clock.set(next(iter(told.values()))["E"])
         turns = []
         for first in range(0, COUNT, IN_ONE_TURN):
             some = SYMBOLS[first : first + IN_ONE_TURN]
@@ -125,8 +125,9 @@ class Ours:
     def decide(self, told: Mapping[str, Any]) -> None:
         """Take what was told up to the verdict that nothing fires."""
         now_ms = self.clock.now_ms()
-        wanted = {symbol: WANTED[symbol] for symbol in told}
-        ticks = self.feed.news(told, wanted, now_ms, streamed=True)
+        rows = {symbol: binance_marks.as_sent(row) for symbol, row in told.items()}
+        wanted = {symbol: WANTED[symbol] for symbol in rows}
+        ticks = self.feed.news(rows, wanted, now_ms, binance_marks.NAMES, streamed=True)
         ensure(len(ticks) == len(told), "a price of the benchmark was no news")
         self.inbox.put(PricesObserved(now_ms, tuple(ticks)))
         letter = self.inbox.take_now()

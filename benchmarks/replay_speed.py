@@ -125,6 +125,7 @@ def run() -> None:
         try:
             interpreter = python(FOLDER / "requirements.lock", BUILD_SECONDS)
             _against_peers(interpreter, Path(folder), prices, ours)
+            _engine_pair(interpreter, Path(folder), prices)
         except NotToBeHad as reason:
             print(f"peers are not to be had here: {reason}")
     _growth(year)
@@ -166,18 +167,25 @@ def _against_peers(interpreter: Path, folder: Path, prices: np.ndarray, ours: fl
             f"{ratio:.0f} x faster ({spread}), goal {goal} x; its final value {final:.4f}, "
             f"ours {nav:.4f}"
         )
-    bars = 100_000
+
+
+def _engine_pair(interpreter: Path, folder: Path, prices: np.ndarray) -> None:
+    """Time the engine with all it keeps and nautilus_trader's, one daily fund over the year."""
     path = folder / "one.npy"
-    np.save(path, prices[:bars])
-    history = replace(history_of(prices[:bars]), funding=())
-
-    def engine() -> object:
-        return backtest(daily("3"), {BTC: history}, {"main": FEE_ONLY})
-
-    ratios = [
-        peer(interpreter, "nautilus_trader", path, 1)[1] / timed(engine) for _ in range(ROUNDS)
-    ]
-    print(f"engine, one fund, {bars} bars: nautilus_trader takes {_listed(ratios)} x as long")
+    np.save(path, prices)
+    history = replace(history_of(prices), funding=())
+    known, costs = daily("3"), {"main": FEE_ONLY}
+    pairs = []
+    for _ in range(ROUNDS):
+        version, theirs, final = peer(interpreter, "nautilus_trader", path, 1)
+        pairs.append((theirs, timed(lambda: backtest(known, {BTC: history}, costs))))
+    ratios = [theirs / ours for theirs, ours in pairs]
+    told = ", ".join(f"{theirs:.2f} and {ours:.2f}" for theirs, ours in pairs)
+    print(
+        f"one fund, {len(prices)} bars: nautilus_trader {version} takes {_listed(ratios)} x as "
+        f"long as the engine (goal: over 1 x; cpu seconds {told}); its final value {final:.4f}, "
+        f"ours {_daily_nav(prices, '3'):.4f}"
+    )
 
 
 def _daily_nav(prices: np.ndarray, target: str) -> float:

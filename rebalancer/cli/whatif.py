@@ -4,27 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.explaining import nearest_only
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
-from rebalancer.cli.output import NONE, base_of, console, money, nav, print_json, table, times
+from rebalancer.cli.output import (
+    NONE,
+    base_of,
+    console,
+    money,
+    nav,
+    note,
+    print_json,
+    table,
+    times,
+)
 from rebalancer.cli.planning import print_orders
 from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.core.instant import duration
 from rebalancer.errors import InputRefused
 
+if TYPE_CHECKING:
+    from rebalancer.sim.snapshot import Snapshot
+
 Shocks = Annotated[
-    list[str], typer.Option("--shock", help='"BTC/USDT:USDT=-20%"; once per contract.')
+    list[str] | None,
+    typer.Option("--shock", help='"BTC/USDT:USDT=-20%"; once per contract.', show_default=False),
+]
+Ladder = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=99,
+        help="Every price from so many % down to so many up, in steps of one: who fires where.",
+        show_default=False,
+    ),
 ]
 
 
 @told
 def simulate(
-    shock: Shocks,
+    shock: Shocks = None,
+    ladder: Ladder = None,
     snapshot: SnapshotPath = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -32,12 +56,48 @@ def simulate(
     """Show what a shock would do to the live book: rules that fire, orders, margin, distances."""
     from rebalancer.sim.shock import simulate as simulated  # noqa: PLC0415 - not for --help
 
-    shocks = shocks_of(shock)
-    document = simulated(taken_snapshot(load_config(config), snapshot), shocks)
+    if bool(shock) is (ladder is not None):
+        raise InputRefused("give --shock or --ladder, one of the two")
+    shocks = shocks_of(shock or [])
+    taken = taken_snapshot(load_config(config), snapshot)
+    document = simulated(taken, shocks) if ladder is None else _rungs(taken, ladder)
     if as_json:
         print_json(document)
-    else:
+    elif ladder is None:
         _print(document)
+    else:
+        _print_ladder(document)
+
+
+def _rungs(taken: Snapshot, most_percent: int) -> dict[str, Any]:
+    try:
+        from rebalancer.fast.ladder import ladder as climbed  # noqa: PLC0415 - an extra
+    except ImportError as missing:
+        raise InputRefused(
+            f"--ladder needs {missing.name}: install the desk with its extra, rebalancer[sim]"
+        ) from None
+    percents = range(-most_percent, most_percent + 1)
+    return climbed(taken, [Decimal(percent) / 100 for percent in percents])
+
+
+def _print_ladder(document: Mapping[str, Any]) -> None:
+    for name, reason in document["left_out"].items():
+        note(f"{name} is left out: {reason}; use --shock")
+    rows = []
+    for rung in document["rungs"]:
+        bought, sold = _bought_and_sold(rung["fixed_run"])
+        fires = ", ".join(f"{len(names)} {rule}" for rule, names in rung["fires"].items())
+        worst = nav(Decimal(rung["least_nav"]))
+        rows.append([f"{Decimal(rung['shock']) * 100:+.0f} %", fires or NONE, worst, bought, sold])
+    columns = (">all prices", "funds that fire", ">lowest NAV", ">a fixed run buys", ">sells")
+    console().print(table(f"A ladder of shocks, {document['funds']} funds", columns, rows))
+
+
+def _bought_and_sold(orders: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    notionals = [Decimal(order["notional"]) for order in orders]
+    bought = sum((each for each in notionals if each > 0), Decimal(0))
+    sold = sum((-each for each in notionals if each < 0), Decimal(0))
+    return money(bought), money(sold)
 
 
 def shocks_of(given: Sequence[str]) -> dict[str, Decimal]:

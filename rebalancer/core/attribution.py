@@ -13,7 +13,6 @@ from decimal import Decimal
 from rebalancer.core.money import ONE, ZERO, round_to_places, total
 from rebalancer.core.nav import Point
 from rebalancer.core.position import Prices
-from rebalancer.core.swift import swiftly_made
 
 #: the causes that are followed, in the order in which they are shown; timing is the rest
 FOLLOWED = ("basis", "funding", "trading_fees", "slippage", "management_fee", "rounding")
@@ -45,7 +44,6 @@ class GapBook:
         self.leftover = {name: units * factor for name, units in self.leftover.items()}
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What both NAVs say at one instant, against the last rebalancing point."""

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from rebalancer.core.breaks import VenueTrade
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.order import Fill, OrderSide, Outcome, PositionSide
 from rebalancer.core.scope import Scope
-from rebalancer.core.swift import swiftly_made
 
 
-@swiftly_made
-@dataclass(frozen=True, slots=True)
-class PriceTick:
+class PriceTick(NamedTuple):
     """One price of one contract, stamped by its venue."""
 
     contract: str
@@ -26,7 +24,6 @@ class PriceTick:
     at_ms: int
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class PricesObserved:
     """Prices that became known together; `at_ms` is our time of receipt."""

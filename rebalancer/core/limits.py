@@ -9,14 +9,12 @@ from rebalancer.core.fund import Account, Fund
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.run import Run
-from rebalancer.core.swift import swiftly_made
 from rebalancer.errors import ensure
 
 #: what sharing an order among funds may leave, in base coins
 DUST = Decimal("1e-17")
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One fund's part of an order about to be made."""
@@ -38,7 +36,6 @@ class Part:
         return self.held * self.units < 0 and abs(self.units) <= abs(self.held)
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
     """Notional that a fund ordered so far in a day and a minute of the clock."""

@@ -44,15 +44,15 @@ def number(value: object, what: str = "number") -> Decimal:
 
     Floats, NaN, infinities, booleans and anything else raise InputRefused that names `what`.
     """
-    if isinstance(value, Decimal):
-        result = value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        result = Decimal(value)
-    elif isinstance(value, str):
+    if isinstance(value, str):  # first, as a price of a stream is text
         try:
             result = Decimal(value.strip())
         except decimal.InvalidOperation:
             raise InputRefused(f"{what}: {value!r} is not a decimal number") from None
+    elif isinstance(value, Decimal):
+        result = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        result = Decimal(value)
     else:
         raise InputRefused(
             f"{what}: expected a decimal number in text, got {type(value).__name__} {value!r}"

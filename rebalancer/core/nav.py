@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.position import Holding, Prices, leverage
-from rebalancer.core.swift import swiftly_made
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,6 @@ class Point:
     leverage: Decimal
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class Valuation:
     """One fund at one instant. Nothing in it is rounded."""
@@ -64,7 +62,6 @@ def formula_nav(point: Point, move: Decimal) -> Decimal:
     return max(ZERO, point.nav * (ONE + point.leverage * move))
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class ValueInputs:
     """What a valuation needs of a fund."""

@@ -29,7 +29,6 @@ from rebalancer.core.rules.destination import aim_of
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import FundState
-from rebalancer.core.swift import swiftly_made
 from rebalancer.core.work import Work
 
 NOTHING_DUE = "nothing is due"
@@ -44,7 +43,6 @@ def open_run(
     open_run_to(work, fund, worth, signal, replace(aim, due_ms=due_ms) if due_ms else aim)
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class Aim:
     """Where a run goes, and the fixed instants that it satisfies."""

@@ -10,7 +10,6 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalancer.core.money import ZERO
-from rebalancer.core.swift import swiftly_made
 from rebalancer.errors import ensure
 
 
@@ -94,7 +93,6 @@ def next_status(status: OrderStatus, outcome: Outcome, order_id: str) -> OrderSt
     return following
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderIntent:
     """What one order is meant to do; written down before it is sent, and never changed."""

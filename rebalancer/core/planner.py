@@ -13,7 +13,6 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.money import ZERO, split_pro_rata, total, trunc_to_places
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.core.position import Prices
-from rebalancer.core.swift import swiftly_made
 
 _WHOLE_PLACES = Decimal("1e-24")
 _TARGET_PLACES = Decimal("1e-36")
@@ -39,7 +38,6 @@ def _unless_whole(units: Decimal) -> Decimal:
     return near if near == trunc_to_places(near) else units.quantize(_TARGET_PLACES)
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
     """What one fund still wants of one contract."""
@@ -52,7 +50,6 @@ class Want:
     min_notional: Decimal = ZERO
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """One contract on one account, at the moment of planning."""
@@ -67,7 +64,6 @@ class Book:
     waives_min_notional: bool = True
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """One venue order to be."""
@@ -90,7 +86,6 @@ class Skip:
     reason: str
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class BookPlan:
     """What happens to one contract: crosses inside, legs outside, skips with their reasons."""

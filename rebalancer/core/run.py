@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO
-from rebalancer.core.swift import swiftly_made
 from rebalancer.errors import ensure
 
 
@@ -35,7 +34,6 @@ TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
 ENDED = frozenset({_R.DONE, _R.HALTED, _R.SUPERSEDED})
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """What a run was opened for; frozen, so that planning again converges."""

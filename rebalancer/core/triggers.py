@@ -17,7 +17,6 @@ from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.nav import Point, Valuation
 from rebalancer.core.position import Holding
 from rebalancer.core.rules.leverage_band import breached
-from rebalancer.core.swift import swiftly_made
 from rebalancer.core.watch import Range
 
 #: a range that every price leaves
@@ -116,7 +115,6 @@ def band_triggers(
             )
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a fund stands: what its quiet ranges follow from."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -19,7 +19,7 @@ from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.market import FUTURE_TOLERANCE_MS
+from rebalancer.core.market import FUTURE_TOLERANCE_MS, Key
 from rebalancer.core.money import positive
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
 from rebalancer.exchanges import (
@@ -37,11 +37,23 @@ PRICES_WITHIN_S = 15.0
 _MARKETS_WITHIN_S = 60.0
 #: venues whose tickers carry no mark price and which ccxt asks for it apart
 _MARKS_APART = frozenset({"binanceusdm", "okx"})
+
+
+class Names(NamedTuple):
+    """What tickers call their stamp and each of their prices."""
+
+    stamp: str
+    prices: Mapping[PriceSource, str]
+
+
 _UNIFIED = {
     PriceSource.MARK: "markPrice",
     PriceSource.INDEX: "indexPrice",
     PriceSource.LAST: "last",
 }
+#: of all tickers that ccxt makes
+CCXT_NAMES = Names("timestamp", _UNIFIED)
+_NOTHING: Mapping[str, Any] = {}
 #: raw names of the prices that ccxt leaves in `info`
 _RAW: Mapping[str, Mapping[PriceSource, str]] = {
     "xt": {PriceSource.MARK: "m", PriceSource.INDEX: "i"},
@@ -165,7 +177,7 @@ class CcxtFeed:
             except VenueUnavailable as outage:
                 self._warn(outage)
             else:
-                asked = {name: sources.intersection(wanted[name]) for name in symbols}
+                asked = {name: [s for s in wanted[name] if s in sources] for name in symbols}
                 ticks.extend(self.news(answer, asked, asked_ms))
         return tuple(ticks)
 
@@ -193,65 +205,59 @@ class CcxtFeed:
     def news(
         self,
         answer: Mapping[str, Any],
-        wanted: Mapping[str, Collection[PriceSource]],
+        wanted: Mapping[str, Sequence[PriceSource]],
         asked_ms: int,
+        names: Names = CCXT_NAMES,
         *,
         streamed: bool = False,
     ) -> list[PriceTick]:
-        """Return the wanted prices of ccxt's tickers that are newer than the last, in our time."""
+        """Return the wanted prices of tickers that are newer than the last, in our time."""
         ticks = []
-        offset_ms = self.offset_ms
+        offset_ms, stamps = self.offset_ms, self._stamps
         newest_ms = self._clock.now_ms() + offset_ms + FUTURE_TOLERANCE_MS
         for contract, needed in wanted.items():
-            ticker = answer.get(contract) or {}
-            stamp = ticker.get("timestamp")
+            ticker = answer.get(contract) or _NOTHING
+            stamp = ticker.get(names.stamp)
             # Judged by the venue's time: our estimate of its clock may move between two prices.
             told_ms = stamp if isinstance(stamp, int) else asked_ms + offset_ms
-            for source in self._sources[contract]:
-                if source not in needed:
-                    continue
-                price = self._price(ticker, contract, source, streamed=streamed)
+            for source in needed:
+                key = (contract, source)
+                price = self._price(ticker, key, names.prices.get(source, ""), streamed=streamed)
                 if price is None:
                     continue
-                key = (contract, source)
-                last_ms, last_price = self._stamps.get(key, (-1, price))
+                last_ms, last_price = stamps.get(key) or (-1, price)
                 # A stream may tell two prices of one millisecond, the later one last.
                 if told_ms > last_ms or (told_ms == last_ms and price != last_price):
                     # A stamp from the future, which the desk refuses, makes no old news of others.
                     if told_ms <= newest_ms:
-                        self._stamps[key] = told_ms, price
+                        stamps[key] = told_ms, price
                     ticks.append(PriceTick(contract, source, price, told_ms - offset_ms))
         return ticks
 
     def _price(
-        self,
-        ticker: Mapping[str, Any],
-        contract: str,
-        source: PriceSource,
-        *,
-        streamed: bool = False,
+        self, ticker: Mapping[str, Any], key: Key, name: str, *, streamed: bool
     ) -> Decimal | None:
-        value = ticker.get(_UNIFIED[source])
+        """Return the price that a ticker has under `name`; None where it has none that is one."""
+        value = ticker.get(name)
         if value is None:
-            raw_name = _RAW.get(self._venue_id, {}).get(source, "")
-            value = (ticker.get("info") or {}).get(raw_name)
+            value = (ticker.get("info") or {}).get(_RAW.get(self._venue_id, {}).get(key[1], ""))
         try:
             price = positive(value)
         except InputRefused:
             # Bad by stream and good by poll, or the other way round, is one warning and not many.
-            told = {(contract, source, by_stream) for by_stream in (True, False)} & self._dropped
-            self._dropped.add((contract, source, streamed))
+            told = {(*key, by_stream) for by_stream in (True, False)} & self._dropped
+            self._dropped.add((*key, streamed))
             if not told:
                 _log.warning(
                     "a price was dropped",
                     venue=self._venue_id,
-                    contract=contract,
-                    source=str(source),
+                    contract=key[0],
+                    source=str(key[1]),
                     reason="missing" if value is None else "not a number above zero",
                 )
             return None
         if self._dropped:
-            self._dropped.discard((contract, source, streamed))
+            self._dropped.discard((*key, streamed))
         return price
 
 

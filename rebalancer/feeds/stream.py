@@ -22,7 +22,8 @@ from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.market import FUTURE_TOLERANCE_MS
 from rebalancer.errors import ConfigRefused, VenueUnavailable
 from rebalancer.exchanges import open_streams
-from rebalancer.feeds.live import PRICES_WITHIN_S, CcxtFeed, read
+from rebalancer.feeds import binance_marks
+from rebalancer.feeds.live import CCXT_NAMES, PRICES_WITHIN_S, CcxtFeed, read
 from rebalancer.feeds.stream_best import BestPrices, BestReader
 from rebalancer.feeds.stream_clock import venue_offset
 from rebalancer.feeds.stream_socket import Key, Stream, StreamPace
@@ -53,6 +54,31 @@ class StreamPlan:
             PriceSource.LAST: self.last,
         }
         return streamed.get(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a stream tells, or a poll is to tell."""
+
+    keys: frozenset[Key]
+    #: by contract
+    sources: Mapping[str, tuple[PriceSource, ...]]
+    #: the contracts of which bid and ask are told
+    best: frozenset[str]
+
+    @classmethod
+    def of(cls, keys: Iterable[Key], known: Mapping[str, tuple[PriceSource, ...]]) -> _Told:
+        """Return `keys` sorted out; the sources in the order in which they are `known`."""
+        kept = frozenset(keys)
+        found = {
+            name: tuple(source for source in sources if (name, source) in kept)
+            for name, sources in known.items()
+        }
+        return cls(
+            keys=kept,
+            sources={name: sources for name, sources in found.items() if sources},
+            best=frozenset(name for name, what in kept if what == _BEST),
+        )
 
 
 async def _nobody() -> None:
@@ -99,7 +125,7 @@ class StreamFeed:
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
         self._streams: dict[str, Stream] = {}
-        self._streamed: dict[str, frozenset[Key]] = {}
+        self._streamed: dict[str, _Told] = {}
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -173,7 +199,7 @@ class StreamFeed:
         for method, told in keys.items():
             if not callable(getattr(exchange, method, None)):
                 raise ConfigRefused(f"venue {self._plan.venue_id!r}: has no stream {method}")
-            self._streamed[method] = frozenset(told)
+            self._streamed[method] = _Told.of(told, self._sources)
             self._streams[method] = Stream(
                 self._plan.venue_id,
                 method,
@@ -189,10 +215,14 @@ class StreamFeed:
 
     def _take(self, method: str, tickers: Mapping[str, Any]) -> set[Key]:
         """Hand on what is new in a stream's tickers, and return which that was."""
-        now_ms = self._clock.now_ms()
-        keys = [key for key in self._streamed[method] if key[0] in tickers]
-        ticks = self._poller.news(tickers, _by_contract(keys), now_ms, streamed=True)
-        return self._hand_on(ticks) | self._hand_on_best(tickers, keys, now_ms)
+        now_ms, told, names = self._clock.now_ms(), self._streamed[method], CCXT_NAMES
+        if binance_marks.reads(self._plan.venue_id, method):
+            tickers = {name: binance_marks.as_sent(each) for name, each in tickers.items()}
+            names = binance_marks.NAMES
+        wanted = {name: told.sources[name] for name in tickers if name in told.sources}
+        ticks = self._poller.news(tickers, wanted, now_ms, names, streamed=True)
+        best = tuple(name for name in tickers if name in told.best)
+        return self._hand_on(ticks) | self._hand_on_best(tickers, best, now_ms)
 
     def _hand_on(self, ticks: Iterable[PriceTick]) -> set[Key]:
         told: set[Key] = set()
@@ -208,9 +238,8 @@ class StreamFeed:
         return told
 
     def _hand_on_best(
-        self, tickers: Mapping[str, Any], keys: Collection[Key], asked_ms: int
+        self, tickers: Mapping[str, Any], wanted: tuple[str, ...], asked_ms: int
     ) -> set[Key]:
-        wanted = tuple(contract for contract, what in keys if what == _BEST)
         if self._listeners.on_best is None or not wanted:
             return set()
         found = self._best.news(tickers, wanted, asked_ms, self._poller.offset_ms)
@@ -223,7 +252,7 @@ class StreamFeed:
         every = {(name, str(source)) for name, wanted in self._sources.items() for source in wanted}
         if self._listeners.on_best is not None:
             every |= {(name, _BEST) for name in self._sources}
-        never_streamed = every - {key for told in self._streamed.values() for key in told}
+        never_streamed = every - {key for told in self._streamed.values() for key in told.keys}
         while True:
             silent = {name: stream.silent() for name, stream in self._streams.items()}
             wanted = never_streamed.union(*silent.values())
@@ -235,16 +264,16 @@ class StreamFeed:
             await asyncio.sleep(self._pace.poll_ms / SECOND_MS)
 
     async def _poll(self, exchange: Any, keys: Collection[Key]) -> set[Key]:
-        sources = _by_contract(keys)
-        found = self._hand_on(await self._poller.poll(sources)) if sources else set()
-        contracts = sorted(contract for contract, what in keys if what == _BEST)
+        asked = _Told.of(keys, self._sources)
+        found = self._hand_on(await self._poller.poll(asked.sources)) if asked.sources else set()
+        contracts = sorted(asked.best)
         if not contracts:
             return found
         asked_ms = self._clock.now_ms()
         ask = partial(getattr(exchange, self._plan.polled_bid_ask), contracts)
         try:
             tickers = await read(ask, self._plan.venue_id, PRICES_WITHIN_S)
-            return found | self._hand_on_best(tickers, keys, asked_ms)
+            return found | self._hand_on_best(tickers, tuple(contracts), asked_ms)
         except VenueUnavailable as outage:
             _log.warning("bid and ask were not read", venue=self._plan.venue_id, reason=str(outage))
             return found
@@ -291,12 +320,3 @@ class StreamFeed:
                 venue=self._plan.venue_id,
                 reason=str(outage),
             )
-
-
-def _by_contract(keys: Collection[Key]) -> dict[str, set[PriceSource]]:
-    """Return the price sources among `keys` by contract."""
-    found: dict[str, set[PriceSource]] = {}
-    for contract, what in keys:
-        if what != _BEST:
-            found.setdefault(contract, set()).add(PriceSource(what))
-    return found

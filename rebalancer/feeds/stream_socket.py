@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn
 
 import structlog
@@ -82,7 +83,7 @@ class Stream:
     ) -> None:
         """Connect to nothing yet. `opened` returns a new client that has the venue's markets."""
         self._method = method
-        self._is_quick = (venue_id, method) == ("binanceusdm", "watch_mark_prices")
+        self._is_quick = binance_marks.reads(venue_id, method)
         self._log = _log.bind(venue=venue_id, stream=method)
         self._symbols = sorted({symbol for symbol, _ in keys})
         self._opened = opened
@@ -179,13 +180,11 @@ class Stream:
     async def _taken(self, fresh: Mapping[str, Any]) -> set[Key]:
         """Hand on what is fresh, a few contracts in each turn of the event loop."""
         told: set[Key] = set()
-        names = list(fresh)
-        for begin in range(0, len(names), IN_ONE_TURN):
-            if begin:
+        tickers = iter(fresh.items())
+        while some := dict(islice(tickers, IN_ONE_TURN)):
+            if told:
                 await asyncio.sleep(0)
-            told |= {
-                *self._take({name: fresh[name] for name in names[begin : begin + IN_ONE_TURN]})
-            }
+            told.update(self._take(some))
         return told
 
     async def _next(self, watch: Any, until: float) -> Any:

@@ -202,7 +202,6 @@ def backtest(
     `watch` may look on, for a progress bar. Raises InputRefused as `refuse_unready` does.
     """
     refuse_unready(desk, histories)
-    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
     book = Book.of(desk.funds)
 
     def take(records: tuple[Record, ...]) -> None:
@@ -210,7 +209,7 @@ def backtest(
         if onlooker is not None:
             onlooker.records(records)
 
-    replay = Replay(desk_for_history(desk, intervals), costs, on_records=take)
+    replay = Replay(desk_for_history(desk, histories), costs, on_records=take)
     total = max(history.rows for history in histories.values())
     moments = watch(merge(histories.values()), total)
     replay.run(moments if onlooker is None else _looked_at(moments, replay.state, onlooker))

@@ -144,9 +144,8 @@ def resumable_backtest(
     where the file is of other histories, another configuration or another version.
     """
     refuse_unready(desk, histories)
-    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
     digests = {symbol: _digest(history) for symbol, history in histories.items()}
-    standing = checkpoint.resume(desk_for_history(desk, intervals), dict(costs), digests)
+    standing = checkpoint.resume(desk_for_history(desk, histories), dict(costs), digests)
     total = max(history.rows for history in histories.values())
     moments = islice(watch(merge(histories.values()), total), standing.played, None)
     standing.replay.run(_written_down(moments, standing, checkpoint))

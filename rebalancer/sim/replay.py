@@ -12,28 +12,28 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rebalancer.core import engine
-from rebalancer.core.actions import Action, Alert, SubmitOrder
+from rebalancer.core.actions import Action, SubmitOrder
 from rebalancer.core.events import Event, PricesObserved, PriceTick, Woke
 from rebalancer.core.folding import apply
 from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import DeskOpened, Record
 from rebalancer.core.state import Desk, DeskState
-from rebalancer.feeds.candles import Moment
+from rebalancer.feeds.candles import History, Moment
 from rebalancer.venues.paper import PaperBook, PaperCosts
 
 DESK_ID = "replay"
 
 
-def desk_for_history(desk: Desk, interval_ms: Mapping[str, int]) -> Desk:
-    """Return `desk` as a replay runs it (spec section 8).
+def desk_for_history(desk: Desk, histories: Mapping[str, History]) -> Desk:
+    """Return `desk` as a replay of `histories` (by contract) runs it (spec section 8).
 
     No maximum age, but one interval for fixed runs; funds that start fully exposed at the first
     price, at no cost.
     """
 
     def unhurried(fund: Fund) -> Fund:
-        interval = max(interval_ms[symbol] for symbol in fund.symbols)
+        interval = max(histories[symbol].interval_ms for symbol in fund.symbols)
         return replace(fund, max_age_ms=None, fixed_max_age_ms=interval)
 
     funds = {name: unhurried(fund) for name, fund in desk.funds.items()}
@@ -51,7 +51,6 @@ class Replay:
     state: DeskState = field(init=False)
     books: dict[str, PaperBook] = field(init=False)
     moments: int = 0
-    alerts: list[Alert] = field(default_factory=list)
     _sources: dict[str, tuple[PriceSource, ...]] = field(init=False)
     _arrivals: list[tuple[int, int, OrderIntent]] = field(default_factory=list)
     _sent: int = 0
@@ -122,9 +121,7 @@ class Replay:
                 self._carry_out(action, following.at_ms)
 
     def _carry_out(self, action: Action, now_ms: int) -> None:
-        if isinstance(action, Alert):
-            self.alerts.append(action)
-        elif isinstance(action, SubmitOrder):
+        if isinstance(action, SubmitOrder):  # nobody reads the alerts of a replay
             intent = action.intent
             latency_ms = self.books[intent.account].costs.latency_ms
             if latency_ms:

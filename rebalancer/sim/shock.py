@@ -32,7 +32,7 @@ def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any
     """
     _refuse_strange(snapshot.state, shocks)
     moved = tuple(
-        replace(tick, price=tick.price * (ONE + shocks.get(tick.contract, ZERO)))
+        tick._replace(price=tick.price * (ONE + shocks.get(tick.contract, ZERO)))
         for tick in snapshot.ticks
     )
     before = _valued(snapshot.state, snapshot)

@@ -41,3 +41,20 @@ def test_a_shock_in_other_words_is_refused(run: Run, shock: str) -> None:
 def test_a_contract_named_twice_is_refused(run: Run) -> None:
     answer = run("simulate", "--shock", f"{BTC}=-1%", "--shock", f"{BTC}=-2%")
     assert "stands twice" in answer.sentence
+
+
+def test_a_ladder_shows_who_fires_where(run: Run, folder: Path) -> None:
+    document = snapshot({"BTC3L": holding(), "BTC1S": holding(leverage=-1)}, "100")
+    (folder / "s.json").write_text(json.dumps(document))
+    told = run("simulate", "--ladder", "20", "--snapshot", "s.json")
+    assert (told.code, told.err) == (0, "")
+    assert "1 price_move" in told.out
+    assert "-20 %" in told.out
+    rungs = run("simulate", "--ladder", "20", "--snapshot", "s.json", "--json").json["rungs"]
+    assert [rung["shock"] for rung in rungs][:2] == ["-0.2", "-0.19"]
+    assert len(rungs) == 41
+
+
+@pytest.mark.parametrize("options", [[], ["--ladder", "9", "--shock", f"{BTC}=-1%"]])
+def test_one_of_shock_and_ladder_is_asked_for(run: Run, options: list[str]) -> None:
+    assert "give --shock or --ladder" in run("simulate", *options).sentence

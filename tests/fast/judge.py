@@ -52,9 +52,8 @@ def replayed(
     desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
 ) -> tuple[Result, dict[str, Any]]:
     """Return the engine's backtest, and the NAV of each fund at every bar of its contract."""
-    intervals = {symbol: history.interval_ms for symbol, history in histories.items()}
     book = Book.of(desk.funds)
-    replay = Replay(desk_for_history(desk, intervals), costs, on_records=book.take)
+    replay = Replay(desk_for_history(desk, histories), costs, on_records=book.take)
     navs: dict[str, list[float]] = {name: [] for name in desk.funds}
     for moment in merge(histories.values()):
         replay.play(moment)

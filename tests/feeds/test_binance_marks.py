@@ -9,7 +9,7 @@ from typing import Any
 import ccxt.pro
 import pytest
 
-from rebalancer.feeds.binance_marks import ARRAY_BEGIN, decode, loads, quicken
+from rebalancer.feeds.binance_marks import ARRAY_BEGIN, as_sent, decode, loads, quicken
 from tests.factories import dice_of
 
 COUNT = 500
@@ -70,10 +70,6 @@ async def clients() -> AsyncIterator[tuple[Any, Any]]:
     await quick.close()
 
 
-def wanted(ticker: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(ticker[name] for name in ("symbol", "timestamp", "markPrice", "indexPrice"))
-
-
 def test_an_array_begins_as_our_parser_expects_it() -> None:
     assert frame(1).startswith(ARRAY_BEGIN)
     assert loads(frame(3)) == json.loads(frame(3))
@@ -85,12 +81,13 @@ async def test_both_ways_of_reading_tell_the_same(clients: tuple[Any, Any]) -> N
     for each in clients:
         each.handle_message(Socket(), loads(frame()))
     assert len(quick.tickers) == COUNT
-    for symbol, ticker in quick.tickers.items():
+    for symbol, row in quick.tickers.items():
         theirs = plain.tickers[symbol]
-        assert wanted(ticker)[:2] == wanted(theirs)[:2]
-        assert ticker["markPrice"] == theirs["info"]["p"]
-        assert float(ticker["markPrice"]) == theirs["markPrice"]
-        assert float(ticker["indexPrice"]) == theirs["indexPrice"]
+        assert as_sent(row) is row
+        assert row == theirs["info"]
+        told = as_sent(theirs)
+        assert row["E"] == told["E"]
+        assert (float(row["p"]), float(row["i"])) == (told["p"], told["i"])
 
 
 @pytest.mark.parametrize("name", ["markPrice:markPrice@C7/USDT:USDT", "markPrices:markPrice"])
@@ -99,8 +96,8 @@ async def test_whoever_waits_is_told_as_ccxt_tells(clients: tuple[Any, Any], nam
     for each, socket in zip(clients, sockets, strict=True):
         each.handle_message(socket, loads(frame()))
     theirs, ours = (socket.resolved[name] for socket in sockets)
-    if "symbol" in ours:
-        assert (ours["symbol"], ours["timestamp"]) == (theirs["symbol"], theirs["timestamp"])
+    if "e" in ours:
+        assert ours == theirs["info"]
     else:
         assert {*ours} == {*theirs}
 
@@ -112,12 +109,22 @@ async def test_one_update_alone_is_read_too(clients: tuple[Any, Any]) -> None:
 
 
 async def test_what_is_not_as_documented_is_left_to_ccxt(clients: tuple[Any, Any]) -> None:
-    plain, quick = clients
+    """Which fails on it, and then the socket ends, however the rows before it were read."""
+    good, strange = loads(frame(2))
+    del strange["e"]
+    for each in clients:
+        with pytest.raises(TypeError, match="concatenate"):
+            each.handle_mark_prices(Socket(), [good, strange])
+    assert clients[1].tickers["C0/USDT:USDT"]["info"] == good
+
+
+async def test_a_price_that_is_missing_is_missing_for_both(clients: tuple[Any, Any]) -> None:
     row = loads(frame(1))[0]
     del row["i"]
     for each in clients:
         each.handle_message(Socket(), [row])
-    assert quick.tickers["C0/USDT:USDT"]["info"] == plain.tickers["C0/USDT:USDT"]["info"] == row
+    plain, quick = (as_sent(each.tickers["C0/USDT:USDT"]) for each in clients)
+    assert plain.get("i") is quick.get("i") is None
 
 
 def test_contracts_that_nobody_knows_are_left_out() -> None:
@@ -132,6 +139,6 @@ async def test_no_last_price_is_lost_in_a_flood(clients: tuple[Any, Any]) -> Non
         row = rows[dice.randrange(COUNT)] | {"p": f"{number}.5", "E": 1_760_000_000_000 + number}
         last[row["s"]] = row["p"]
         quick.handle_message(socket, row)
-    assert {t["symbol"]: t["markPrice"] for t in quick.tickers.values()} == {
+    assert {symbol: row["p"] for symbol, row in quick.tickers.items()} == {
         f"{name.removesuffix('USDT')}/USDT:USDT": price for name, price in last.items()
     }

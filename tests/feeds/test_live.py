@@ -324,4 +324,5 @@ def test_a_mark_that_ccxt_leaves_in_the_raw_answer_is_found(
     venue_id: str, info: dict[str, str], price: str
 ) -> None:
     feed = CcxtFeed(venue_id, {BTC: (MARK,)}, VirtualClock(), 1_000)
-    assert feed._price({"markPrice": None, "info": info}, BTC, MARK) == Decimal(price)
+    (tick,) = feed.news({BTC: {"markPrice": None, "info": info}}, {BTC: (MARK,)}, 0)
+    assert tick.price == Decimal(price)

@@ -52,9 +52,8 @@ def only_fund(result: Any, name: str = "BTC3L") -> dict[str, Any]:
 
 def records_of(known: Any, *histories: History, **costs: Any) -> list[Any]:
     kept: list[Any] = []
-    spacing = {each.contract: each.interval_ms for each in histories}
     replay = Replay(
-        desk_for_history(known, spacing),
+        desk_for_history(known, {each.contract: each for each in histories}),
         {name: PaperCosts(**costs) for name in known.accounts},
         on_records=kept.extend,
     )

@@ -11,10 +11,8 @@ from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import TO_TARGET, Destination, Goal, Trigger
 from rebalancer.core.nav import Point, Valuation
-from rebalancer.core.swift import swiftly_made
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True)
 class FundView:
     """One fund at one instant: everything a rule may look at."""
@@ -48,7 +46,6 @@ class FundView:
     forced: Trigger | None = None
 
 
-@swiftly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """A rule fires. It becomes a run when its price is confirmed and its cool-down is over."""
