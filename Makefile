@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready
 setup: $(READY)
 
 $(READY): requirements-dev.lock pyproject.toml
+	@echo "setting up $(VENV) from the lock; that takes a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -31,7 +31,7 @@ from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
-from rebalancer.preparing import prepare
+from rebalancer.preparing import prepare, refuse_taken
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
@@ -104,6 +104,7 @@ async def open_daemon(
 
     try:
         prepared = prepare(config)
+        refuse_taken(config)
         daemon = await _wire(config, store, prepared.histories, publishers, alert, control=control)
         alerted += publishing.publish(config, prepared, daemon)
         if daemon.control is not None:

@@ -85,7 +85,7 @@ def refuse_unfit_store(config: Config, desk: Desk) -> None:
 
 
 def refuse_taken(config: Config) -> None:
-    """Raise ConfigRefused where an address cannot be had on this machine.
+    """Raise ConfigRefused where an address cannot be had on this machine; none is kept.
 
     For where no desk runs: one that runs holds its addresses itself.
     """

@@ -168,7 +168,7 @@ _SIMULATED = """\
 [feed]
 # A market that does not exist. For real prices name an exchange in [accounts.main] and drop this.
 source = "simulated"
-# Simulated seconds per real second.
+# Simulated seconds per real second: with 3600 an hour passes in each.
 speed = 1
 
 [feed.prices]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rebalancer.core.records import DeskStarted, FundLaunched
+from rebalancer.store.reader import open_reader
 from rebalancer.store.sql import open_store
 from tests.cli.conftest import CONFIG, Run
 
@@ -153,6 +154,14 @@ def refused_by_both(run: Run) -> str:
     return checked.err
 
 
+def recorded(folder: Path) -> int:
+    """Return how many records a start left."""
+    if not (folder / "desk.db").exists():
+        return 0
+    with open_reader(f"sqlite:///{folder}/desk.db") as reader:
+        return reader.journal_end()
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_both_refuse_it(
     mistake: Mistake, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +172,8 @@ def test_both_refuse_it(
     for name, value in mistake.environ.items():
         monkeypatch.setenv(name, value)
     assert mistake.says in refused_by_both(run)
+    if "desk.db" not in mistake.files:
+        assert recorded(folder) == 0
 
 
 def test_all_of_it_is_told_at_once(run: Run, folder: Path) -> None:
@@ -204,6 +215,7 @@ class TestAddresses:
             port = other.getsockname()[1]
             (folder / "config.toml").write_text(f'{CONFIG}[api]\nlisten = "127.0.0.1:{port}"\n')
             assert f"cannot listen on 127.0.0.1 port {port}" in refused_by_both(run)
+        assert recorded(folder) == 0
 
     def test_the_running_desk_may_hold_it(self, run: Run, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as own, socket.socket(socket.AF_UNIX) as desk:
