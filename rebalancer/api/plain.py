@@ -255,19 +255,19 @@ def _positions(basket: documents.Basket) -> Table:
 
 
 def _triggers(triggers: documents.Triggers) -> Table:
-    rows = [
-        [
+    told = [
+        (
             _verdict(one.trigger),
-            f"{one.source} {one.fires} "
-            + ", ".join(f"{price(at)} ({symbol})" for symbol, at in one.prices.items()),
+            f"{one.source} of "
+            + ", ".join(f"{symbol} {one.fires} {price(at)}" for symbol, at in one.prices.items()),
             share(one.move),
-        ]
+        )
         for one in triggers.items
     ]
     return Table(
         "Trigger prices",
         ("Rule", "Fires when", ">From now"),
-        rows,
+        list(dict.fromkeys(told)),  # both NAVs may end it, and mostly do so at one price
         "No price is known at which a rule fires.",
     )
 

@@ -135,7 +135,7 @@ async def test_the_plain_page_of_a_token_tells_what_it_holds_and_did(tmp_path: P
     triggers = text.split("<caption>Trigger prices</caption>")[1]
     # The losing side of min(15 %, 45 % / 3) from 100.
     assert cells_of(triggers, "price_move") == [
-        "mark at or below 85.0000 (BTC/USDT:USDT)",
+        "mark of BTC/USDT:USDT at or below 85.0000",
         "-22.73 %",
     ]
     assert "launch" in text.split("<caption>Rebalances</caption>")[1]
