@@ -75,23 +75,29 @@ class DeskLoop:
             meanwhile = partial(self._prepare, step.actions) if sends else None
             await self._store.commit(step.records, meanwhile)
             self.settled = True
-        if not sends:
-            self._publish(step.records)
-        if step.actions:
-            refuse_uncommitted(step)
-            self._act(step.actions)
-        if sends:  # an order waits for no reader
-            self._publish(step.records)
-        self.steps += 1
         if sends:
-            # Behind the tasks that send: no order waits for the price ranges to be set anew. The
-            # next event finds them set, and whatever this raises it raises again there.
-            asyncio.get_running_loop().call_soon(engine.rest, self.state)
+            self._send_first(step)
         else:
-            engine.rest(self.state)
+            self._tell_first(step)
+        self.steps += 1
         self._wake_at(engine.next_wake_ms(self.state))
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(step.records)
+
+    def _send_first(self, step: engine.Step) -> None:
+        """Let orders leave; they wait for no reader, nor for the price ranges to be set anew."""
+        refuse_uncommitted(step)
+        self._act(step.actions)
+        self._publish(step.records)
+        # Behind the tasks that send. The next event finds the ranges set, and whatever this raises
+        # it raises again there.
+        asyncio.get_running_loop().call_soon(engine.rest, self.state)
+
+    def _tell_first(self, step: engine.Step) -> None:
+        self._publish(step.records)
+        if step.actions:
+            self._act(step.actions)
+        engine.rest(self.state)
 
     def _publish(self, records: Sequence[Record]) -> None:
         if records:
