@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rebalancer import __version__
 from rebalancer.cli import (
@@ -39,8 +40,29 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.helping import COMPLETE
 from rebalancer.cli.output import print_json
 
+#: more than any command needs to say what it does
+SENTENCE_CHARACTERS_MAX = 400
+
+
+class WholeSentences(TyperGroup):
+    """A group that lists its commands with what each does in whole, not up to the line's end."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, each.get_short_help_str(limit=SENTENCE_CHARACTERS_MAX))
+                    for name, each in known
+                    if each is not None and not each.hidden
+                ]
+            )
+
+
 app = typer.Typer(
     name="rebalancer",
+    cls=WholeSentences,
     help="The rebalancing desk of a leveraged-token platform.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -49,10 +71,16 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 3 partly done, 4 refused, 5 the plan has "
     "orders (--detailed-exitcode), 6 no desk runs, 130 interrupted; any other is a failure.",
 )
-token_app = typer.Typer(help="Tokens of the HTTP interface.", no_args_is_help=True)
-webhook_app = typer.Typer(help="What other programs are told.", no_args_is_help=True)
-alert_app = typer.Typer(help="Try the way of an alert.", no_args_is_help=True)
-config_app = typer.Typer(help="Begin a configuration, and look at it.", no_args_is_help=True)
+token_app = typer.Typer(
+    cls=WholeSentences, help="Tokens of the HTTP interface.", no_args_is_help=True
+)
+webhook_app = typer.Typer(
+    cls=WholeSentences, help="What other programs are told.", no_args_is_help=True
+)
+alert_app = typer.Typer(cls=WholeSentences, help="Try the way of an alert.", no_args_is_help=True)
+config_app = typer.Typer(
+    cls=WholeSentences, help="Begin a configuration, and look at it.", no_args_is_help=True
+)
 
 app.command()(operating.run)
 app.command()(operating.demo)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from rebalancer.cli.app import app
 
@@ -98,3 +99,14 @@ def test_without_a_command_help_is_shown_and_the_exit_codes_are_named() -> None:
     places = [shown.index(f" {code}") for code in ("0 done", "1 failed", "2 wrong", "4 refused")]
     assert all(before < after for before, after in pairwise(places))
     assert "130 interrupted" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("group", [[], ["config"]])
+def test_what_a_command_does_is_told_to_its_end(
+    group: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = CliRunner().invoke(app, [*group, "--help"]).stdout.partition("Commands:")[2]
+    assert listed
+    assert max(map(len, listed.splitlines())) <= 80
+    assert not [line for line in listed.splitlines() if line.endswith("...")]
