@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rebalancer import live
 from rebalancer.core.money import BPS, text, text_or_none, total
-from rebalancer.errors import DeskError
+from rebalancer.errors import DeskError, VenueUnavailable
 from rebalancer.settings import FeedSource, Mode
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ async def estimate(config: Config, trades: Trades) -> dict[str, Any]:
     comes from the book of the venue whose prices are real, else from `[accounts.A.paper]`.
     """
     traded = [each for each in trades if each["contracts"] != "0"]
-    books, problem = await _books(config, sorted({each["contract"] for each in traded}))
-    told = [_cost(config, each, books, problem) for each in traded]
+    books = await _books(config, sorted({each["contract"] for each in traded}))
+    told = [_cost(config, each, books.get(each["contract"])) for each in traded]
     known = [Decimal(each[key]) for each in told for key in ("fee", "slippage") if each[key]]
     return {"trades": told, "known": text(total(known))}
 
@@ -45,35 +45,38 @@ async def estimate_beside(config: Config, trades: Trades) -> dict[str, Any]:
     return await asyncio.to_thread(lambda: asyncio.run(estimate(config, trades)))
 
 
-async def _books(config: Config, symbols: Sequence[str]) -> tuple[Mapping[str, Depth], str]:
-    """Return the books that can be read, and why there are none where the prices are real."""
+async def _books(config: Config, symbols: Sequence[str]) -> Mapping[str, Depth | DeskError]:
+    """Return each book, or why there is none, where the prices are real."""
     if not symbols or config.feed.source is not FeedSource.CCXT:
-        return {}, ""
+        return {}
     try:
         async with asyncio.timeout(BOOKS_WITHIN_S):
-            return await live.depths_of(config, symbols), ""
+            return await live.depths_of(config, symbols)
     except TimeoutError:
-        return {}, f"the book could not be read: it did not come within {BOOKS_WITHIN_S:g} s"
+        late = VenueUnavailable(f"it did not come within {BOOKS_WITHIN_S:g} s")
+        return dict.fromkeys(symbols, late)
     except DeskError as error:
-        return {}, f"the book could not be read: {error}"
+        return dict.fromkeys(symbols, error)
 
 
 def _cost(
-    config: Config, trade: Mapping[str, Any], books: Mapping[str, Depth], problem: str
+    config: Config, trade: Mapping[str, Any], book: Depth | DeskError | None
 ) -> dict[str, Any]:
     notional, mark = Decimal(trade["notional"]), Decimal(trade["mark"])
     contracts = Decimal(trade["contracts"]) * (1 if trade["side"] == "buy" else -1)
-    paper, depth = config.paper.get(trade["account"]), books.get(trade["contract"])
-    fee_bps, slippage_bps, told_by = None, None, problem
-    if depth is not None:
-        slippage_bps, told_by = depth.slippage_bps(contracts, mark), f"book of {config.feed.venue}"
+    paper = config.paper.get(trade["account"])
+    fee_bps, slippage_bps, told_by = None, None, ""
+    if isinstance(book, DeskError):
+        told_by = f"the book could not be read: {book}"
+    elif book is not None:
+        slippage_bps, told_by = book.slippage_bps(contracts, mark), f"book of {config.feed.venue}"
         if slippage_bps is None:
             told_by += ", which does not hold so much"
-    elif paper is not None and not problem:
+        if book.taker_fee is not None and config.mode is not Mode.PAPER:
+            fee_bps = book.taker_fee * BPS
+    elif paper is not None:
         slippage_bps, told_by = paper.slippage_bps, f"accounts.{trade['account']}.paper"
-    if depth is not None and depth.taker_fee is not None and config.mode is not Mode.PAPER:
-        fee_bps = depth.taker_fee * BPS
-    elif paper is not None and config.mode is Mode.PAPER:
+    if paper is not None and config.mode is Mode.PAPER:
         fee_bps = paper.fee_bps
     return {
         "account": trade["account"],

@@ -23,7 +23,7 @@ from rebalancer.desk.companions import Companion
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
 from rebalancer.exchanges import nearest, open_exchange, open_streams, refuse_unknown
-from rebalancer.feeds.depth import Depth, depths
+from rebalancer.feeds.depth import Books, depths
 from rebalancer.feeds.live import CcxtFeed, contracts, refuse_unknown_sources
 from rebalancer.feeds.markets import MarketChange, MarketsWatch
 from rebalancer.feeds.stream import StreamFeed, StreamListeners, StreamPlan
@@ -122,7 +122,7 @@ def refuse_unknown_prices(config: Config) -> None:
             refuse_unknown_sources(config.feed.venue or "", symbol, fund.sources)
 
 
-async def depths_of(config: Config, symbols: Sequence[str]) -> dict[str, Depth]:
+async def depths_of(config: Config, symbols: Sequence[str]) -> Books:
     """Return the books at the venue of the prices, where prices are real; VenueUnavailable."""
     if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
         return {}

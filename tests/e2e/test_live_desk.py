@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ from rebalancer.settings import load
 from rebalancer.store.reader import open_reader
 from tests.desk.rig import of
 from tests.e2e.market import Market, market
-from tests.e2e.process import Desk, running, wait_until
+from tests.e2e.process import Desk, command, running, wait_until
 from tests.factories import BTC
 from tests.loopback.presets import KEY, SECRET
 
@@ -149,6 +150,23 @@ def state_of(place: Place, records: list[Record]) -> DeskState:
     return fold(desk_of(load(place.folder / "config.toml", KEYS)), records)
 
 
+def assert_a_plan_tells_its_cost_by_the_book(place: Place) -> None:
+    """Move the market within every threshold, and ask what a rebalance would trade and cost."""
+    place.market.price("57000")
+    plans: list[dict[str, Any]] = []
+
+    def has_costs() -> bool:
+        plans.append(command(place.folder, "plan", "--json", **KEYS).json["costs"])
+        return bool(plans[-1]["trades"])
+
+    wait_until(has_costs, "the desk has seen the new price")
+    for cost in plans[-1]["trades"]:
+        assert cost["told_by"] == f"book of {place.kind.venue}"
+        # The loopback sells any size one tick of 0.1 away from its price, which is the mark.
+        assert 0 < Decimal(cost["slippage_bps"]) < Decimal("0.1")
+        assert Decimal(cost["fee"]) > 0
+
+
 def test_a_desk_launches_is_killed_in_a_run_and_ends_at_its_targets(place: Place) -> None:
     now_ms = WallClock().now_ms()
     place.configure(now_ms + 6 * HOUR_MS)
@@ -168,6 +186,7 @@ def test_a_desk_launches_is_killed_in_a_run_and_ends_at_its_targets(place: Place
     with running(place.folder, **KEYS) as desk:
         place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "the run goes on")
         place.until(desk, lambda records: done(records, Trigger.FIXED) == both, "fixed runs")
+        assert_a_plan_tells_its_cost_by_the_book(place)
         assert desk.end() == 0
         assert desk.events("recovered")[0]["open_orders"] == 1
 
