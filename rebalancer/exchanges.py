@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -35,8 +36,22 @@ _IN_OUR_WORDS = {
 }
 #: the longest pause between two tries of a question
 LONGEST_PAUSE_SECONDS = 2.0
+#: which markets ccxt lists where its own choice asks for more than a desk can use: each of the
+#: exchanges that others built on Hyperliquid is a question of its own, and every poll asks anew
+_LISTED = {"hyperliquid": ["spot", "swap"]}
 #: what reading an answer of the wrong shape raises
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def _decimals(_price: object, of_size: int, at_most: int) -> int:
+    """Return the decimals of a price. ccxt has fewer the higher the price is at the moment."""
+    return at_most - of_size
+
+
+#: methods of ccxt that ours take the place of: a tick that moves with the market is no tick
+_INSTEAD: Mapping[str, Mapping[str, Any]] = {
+    "hyperliquid": {"calculate_price_precision": _decimals},
+}
 
 
 def open_exchange(venue_id: str, endpoint: str = "") -> Any:
@@ -67,6 +82,11 @@ def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
     exchange = _known(classes, venue_id)
     # Text keeps every digit. ccxt loses fields when it is given Decimal here.
     exchange.number = str
+    exchange.on_json_response = exactly
+    if venue_id in _LISTED:
+        exchange.options["fetchMarkets"]["types"] = _LISTED[venue_id]
+    for name, method in _INSTEAD.get(venue_id, {}).items():
+        setattr(exchange, name, method)
     # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
     exchange.has["fetchCurrencies"] = False
     if endpoint:
@@ -84,6 +104,14 @@ def _known(classes: Any, venue_id: str) -> Any:
     if exchange.precisionMode != TICK_SIZE:
         raise ConfigRefused(f"venue {venue_id!r}: tells no lot and tick sizes through ccxt")
     return exchange
+
+
+def exactly(text: str) -> Any:
+    """Return a decoded document whose fractions are text still: some venues write prices bare.
+
+    Raises ValueError where it is none.
+    """
+    return json.loads(text, parse_float=str)
 
 
 def _moved(addresses: Any, endpoint: str) -> Any:

@@ -30,13 +30,12 @@ from rebalancer.exchanges import (
     open_exchange,
     read_retries,
 )
+from rebalancer.feeds.asked_prices import RAW, UNIFIED, interval_of, questions
 from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and one of the markets
 PRICES_WITHIN_S = 15.0
 _MARKETS_WITHIN_S = 60.0
-#: venues whose tickers carry no mark price and which ccxt asks for it apart
-_MARKS_APART = frozenset({"binanceusdm", "okx"})
 
 
 class Names(NamedTuple):
@@ -46,21 +45,9 @@ class Names(NamedTuple):
     prices: Mapping[PriceSource, str]
 
 
-_UNIFIED = {
-    PriceSource.MARK: "markPrice",
-    PriceSource.INDEX: "indexPrice",
-    PriceSource.LAST: "last",
-}
 #: of all tickers that ccxt makes
-CCXT_NAMES = Names("timestamp", _UNIFIED)
+CCXT_NAMES = Names("timestamp", UNIFIED)
 _NOTHING: Mapping[str, Any] = {}
-#: raw names of the prices that ccxt leaves in `info`
-_RAW: Mapping[str, Mapping[PriceSource, str]] = {
-    "xt": {PriceSource.MARK: "m", PriceSource.INDEX: "i"},
-    "mexc": {PriceSource.MARK: "fairPrice", PriceSource.INDEX: "indexPrice"},
-    "bitget": {PriceSource.MARK: "markPrice", PriceSource.INDEX: "indexPrice"},
-    "hyperliquid": {PriceSource.MARK: "markPx", PriceSource.INDEX: "oraclePx"},
-}
 
 #: how long a venue that asks for fewer requests is left alone, where it names no time
 AWAY_SECONDS = 10.0
@@ -75,10 +62,10 @@ class TooManyAsked(VenueUnavailable):
 def refuse_unknown_sources(venue_id: str, contract: str, wanted: Collection[PriceSource]) -> None:
     """Raise ConfigRefused for a source that perpetuals do not have."""
     for source in wanted:
-        if source not in _UNIFIED:
+        if source not in UNIFIED:
             raise ConfigRefused(
                 f"{contract}: live prices of {venue_id} have no source {source}; "
-                f"choose {', '.join(_UNIFIED)}"
+                f"choose {', '.join(UNIFIED)}"
             )
 
 
@@ -108,7 +95,7 @@ class CcxtFeed:
         self._venue_id = venue_id
         self._sources = sources
         self._clock = clock
-        self._interval_ms = interval_ms
+        self._interval_ms = interval_of(venue_id, interval_ms)
         self._opened = opened
         #: how far the venue's clock is ahead of ours
         self.offset_ms = 0
@@ -163,12 +150,13 @@ class CcxtFeed:
         except VenueUnavailable as outage:
             self._warn(outage)
             return ()
-        for question, sources in self._questions(exchange):
+        for question in questions(self._venue_id):
+            sources = question.sources
             symbols = [name for name, needed in wanted.items() if sources & {*needed}]
             if not symbols:
                 continue
             try:
-                ask = partial(question, symbols)
+                ask = partial(question.ask, exchange, symbols)
                 answer = await read(ask, self._venue_id, PRICES_WITHIN_S)
             except TooManyAsked as refusal:
                 self._warn(refusal)
@@ -192,15 +180,6 @@ class CcxtFeed:
         # Closing ends a poll under way with an outage that is our own doing.
         if not self._closed:
             _log.warning("prices were not read", venue=self._venue_id, reason=str(outage))
-
-    def _questions(self, exchange: Any) -> list[tuple[Any, set[PriceSource]]]:
-        """Return the calls to make, each with the sources its answer has."""
-        if self._venue_id not in _MARKS_APART:
-            return [(exchange.fetch_tickers, {*_UNIFIED})]
-        return [
-            (exchange.fetch_mark_prices, {PriceSource.MARK, PriceSource.INDEX}),
-            (exchange.fetch_tickers, {PriceSource.LAST}),
-        ]
 
     def news(
         self,
@@ -240,7 +219,7 @@ class CcxtFeed:
         """Return the price that a ticker has under `name`; None where it has none that is one."""
         value = ticker.get(name)
         if value is None:
-            value = (ticker.get("info") or {}).get(_RAW.get(self._venue_id, {}).get(key[1], ""))
+            value = (ticker.get("info") or {}).get(RAW.get(self._venue_id, {}).get(key[1], ""))
         try:
             price = positive(value)
         except InputRefused:

@@ -211,7 +211,10 @@ class StreamFeed:
 
     def _client(self, exchange: Any) -> Any:
         """Return a client for one stream; the markets are loaded already."""
-        return self._opened(self._plan.venue_id).set_markets_from_exchange(exchange)
+        client = self._opened(self._plan.venue_id).set_markets_from_exchange(exchange)
+        # ccxt learns its loop with its first question, and KuCoin's needs it before.
+        client.open()
+        return client
 
     def _take(self, method: str, tickers: Mapping[str, Any]) -> set[Key]:
         """Hand on what is new in a stream's tickers, and return which that was."""

@@ -6,7 +6,6 @@ No ccxt object or exception gets out of here: their texts hold whole signed requ
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from rebalancer.errors import BrokenInvariant, DeskError, VenueUnavailable, ensure
-from rebalancer.exchanges import UNREADABLE, in_our_words, persistently
+from rebalancer.exchanges import UNREADABLE, exactly, in_our_words, persistently
 from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.moulds import Moulds
 from rebalancer.venues.rates import Cost, Limiter, Ticket, Window
@@ -307,7 +306,7 @@ class CcxtClient:
         if evidence.status is None or evidence.body is None:
             raise ccxt.NetworkError(evidence.failure)
         try:
-            decoded = json.loads(evidence.body)
+            decoded = exactly(evidence.body)
         except ValueError:
             decoded = None
         told = (evidence.status, "", request.url, request.method)

@@ -21,7 +21,7 @@ from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_lists import PAGE, Listing, WholeLists, own_trades, readable
+from rebalancer.venues.exchange_lists import PAGE, WholeLists, own_trades, payments, readable
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
@@ -180,8 +180,7 @@ class ExchangeAccount:
 
     async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
         """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
-        listing = Listing(self._facts.funding_query, Ask.FUNDING, self._told.funding_until)
-        rows = await self._lists.whole(listing, contract, since_ms)
+        rows = await self._lists.whole(payments(self._facts), contract, since_ms)
         with readable(self._facts.venue_id, f"funding of {contract}"):
             return tuple(
                 FundingPayment(
@@ -253,15 +252,34 @@ class ExchangeAccount:
 
     async def _positions_once(self) -> tuple[Position, ...]:
         markets = self._client.markets
-        # Named, one that the venue does not list any more would make ccxt refuse all of them.
-        named = list(self._contracts) if self._contracts.keys() <= markets.keys() else None
-        answer = await self._ask(Call("fetch_positions", (named,)), Ask.POSITIONS)
+        calls = self._position_calls()
+        answer = [row for call in calls for row in await self._ask(call, Ask.POSITIONS)]
         with readable(self._facts.venue_id, "positions"):
-            if any(row["symbol"] not in markets and _known(row, "contracts") for row in answer):
+            if any(
+                row["symbol"] not in markets and _known(row.get("contracts"), "contracts")
+                for row in answer
+            ):
                 # Perhaps ours, and only missing from the list of markets: no answer is not flat.
                 raise VenueUnavailable(f"{self._facts.venue_id}: holds what it does not list")
             found = [self._position(row) for row in answer if row["symbol"] in self._contracts]
         return tuple(each for each in found if each.units)
+
+    def _position_calls(self) -> list[Call]:
+        """Return the questions for what is held: one for each currency that contracts settle in."""
+        by_quote: dict[str, list[str]] = {}
+        for contract in self._contracts.values():
+            by_quote.setdefault(contract.quote, []).append(contract.symbol)
+        # Named, one that the venue does not list any more would make ccxt refuse all of them.
+        listed = self._contracts.keys() <= self._client.markets.keys()
+        arguments = [
+            self._told.positions(quote, symbols if listed else None)
+            for quote, symbols in by_quote.items()
+        ]
+        return [
+            Call("fetch_positions", each)
+            for number, each in enumerate(arguments)
+            if each not in arguments[:number]
+        ]
 
     async def _settings(self, one: str, every: str) -> Mapping[str, Any]:
         """Return a setting's answers by contract: all in one request where the venue can."""
@@ -287,8 +305,11 @@ class ExchangeAccount:
         symbol, side = row["symbol"], row.get("side")
         size = self._units(symbol, row["contracts"], self._facts.units.position)
         units = -abs(size) if side == "short" else size
-        entry, mark = _above_zero(row, "entryPrice"), _above_zero(row, "markPrice")
-        unrealized = _known(row, "unrealizedPnl")
+        entry, mark = (
+            _above_zero(row.get("entryPrice"), "entryPrice"),
+            _above_zero(row.get("markPrice"), "markPrice"),
+        )
+        unrealized = _known(row.get("unrealizedPnl"), "unrealizedPnl")
         if unrealized is None and entry is not None and mark is not None:
             unrealized = units * (mark - entry)
         return Position(
@@ -297,11 +318,11 @@ class ExchangeAccount:
             units=units,
             entry_price=entry,
             mark_price=mark,
-            liquidation_price=_above_zero(row, "liquidationPrice"),
-            initial_margin=_known(row, "initialMargin"),
-            maintenance_margin=_known(row, "maintenanceMargin"),
+            liquidation_price=_above_zero(row.get("liquidationPrice"), "liquidationPrice"),
+            initial_margin=_known(row.get("initialMargin"), "initialMargin"),
+            maintenance_margin=_known(row.get("maintenanceMargin"), "maintenanceMargin"),
             unrealized=unrealized,
-            leverage=_above_zero(row, "leverage"),
+            leverage=_above_zero(self._told.leverage(row), "leverage"),
             margin_mode=row.get("marginMode"),
         )
 
@@ -347,11 +368,11 @@ def _by_contract(
     return found
 
 
-def _known(row: Mapping[str, Any], name: str) -> Decimal | None:
-    return None if row.get(name) is None else number(row[name], name)
+def _known(value: Any, what: str) -> Decimal | None:
+    return None if value is None else number(value, what)
 
 
-def _above_zero(row: Mapping[str, Any], name: str) -> Decimal | None:
+def _above_zero(value: Any, what: str) -> Decimal | None:
     """Return a price or leverage; venues write nought where there is none."""
-    value = _known(row, name)
-    return value if value is not None and value > 0 else None
+    known = _known(value, what)
+    return known if known is not None and known > 0 else None

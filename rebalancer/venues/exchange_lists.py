@@ -48,6 +48,10 @@ class Listing:
     until: Bound | None
     #: the longest page of the venue, where it is known
     most: int | None = None
+    #: the parameter that counts pages, newest first, where no instant bounds them; "": none
+    number: str = ""
+    #: whether it is asked for by contract, not for all contracts
+    named: bool = True
 
     @property
     def page(self) -> int:
@@ -61,6 +65,18 @@ def own_trades(facts: VenueFacts) -> Listing:
     return Listing("fetch_my_trades", Ask.TRADES, told.trades_until, told.trades_most)
 
 
+def payments(facts: VenueFacts) -> Listing:
+    """Return how a venue lists payments of funding."""
+    told = ACCOUNTS[facts.venue_id]
+    return Listing(
+        facts.funding_query,
+        Ask.FUNDING,
+        told.funding_until,
+        number=told.funding_page,
+        named=told.funding_named,
+    )
+
+
 class WholeLists:
     """Lists of one account."""
 
@@ -71,6 +87,27 @@ class WholeLists:
 
     async def whole(self, listing: Listing, contract: str, since_ms: int) -> list[Any]:
         """Return every row of `contract` at or after `since_ms`, oldest first."""
+        gather = self._by_number if listing.number else self._by_instant
+        rows = await gather(listing, contract if listing.named else None, since_ms)
+        # Not every venue heeds the instant that it was asked for.
+        kept = [row for row in rows.values() if int(row["timestamp"]) >= since_ms]
+        ordered = sorted(kept, key=lambda row: int(row["timestamp"]))
+        return [row for row in ordered if row["symbol"] == contract]
+
+    async def _by_number(self, listing: Listing, contract: str | None, since_ms: int) -> Rows:
+        """Ask for page after page, the newest first, until one is older than `since_ms`."""
+        rows: Rows = {}
+        for number in range(1, PAGES_MAX + 1):
+            arguments = (contract, since_ms, listing.page, {listing.number: number})
+            page = await self._ask(Call(listing.method, arguments), listing.kind)
+            self._keep(listing.method, page, rows)
+            ended = len(page) < listing.page
+            if ended or min(int(row["timestamp"]) for row in page) < since_ms:
+                return rows
+        raise self._endless(listing.method, contract)
+
+    async def _by_instant(self, listing: Listing, contract: str | None, since_ms: int) -> Rows:
+        """Ask from an instant on, again from the last row, and for what a page left out before."""
         rows: Rows = {}
         method = listing.method
         for _ in range(PAGES_MAX):
@@ -79,12 +116,11 @@ class WholeLists:
             self._keep(method, page, rows)
             if len(page) >= listing.page:
                 await self._fill_before(listing, call, page, rows)
-            ordered = sorted(rows.values(), key=lambda row: int(row["timestamp"]))
             if len(page) < listing.page:
                 since_ms += WINDOW_MS
                 if since_ms >= self._clock.now_ms():
-                    return [row for row in ordered if row["symbol"] == contract]
-            elif since_ms == (last_ms := int(ordered[-1]["timestamp"])):
+                    return rows
+            elif since_ms == (last_ms := max(int(row["timestamp"]) for row in rows.values())):
                 break
             else:
                 since_ms = last_ms
@@ -104,7 +140,7 @@ class WholeLists:
             page = await self._ask(Call(call.method, arguments), listing.kind)
             if not self._keep(call.method, page, rows) or len(page) < listing.page:
                 return
-        raise self._endless(call.method, str(call.arguments[0]))
+        raise self._endless(call.method, call.arguments[0])
 
     def _keep(self, method: str, page: Sequence[Any], rows: Rows) -> bool:
         """Add the rows of a page; return whether one of them was new."""
@@ -115,7 +151,8 @@ class WholeLists:
                 rows[(str(row.get("id")), stamp, str(row["amount"]))] = row
         return len(rows) > before
 
-    def _endless(self, method: str, contract: str) -> VenueUnavailable:
+    def _endless(self, method: str, contract: str | None) -> VenueUnavailable:
         return VenueUnavailable(
-            f"{self._venue_id}: {contract}: {method} does not end within {PAGES_MAX} pages"
+            f"{self._venue_id}: {contract or 'all contracts'}: "
+            f"{method} does not end within {PAGES_MAX} pages"
         )

@@ -142,12 +142,9 @@ class ExchangeOrders:
         return (self._report(intent, Outcome.UNKNOWN, order_id=order_id, why=why),)
 
     async def _order(self, intent: OrderIntent, order_id: str) -> Seen | None:
-        call = Call("fetch_order", (order_id, intent.contract, self._acknowledged()))
-        return self._seen(intent, await self._questions.ask(call, Ask.QUERY))
-
-    def _acknowledged(self) -> dict[str, Any]:
         # ccxt refuses to look up one order at Bybit until told that only recent ones are found.
-        return {"acknowledged": True}
+        call = Call("fetch_order", (order_id, intent.contract, {"acknowledged": True}))
+        return self._seen(intent, await self._questions.ask(call, Ask.QUERY))
 
     def _seen(self, intent: OrderIntent, order: Any) -> Seen | None:
         if not isinstance(order, Mapping) or not order.get("id"):

@@ -20,7 +20,7 @@ from rebalancer.venues.exchange_lists import WholeLists, own_trades
 from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
-from rebalancer.venues.requests import lookup_steps, named
+from rebalancer.venues.requests import named
 
 #: orders are listed from longer before than trades, so that each trade has its order among them
 ORDERS_BEFORE_MS = 55 * SECOND_MS
@@ -78,7 +78,7 @@ class OrderSearch:
         return None
 
     async def _by_client_id(self, look: _Look) -> str | None:
-        for step in lookup_steps(self._facts, look.order):
+        for step in self._facts.lookup.steps(look.order):
             try:
                 answer = await self._questions.ask(step, Ask.QUERY)
             except NoSuchOrder:

@@ -25,6 +25,10 @@ ReadHedged = Callable[[Any, str], Awaitable[bool | None]]
 ReadRights = Callable[[Any], Awaitable[KeyRights]]
 ReadEquity = Callable[[Any, str], Any]
 """Reads the equity of a currency from ccxt's balance answer."""
+NamePositions = Callable[[str, list[str] | None], tuple[Any, ...]]
+"""Returns the arguments of `fetch_positions` for a quote currency and its contracts, if listed."""
+ReadLeverage = Callable[[Mapping[str, Any]], Any]
+"""Reads the leverage of one of ccxt's positions; None or nought where it does not tell."""
 
 
 _KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "secret"})
@@ -32,6 +36,14 @@ _KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "sec
 
 def _total(balance: Any, currency: str) -> Any:
     return balance[currency]["total"]
+
+
+def _named(_quote: str, symbols: list[str] | None) -> tuple[Any, ...]:
+    return (symbols,)
+
+
+def _leverage(position: Mapping[str, Any]) -> Any:
+    return position.get("leverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +81,31 @@ class AccountFacts:
     #: own trades in one answer: fills of one order may share a stamp, past which no list goes on
     trades_most: int | None = None
     funding_until: Bound | None = UNTIL
+    #: the parameter that counts the pages of payments, newest first, where no instant bounds them
+    funding_page: str = ""
+    #: whether payments are asked for by contract. Where the venue tells those of all, ccxt would
+    #: put the name that it was asked for on every one
+    funding_named: bool = True
+    positions: NamePositions = _named
+    leverage: ReadLeverage = _leverage
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
+
+
+def _bybit_positions(quote: str, _symbols: list[str] | None) -> tuple[Any, ...]:
+    # By name ccxt asks for one contract only; by coin the venue tells every one that is held.
+    return (None, {"settleCoin": quote})
+
+
+def _okx_positions(_quote: str, _symbols: list[str] | None) -> tuple[Any, ...]:
+    # The venue takes ten names at most.
+    return (None, {"instType": "SWAP"})
+
+
+def _gate_leverage(position: Mapping[str, Any]) -> Any:
+    # Nought means cross, and the leverage then stands beside it.
+    told = position["info"] if position.get("marginMode") == "cross" else {}
+    return told.get("cross_leverage_limit", _leverage(position))
 
 
 async def _bybit_hedged(exchange: Any, symbol: str) -> bool | None:
@@ -130,15 +165,24 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             trades_most=1_000,
         ),
         "bybit": AccountFacts(
-            equity_is_wallet=True, hedged=_bybit_hedged, key_rights=_bybit_rights
+            equity_is_wallet=True,
+            hedged=_bybit_hedged,
+            key_rights=_bybit_rights,
+            positions=_bybit_positions,
         ),
-        "okx": AccountFacts(balance_params=_SWAP, keys=_WITH_PASSWORD, funding_until=Bound("end")),
+        "okx": AccountFacts(
+            balance_params=_SWAP,
+            keys=_WITH_PASSWORD,
+            funding_until=Bound("end"),
+            positions=_okx_positions,
+        ),
         "gate": AccountFacts(
             balance_params=_SWAP,
             equity_is_wallet=True,
             hedged=_gate_hedged,
             funding_until=Bound("to", 1_000),
             trades_most=1_000,
+            leverage=_gate_leverage,
         ),
         "xt": AccountFacts(
             balance_params=_SWAP,
@@ -153,8 +197,11 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             equity=_mexc_equity,
             trades_until=Bound("end_time"),
             funding_until=None,
+            funding_page="page_num",
         ),
-        "hyperliquid": AccountFacts(balance_params=_SWAP, keys=_WALLET, trades_most=2_000),
+        "hyperliquid": AccountFacts(
+            balance_params=_SWAP, keys=_WALLET, trades_most=2_000, funding_named=False
+        ),
     }
 )
 """By ccxt's name of the venue; every venue of the table has one."""

@@ -106,6 +106,7 @@ BYBIT = VenueFacts(
         "enableUnifiedAccount": True,
         "recvWindow": 5_000,
         "fetchCurrencies": False,
+        "fetchMarkets": {"types": ["linear"]},
     },
     judge=Judge(
         read=answers.read_bybit,
@@ -148,7 +149,7 @@ BITGET = VenueFacts(
     limits=limits.BITGET,
     fee_query="fetch_trading_fee",
     funding_query="fetch_funding_history",
-    presets={"uta": False, "fetchCurrencies": False},
+    presets={"uta": False, "fetchCurrencies": False, "fetchMarkets": {"types": ["swap"]}},
     judge=Judge(
         read=answers.read_bitget,
         rejects=codes.BITGET_REJECTS,
@@ -183,14 +184,20 @@ HYPERLIQUID = VenueFacts(
         mark=None,
         index=None,
         bid_ask=None,
-        note="watch_tickers carries mid prices only; polled tickers carry markPx and oraclePx",
+        note="watch_tickers carries mid prices only; polled tickers carry markPx and oraclePx, and "
+        "the middle of bid and ask as the last price",
     ),
     valid_ms=2 * 86_400_000,
     valid_note="a nonce is good for two days; ccxt sends no expiresAfter with orders",
     limits=limits.HYPERLIQUID,
     fee_query="fetch_trading_fee",
     funding_query="fetch_funding_history",
-    presets={"builderFee": False, "enableUnifiedMargin": False, "fetchCurrencies": False},
+    presets={
+        "builderFee": False,
+        "enableUnifiedMargin": False,
+        "fetchCurrencies": False,
+        "fetchMarkets": {"types": ["swap"]},
+    },
     # It would sign a builder fee and a referrer, and put the builder into every order.
     silenced=("initialize_client",),
     judge=Judge(

@@ -52,14 +52,18 @@ OKX = VenueFacts(
         mark="watch_mark_prices",
         index=None,
         bid_ask="watch_bids_asks",
-        note="ccxt streams no index",
+        note="ccxt streams no index, and polls none: it is asked for as index-tickers",
     ),
     valid_ms=30_000,
     valid_note="remembered: the stamp may be 30 s old; ccxt sends no expTime",
     limits=limits.OKX,
     fee_query="fetch_trading_fee",
     funding_query="fetch_funding_history",
-    presets={"defaultMarginMode": "cross", "fetchCurrencies": False},
+    presets={
+        "defaultMarginMode": "cross",
+        "fetchCurrencies": False,
+        "fetchMarkets": {"types": ["swap"]},
+    },
     judge=Judge(
         read=answers.read_okx,
         rejects=codes.OKX_REJECTS,
@@ -105,7 +109,11 @@ GATE = VenueFacts(
     limits=limits.GATE,
     fee_query="fetch_trading_fee",
     funding_query="fetch_funding_history",
-    presets={"unifiedAccount": False, "fetchCurrencies": False},
+    presets={
+        "unifiedAccount": False,
+        "fetchCurrencies": False,
+        "fetchMarkets": {"types": ["swap"]},
+    },
     judge=Judge(
         read=answers.read_gate,
         rejects=codes.GATE_REJECTS,

@@ -96,7 +96,7 @@ BYBIT = Limits(
         **{ask: {"reads-1s": 1, "address-5s": 1} for ask in Ask},
         Ask.ORDER: {"orders-1s": 1, "address-5s": 1},
         Ask.CANCEL: {"cancels-1s": 1, "address-5s": 1},
-        Ask.MARKETS: {"address-5s": 4},
+        Ask.MARKETS: {"address-5s": 2},
         Ask.PRICES: {"address-5s": 1},
     },
     batch=lambda n: {"batch-1s": n, "address-5s": 1},
@@ -212,7 +212,7 @@ BITGET = Limits(
         **{ask: {"reads-1s": 1, "address-1m": 1} for ask in Ask},
         Ask.ORDER: {"orders-1s": 1, "address-1m": 1},
         Ask.CANCEL: {"cancels-1s": 1, "address-1m": 1},
-        Ask.MARKETS: {"address-1m": 2},
+        Ask.MARKETS: {"address-1m": 6},
         Ask.PRICES: {"address-1m": 1},
     },
     batch=_each({"orders-1s": 1, "address-1m": 1}),
@@ -278,9 +278,9 @@ MEXC = Limits(
 HYPERLIQUID = Limits(
     windows=(
         _limit(
-            _window("weight-1m", 1_200, _MINUTE, reserve=400),
+            _window("weight-1m", 800, _MINUTE, reserve=300),
             "address",
-            "rate limits page",
+            "rate limits page: 1,200, of which 400 are left for the prices, polled every 3 s",
             _DOC,
         ),
     ),
@@ -293,7 +293,7 @@ HYPERLIQUID = Limits(
         balance=2,
         funding=20,
         settings=20,
-        markets=40,
+        markets=20,
         prices=20,
     ),
     batch=lambda n: {"weight-1m": 1 + n // 40},

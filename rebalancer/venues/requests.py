@@ -110,16 +110,6 @@ def named(
     )
 
 
-def lookup_steps(facts: VenueFacts, order: Named) -> tuple[Call, ...]:
-    """Return the questions that find an order by its client id, one after another."""
-    return facts.lookup.steps(order)
-
-
-def cancel_request(facts: VenueFacts, order: Named) -> Call | None:
-    """Return the call that cancels an order; None where the venue needs an order id we lack."""
-    return facts.cancel(order)
-
-
 def _amount(spelling: Spelling, contracts: Decimal, contract: Contract) -> str | int:
     ensure(contracts > 0, f"{contract.symbol}: an order of {contracts} contracts")
     ensure(contracts % contract.lot == 0, f"{contract.symbol}: {contracts} is no whole lot")

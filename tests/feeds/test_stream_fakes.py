@@ -65,6 +65,9 @@ class Exchange:
     def set_markets_from_exchange(self, _other: Exchange) -> Exchange:
         return self
 
+    def open(self) -> None:
+        """As ccxt's own begins."""
+
     def client(self, _url: str) -> Any:
         return SimpleNamespace()
 

@@ -16,7 +16,7 @@ from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import BrokenInvariant
 from rebalancer.exchanges import open_exchange
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.requests import cancel_request, limit_price, named, order_request
+from rebalancer.venues.requests import limit_price, named, order_request
 from tests.venues.golden.markets import contracts_of, markets_of
 from tests.venues.golden.recorder import Recorder, as_text, file_of, intent_of, requests_of
 
@@ -204,7 +204,7 @@ def test_xt_cannot_be_told_to_cancel_an_order_whose_id_is_not_known() -> None:
     facts = FACTS["xt"]
     ours = "r7yh6dr5r0w2pwz0x7l239t9c1"
     order = named(facts, "BTC/USDT:USDT", "btc_usdt", ours)
-    assert cancel_request(facts, order) is None
-    known = cancel_request(facts, dataclasses.replace(order, order_id="9"))
+    assert facts.cancel(order) is None
+    known = facts.cancel(dataclasses.replace(order, order_id="9"))
     assert known is not None
     assert known.arguments == ("9", "BTC/USDT:USDT")

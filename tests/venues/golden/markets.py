@@ -22,7 +22,7 @@ _TRAITS: Mapping[str, tuple[str, str, str, tuple[str, str, str], tuple[str, str,
     "bitget": ("BTCUSDT", "ETHUSDT", "USDT", ("1", "0.0001", "0.1"), ("1", "0.01", "0.01")),
     "kucoinfutures": ("XBTUSDTM", "ETHUSDTM", "USDT", ("0.001", "1", "0.1"), ("0.01", "1", "0.01")),
     "mexc": ("BTC_USDT", "ETH_USDT", "USDT", ("0.0001", "1", "0.1"), ("0.01", "1", "0.01")),
-    "hyperliquid": ("0", "1", "USDC", ("1", "0.00001", "1"), ("1", "0.0001", "0.1")),
+    "hyperliquid": ("0", "1", "USDC", ("1", "0.00001", "0.1"), ("1", "0.0001", "0.01")),
 }
 #: what single venues read from the market beside ccxt's own fields
 _INFO = {"orderTypes": ["LIMIT", "MARKET"], "enable_decimal": False}

@@ -11,9 +11,12 @@ from enum import StrEnum
 
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
+from tests.spoken.tongues import TONGUES
 
 BINANCE, XT = "binanceusdm", "xt"
 EVERY = tuple(FACTS)
+#: venues without a loopback
+SPOKEN = tuple(TONGUES)
 
 
 class Kind(StrEnum):
@@ -27,7 +30,8 @@ class Kind(StrEnum):
 
 
 MEANINGS: Mapping[Kind, str] = {
-    Kind.STUB: "answers that we wrote, in ccxt's or the venue's shape",
+    Kind.STUB: "answers that we wrote, in ccxt's or the venue's shape; the real ccxt class reads "
+    "those in the venue's, over HTTP and WebSocket",
     Kind.GOLDEN: "the request of the real ccxt class, with `fetch` replaced by a recorder, pinned",
     Kind.RECORDED: "answers that others recorded or documented, where the shared data is present",
     Kind.LOOPBACK: "the loopback venue of our tests, spoken to by the unmodified ccxt client",
@@ -54,6 +58,11 @@ def _stub(test: str, *venues: str) -> Proof:
     return Proof(Kind.STUB, f"tests/venues/{test}", venues or EVERY, case_each=not venues)
 
 
+def _spoken(test: str, venues: Sequence[str] = SPOKEN) -> Proof:
+    """Return a test at the venues that have no loopback, by answers in their shapes."""
+    return Proof(Kind.STUB, f"tests/{test}", tuple(venues), case_each=True)
+
+
 def _on(venue: str, test: str) -> Proof:
     return Proof(Kind.LOOPBACK, f"tests/{test}", (venue,))
 
@@ -78,12 +87,27 @@ def _recorded(test: str, *venues: str) -> Proof:
 
 _LISTS_ORDERED = "test_every_contract_of_a_recorded_list_is_ordered_in_one_request_to_the_digit"
 _ACCOUNTS_READ = "test_recorded_answers_about_an_account_are_read_to_the_digit"
+_TOLD = "venues/test_spoken_accounts.py::test"
+_PRICES = "feeds/test_spoken_prices.py::test"
+_BY_THE_BOOK = "feeds/test_depth.py::test_a_trade_takes"
+_EXAMINED = "doctor/test_spoken_venues.py::test"
+
+
+def _account_at(venue: str) -> Proof:
+    path = "tests/venues/test_recorded_accounts.py::test_an_account_at"
+    return Proof(Kind.RECORDED, f"{path}_{venue}_is_read_to_the_digit", (venue,))
+
+
+_BYBIT, _KUCOIN, _HYPERLIQUID = (
+    _account_at(venue) for venue in ("bybit", "kucoinfutures", "hyperliquid")
+)
 
 
 def _trades(venue: str, name: str) -> Proof:
     return _on(venue, f"{_CONTRACT}_its_fills[exchange {name}]")
 
 
+_LOOPBACKS = "shape of the loopback's answers"
 PROOFS: Mapping[str, Sequence[Proof]] = {
     "send an order": (
         _ONE_REQUEST,
@@ -131,7 +155,9 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             f"{_ACCOUNT}_a_position_is_told_with_its_margin_and_its_distance_to_liquidation",
         ),
         _on(XT, f"{_ACCOUNT_XT}_both_books_are_told_apart_in_base_coins"),
+        _spoken(f"{_TOLD}_a_position_is_told_in_base_coins_with_all_that_the_venue_says_of_it"),
         _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
+        *(_BYBIT, _KUCOIN, _HYPERLIQUID),
         _SDK_READS,
     ),
     "balance": (
@@ -141,18 +167,22 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             "gate",
         ),
         _stub("test_exchange_account.py::test_mexc_tells_equity_in_its_own_field", "mexc"),
+        _spoken(f"{_TOLD}_equity_has_the_profit_of_what_is_held_and_what_is_free_is_told"),
         _on(BINANCE, f"{_ACCOUNT}_equity_counts_the_profit_of_open_positions_exactly"),
         _on(XT, f"{_ACCOUNT_XT}_equity_counts_the_profit_of_both_books_exactly"),
         _recorded(_ACCOUNTS_READ, BINANCE, "okx", "gate"),
+        *(_BYBIT, _KUCOIN, _HYPERLIQUID),
         _SDK_READS,
     ),
     "open orders, own trades": (
         _golden(
             "test_exchange_account.py::test_the_bound_of_a_list_reaches_every_venue_by_its_own_name"
         ),
+        _spoken(f"{_TOLD}_an_order_of_somebody_else_is_told_with_what_is_left_of_it"),
         _on(BINANCE, f"{_ACCOUNT}_open_orders_and_own_trades_are_told_in_base_coins"),
         _on(XT, f"{_ACCOUNT_XT}_own_trades_since_an_instant_are_signed_base_coins"),
         _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
+        *(_BYBIT, _HYPERLIQUID),
         _SDK_READS,
     ),
     "funding payments": (
@@ -162,6 +192,12 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             tuple(name for name, told in ACCOUNTS.items() if told.funding_until),
             case_each=True,
         ),
+        Proof(
+            Kind.STUB,
+            f"tests/{_TOLD}_mexc_payments_are_read_page_by_page_as_far_back_as_they_are_wanted",
+            ("mexc",),
+        ),
+        _HYPERLIQUID,
         _on(
             BINANCE,
             "venues/test_account_watch.py::test_a_payment_of_funding_is_told_once_and_is_what_the_venue_booked",
@@ -176,6 +212,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             "test_exchange_account.py::test_the_books_are_read_where_each_venue_tells_them",
             *("okx", "kucoinfutures", "bybit", "gate", "bitget", "hyperliquid"),
         ),
+        _spoken(f"{_TOLD}_books_margin_and_leverage_are_told_as_they_are_set"),
         _on(BINANCE, f"{_ACCOUNT}_modes_leverages_and_rights_are_told"),
         _on(
             XT, f"{_ACCOUNT_XT}_modes_and_leverage_are_told_by_positions_only_and_rights_not_at_all"
@@ -187,6 +224,15 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
         _on(BINANCE, f"{_ACCOUNT}_modes_leverages_and_rights_are_told"),
     ),
     "prices": (
+        _spoken(f"{_PRICES}_every_source_is_polled_with_every_digit"),
+        _spoken(
+            f"{_PRICES}_marks_and_indices_come_by_stream_with_every_digit_and_go_on",
+            [name for name in SPOKEN if FACTS[name].streams.mark],
+        ),
+        _spoken(
+            f"{_PRICES}_best_bids_and_asks_come_by_stream",
+            [name for name in SPOKEN if FACTS[name].streams.bid_ask],
+        ),
         _on(
             BINANCE,
             "feeds/test_stream.py::test_prices_arrive_by_stream_with_every_digit_and_the_venues_time",
@@ -198,8 +244,20 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
         _on(BINANCE, "doctor/test_examination.py::test_it_asks_and_never_writes[binanceusdm]"),
         _on(XT, "doctor/test_examination.py::test_it_asks_and_never_writes[xt]"),
     ),
-    "doctor": (_on(BINANCE, f"{_WELL}[binanceusdm]"), _on(XT, f"{_WELL}[xt]")),
-    "shape of the loopback's answers": (
+    "slippage from the book": (
+        _spoken(f"{_PRICES}_the_book_says_what_a_trade_would_cost"),
+        *(
+            _on(venue, f"{_BY_THE_BOOK}_level_after_level_and_its_price_is_their_mean[{venue}]")
+            for venue in (BINANCE, XT)
+        ),
+    ),
+    "doctor": (
+        _spoken(f"{_EXAMINED}_all_is_well_where_all_is_well_and_nothing_was_written"),
+        _spoken(f"{_EXAMINED}_each_fault_of_an_account_is_named_with_its_remedy"),
+        _on(BINANCE, f"{_WELL}[binanceusdm]"),
+        _on(XT, f"{_WELL}[xt]"),
+    ),
+    _LOOPBACKS: (
         Proof(Kind.RECORDED, f"{_RECORDED}_private_answers", (BINANCE,)),
         Proof(Kind.RECORDED, f"{_RECORDED}_order_answers", (BINANCE,)),
         Proof(Kind.RECORDED, f"{_RECORDED}_xt_symbols_orders_and_trades", (XT,)),
@@ -220,6 +278,8 @@ def _cell(capability: str, venue_id: str) -> str:
         return "not used"
     if capability == "rights of the key" and ACCOUNTS[venue_id].key_rights is None:
         return "not asked"
+    if capability == _LOOPBACKS and venue_id in SPOKEN:
+        return "no loopback"
     return ", ".join(kinds(capability, venue_id)) or "nothing"
 
 

@@ -19,7 +19,7 @@ from rebalancer.exchanges import open_exchange
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Call
-from rebalancer.venues.requests import cancel_request, lookup_steps, named, order_request
+from rebalancer.venues.requests import named, order_request
 from tests.venues.golden.markets import contracts_of, markets_of
 
 HERE = Path(__file__).parent
@@ -166,12 +166,12 @@ def calls_of(facts: VenueFacts) -> dict[str, Call]:
     ours = client_order_id("golden", "main", contract.symbol, 1)
     market_id = markets_of(facts.venue_id)[0]["id"]
     order = named(facts, contract.symbol, market_id, ours, order_id="4711")
-    for number, step in enumerate(lookup_steps(facts, order), start=1):
+    for number, step in enumerate(facts.lookup.steps(order), start=1):
         calls[f"look up, step {number}"] = step
     for number, step in enumerate(facts.lookup.lists(order, SINCE_MS), start=1):
         calls[f"look up, list {number}"] = step
     calls["look up, own trades"] = trades(order, SINCE_MS)
-    cancel = cancel_request(facts, order)
+    cancel = facts.cancel(order)
     if cancel is not None:
         calls["cancel"] = cancel
     return calls

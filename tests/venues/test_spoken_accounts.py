@@ -1,0 +1,217 @@
+"""Accounts of the venues without a loopback, read over HTTP through the real ccxt classes.
+
+The answers are ours, in the venues' documented shapes (`tests/spoken`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+
+from rebalancer.clock import VirtualClock, WallClock
+from rebalancer.core.fund import Account
+from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.order import OrderSide, PositionSide
+from rebalancer.errors import VenueUnavailable
+from rebalancer.exchanges import contract_of
+from rebalancer.feeds.markets import changes_of
+from rebalancer.venues import exchange_account
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.exchange_venue import open_with_keys
+from rebalancer.venues.facts import FACTS
+from rebalancer.venues.facts_account import ACCOUNTS
+from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import Budget, Limiter
+from rebalancer.venues.read_only import ReadOnlyTransport
+from tests.spoken.scene import ENTRY, LIQUIDATION, Prices, Scene
+from tests.spoken.server import Spoken, speaking
+from tests.spoken.tongues import TONGUES
+
+D = Decimal
+SHORT = D("-0.002")
+KEYS = {
+    "apiKey": "key-of-nobody",
+    "secret": "c2VjcmV0LW9mLW5vYm9keQ==",
+    "password": "phrase-of-nobody",
+    "walletAddress": "0x" + "1" * 40,
+    "privateKey": "0x" + "2" * 64,
+}
+NOON_MS = 1_767_268_800_000
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.2)
+
+
+@asynccontextmanager
+async def account(scene: Scene) -> AsyncIterator[tuple[ExchangeAccount, Spoken]]:
+    """Yield what reads the scene's account, markets loaded; its requests can be no writes."""
+    facts = FACTS[scene.venue_id]
+    async with speaking(scene, TONGUES[scene.venue_id]) as spoken:
+        keys = {name: KEYS[name] for name in ACCOUNTS[scene.venue_id].keys}
+        exchange = open_with_keys(facts, keys, spoken.endpoint)
+        transport = ReadOnlyTransport(2.0, facts.venue_id)
+        client = CcxtClient(exchange, transport, Limiter(Budget(())))
+        try:
+            await client.load_markets({})
+            contracts = {
+                each.symbol: contract_of(client.markets[each.symbol], facts.venue_id)
+                for each in scene.contracts.values()
+            }
+            config = Account(name="main", venue=facts.venue_id, hedge=scene.hedged)
+            yield ExchangeAccount(config, client, facts, contracts, WallClock()), spoken
+        finally:
+            await client.close()
+
+
+def btc_of(scene: Scene) -> str:
+    return scene.contracts["BTC"].symbol
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_equity_has_the_profit_of_what_is_held_and_what_is_free_is_told(
+    venue_id: str,
+) -> None:
+    scene = Scene(venue_id, units=SHORT)
+    async with account(scene) as (book, _):
+        balance = await book.balance(scene.contracts["BTC"].quote)
+        assert (balance.equity, balance.available) == (D(998), D(900))
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_a_position_is_told_in_base_coins_with_all_that_the_venue_says_of_it(
+    venue_id: str,
+) -> None:
+    scene = Scene(venue_id, units=SHORT)
+    async with account(scene) as (book, _):
+        (held,) = await book.positions()
+        assert (held.contract, held.units, held.book) == (btc_of(scene), SHORT, PositionSide.NET)
+        assert (held.entry_price, held.liquidation_price) == (ENTRY, LIQUIDATION)
+        assert held.initial_margin == scene.margin
+        # MEXC tells neither a mark nor a profit of a position.
+        told = (None, None) if venue_id == "mexc" else (scene.mark, scene.profit)
+        assert (held.mark_price, held.unrealized) == told
+
+
+@pytest.mark.parametrize("venue_id", sorted(TONGUES.keys() - {"hyperliquid"}))
+async def test_a_short_of_a_hedge_book_is_told_as_that_book(venue_id: str) -> None:
+    scene = Scene(venue_id, units=SHORT, hedged=True)
+    async with account(scene) as (book, _):
+        assert await book.hedged() is True
+        (held,) = await book.positions()
+        assert (held.units, held.book) == (SHORT, PositionSide.SHORT)
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_books_margin_and_leverage_are_told_as_they_are_set(venue_id: str) -> None:
+    scene = Scene(venue_id, units=SHORT)
+    async with account(scene) as (book, _):
+        assert await book.hedged() is False
+        assert (await book.margin_modes())[btc_of(scene)] == "cross"
+        assert (await book.leverages())[btc_of(scene)] == {D(5)}
+        scene.leverage, scene.isolated = 7, True
+        assert (await book.leverages())[btc_of(scene)] == {D(7)}
+        if venue_id != "okx" or (await book.positions())[0].margin_mode:
+            assert (await book.margin_modes())[btc_of(scene)] == "isolated"
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_an_order_of_somebody_else_is_told_with_what_is_left_of_it(venue_id: str) -> None:
+    scene = Scene(venue_id, foreign="4711")
+    async with account(scene) as (book, _):
+        btc, eth = (each.symbol for each in scene.contracts.values())
+        (order,) = await book.open_orders(btc)
+        assert (order.order_id, order.side, order.remaining) == ("4711", OrderSide.BUY, D("0.3"))
+        assert await book.open_orders(eth) == ()
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_keys_that_are_not_taken_are_an_outage_and_never_an_empty_account(
+    venue_id: str,
+) -> None:
+    scene = Scene(venue_id, units=SHORT, takes_keys=False)
+    async with account(scene) as (book, _):
+        for question in (book.positions(), book.balance(scene.contracts["BTC"].quote)):
+            with pytest.raises(VenueUnavailable, match=venue_id):
+                await question
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_contracts_are_those_that_orders_are_written_for(venue_id: str) -> None:
+    scene = Scene(venue_id, open_for_orders=False)
+    async with account(scene) as (book, _):
+        btc, eth = scene.contracts.values()
+        markets = book._client.markets
+        assert changes_of(btc, markets[btc.symbol]) == []
+        assert [each.what for each in changes_of(eth, markets[eth.symbol])] == ["status"]
+
+
+@pytest.mark.parametrize(
+    ("venue_id", "window", "weight"),
+    [
+        ("bybit", "address-5s", 1),
+        ("okx", "public-2s", 1),
+        ("bitget", "address-1m", 1),
+        ("hyperliquid", "weight-1m", 20),
+    ],
+)
+async def test_loading_the_markets_takes_as_many_requests_as_the_table_says(
+    venue_id: str, window: str, weight: int
+) -> None:
+    async with account(Scene(venue_id)) as (_, spoken):
+        cost = FACTS[venue_id].limits.costs[Ask.MARKETS]
+        assert cost == {window: len(spoken.asked) * weight}
+
+
+async def test_a_tick_of_hyperliquid_does_not_move_with_the_price() -> None:
+    """Of a contract in steps of 0.00001 coins a price has one decimal, whatever it stands at."""
+    scene = Scene("hyperliquid")
+    btc = scene.contracts["BTC"]
+    assert btc.tick == D("0.1")
+    for mark in ("9999.9", "123456"):
+        scene.prices["BTC"] = Prices(mark, mark, mark, mark, mark)
+        async with account(scene) as (book, _):
+            assert changes_of(btc, book._client.markets[btc.symbol]) == []
+
+
+# -- payments of funding at MEXC: pages by number, newest first, and no instant is heeded --------
+
+
+def paid(count: int) -> list[tuple[int, str, int]]:
+    """One payment every eight hours, the newest first."""
+    return [
+        (1_000 + number, f"0.00{number + 1}", NOON_MS + 8 * number * HOUR_MS)
+        for number in reversed(range(count))
+    ]
+
+
+async def funding(scene: Scene, since_ms: int) -> list[tuple[str, Decimal, int]]:
+    async with account(scene) as (book, _):
+        book._lists._clock = VirtualClock(NOON_MS + 10_000 * HOUR_MS)
+        listed = await book.funding(btc_of(scene), since_ms)
+        return [(each.payment_id, each.amount, each.at_ms) for each in listed]
+
+
+async def test_mexc_payments_before_the_instant_are_not_told_again() -> None:
+    scene = Scene("mexc", paid=paid(3))
+    listed = await funding(scene, NOON_MS + 8 * HOUR_MS)
+    assert listed == [
+        ("1001", D("0.002"), NOON_MS + 8 * HOUR_MS),
+        ("1002", D("0.003"), NOON_MS + 16 * HOUR_MS),
+    ]
+
+
+async def test_mexc_payments_are_read_page_by_page_as_far_back_as_they_are_wanted() -> None:
+    scene = Scene("mexc", paid=paid(350))
+    assert len(await funding(scene, NOON_MS)) == 350
+    async with account(scene) as (book, spoken):
+        spoken.asked.clear()
+        listed = await book.funding(btc_of(scene), NOON_MS + 8 * 200 * HOUR_MS)
+        assert len(listed) == 150
+        assert [asked.query["page_num"] for asked in spoken.asked] == ["1", "2"]
