@@ -27,7 +27,8 @@ from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.rates import Budget, Limiter
-from rebalancer.venues.transport import Reply, SignedRequest, Transport
+from rebalancer.venues.transport import Transport
+from rebalancer.venues.wire import Reply, SignedRequest
 from tests.venues.test_recorded_material import FIXTURES
 from tests.venues.test_spoken_accounts import KEYS
 
