@@ -8,8 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rebalancer.settings import Mode, load, parse
 from rebalancer.settings.rules import RulesTable
 from rebalancer.settings.shape import below, is_named_set, is_table
@@ -107,7 +105,6 @@ def test_defaults_in_words_are_the_defaults() -> None:
     assert RulesTable().fixed.skip_within is None
 
 
-@pytest.mark.parametrize("line", EXAMPLE.splitlines())
-def test_lines_are_readable(line: str) -> None:
-    assert len(line) <= 100
-    assert line == line.rstrip()
+def test_lines_are_readable() -> None:
+    lines = EXAMPLE.splitlines()
+    assert [line for line in lines if len(line) > 100 or line != line.rstrip()] == []

@@ -184,8 +184,9 @@ async def test_prices_that_come_in_one_burst_are_all_seen(market: LoopbackVenue)
             market.price("BTC/USDT", str(50000 + step))
             market.price("ETH/USDT", str(3000 + step))
         market.hub.muted = True
+        # Each comes by a stream of its own.
         await watched.until(lambda: watched.of(BTC, MARK)[-1].price == 50019)
-        assert watched.of(ETH, MARK)[-1].price == 3019
+        await watched.until(lambda: watched.of(ETH, MARK)[-1].price == 3019)
 
 
 async def test_many_contracts_share_one_stream_of_all_marks(
@@ -204,7 +205,7 @@ async def test_best_bids_and_asks_are_handed_on(market: LoopbackVenue):
         await watched.until(lambda: {best.contract for best in watched.best} == {BTC, ETH})
         best = next(best for best in watched.best if best.contract == BTC)
         assert (best.bid, best.ask) == (D("49999.9"), D("50000.1"))
-        assert abs(best.at_ms - market.now_ms()) < 1000
+        assert abs(best.at_ms - market.now_ms()) < 10_000
         assert watched.asked("bookTicker") == 0
 
 
