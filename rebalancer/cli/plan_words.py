@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.cli.output import base_of, times
+from rebalancer.cli.output import base_of, money, times
 
 
 def signed(units: str) -> str:
@@ -28,3 +28,19 @@ def by_fund(units: Mapping[str, str]) -> str:
 def written_times(leverage: str | None) -> str:
     """Write a leverage of a document: 2.7391x, or a dash for null."""
     return times(None if leverage is None else Decimal(leverage))
+
+
+def trade_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Write what a plan would order, cross and skip, a line each."""
+    for order in document["orders"]:
+        reduce = ", reduce-only" if order["reduce_only"] else ""
+        yield (
+            f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
+            f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) "
+            f"for {by_fund(order['allocations'])}"
+        )
+    for cross in document["crosses"]:
+        shared = by_fund(cross["units"])
+        yield f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shared}"
+    for skip in document["skipped"]:
+        yield f"skip {skip['fund']}: {signed(skip['units'])} {skip['contract']}: {skip['reason']}"

@@ -24,7 +24,7 @@ from rebalancer.cli.output import (
     table,
     target,
 )
-from rebalancer.cli.plan_words import by_fund, deltas, signed, written_times
+from rebalancer.cli.plan_words import deltas, trade_lines, written_times
 from rebalancer.cli.proposing import has_orders, proposed, save, show
 from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.errors import InputRefused
@@ -161,19 +161,8 @@ def _print_plan(document: Mapping[str, Any]) -> None:
 def print_orders(document: Mapping[str, Any]) -> None:
     """Print what a plan would order, cross and skip, a line each."""
     out = console()
-    for order in document["orders"]:
-        shared = by_fund(order["allocations"])
-        reduce = ", reduce-only" if order["reduce_only"] else ""
-        out.print(
-            f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
-            f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) for {shared}"
-        )
-    for cross in document["crosses"]:
-        shared = by_fund(cross["units"])
-        out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shared}")
-    for skip in document["skipped"]:
-        units = signed(skip["units"])
-        out.print(f"skip {skip['fund']}: {units} {skip['contract']}: {skip['reason']}")
+    for line in trade_lines(document):
+        out.print(line)
     if not document["orders"]:
         out.print("no orders")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ANSWER_SECONDS, ask_at, is_running
 from rebalancer.cli.output import NONE, age, console, money, nav, note, share, table
-from rebalancer.cli.plan_words import by_fund, deltas, signed, written_times
+from rebalancer.cli.plan_words import deltas, trade_lines, written_times
 from rebalancer.cli.snapshots import snapshot_of_store
 from rebalancer.core.money import total
 from rebalancer.errors import InputRefused
@@ -104,20 +104,8 @@ def show(document: Mapping[str, Any]) -> None:
 
 
 def _show_orders(out: Console, document: Mapping[str, Any]) -> None:
-    for order in document["orders"]:
-        reduce = ", reduce-only" if order["reduce_only"] else ""
-        out.print(
-            f"order {order['seq']} on {order['account']}: {order['side']} {order['contracts']} "
-            f"{order['contract']} ({money(Decimal(order['notional']))}{reduce}) "
-            f"for {by_fund(order['allocations'])}"
-        )
-    for cross in document["crosses"]:
-        shares = by_fund(cross["units"])
-        out.print(f"cross on {cross['account']}: {cross['contract']} at {cross['price']}: {shares}")
-    for skip in document["skipped"]:
-        out.print(
-            f"skip {skip['fund']}: {signed(skip['units'])} {skip['contract']}: {skip['reason']}"
-        )
+    for line in trade_lines(document):
+        out.print(line)
     if not has_orders(document):
         out.print("no orders")
     for cost in document.get("costs", {}).get("trades", ()):
