@@ -48,6 +48,20 @@ def traded(stopped: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(stopped, tmp_path / "traded"))
 
 
+def run_by_hand(folder: Path, fund: str) -> str:
+    """Have the fund rebalanced; return the run's id. A run under way may take the wish over."""
+    opened: list[str] = []
+
+    def asked() -> list[str]:
+        taken = command(folder, "rebalance", fund, "--reason", "drill", "--json")
+        assert taken.code == 0
+        opened.extend([taken.json["run_id"]] if taken.json["run_id"] else [])
+        return opened
+
+    wait_until(asked, f"a run of {fund} opens at the operator's word")
+    return opened[0]
+
+
 def test_started_asked_told_and_stopped(folder: Path) -> None:
     with running(folder) as desk:
         desk.wait_for("ready")
@@ -65,8 +79,7 @@ def test_started_asked_told_and_stopped(folder: Path) -> None:
         plan = command(folder, "plan", "--json")
         assert (plan.code, plan.json["version"]) == (0, 1)
 
-        taken = command(folder, "rebalance", "BTC3L", "--reason", "drill", "--json")
-        assert taken.code == 0
+        by_hand = run_by_hand(folder, "BTC3L")
         assert command(folder, "halt", "BTC1S", "--reason", "drill").out == "BTC1S: halted\n"
         refused = command(folder, "rebalance", "BTC1S")
         assert (refused.code, refused.sentence[:21]) == (4, "BTC1S is halted: dril")
@@ -83,8 +96,9 @@ def test_started_asked_told_and_stopped(folder: Path) -> None:
     assert command(folder, "rebalance", "BTC3L").code == 6
     after = command(folder, "status")
     assert "no desk runs" in after.err
-    triggers = {run["trigger"] for run in command(folder, "history", "--json").json}
-    assert {"launch", "manual"} <= triggers | {"launch"}
+    runs = command(folder, "history", "--json", "-n", "10000").json
+    triggers = {run["run_id"]: run["trigger"] for run in runs}
+    assert (triggers["BTC3L-000001"], triggers[by_hand]) == ("launch", "manual")
 
 
 def test_it_goes_on_where_it_stopped(folder: Path) -> None:
