@@ -91,6 +91,9 @@ def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
     exchange.has["fetchCurrencies"] = False
     if endpoint:
         exchange.urls = _moved(exchange.urls, endpoint)
+    if endpoint.startswith("http://"):
+        # What ccxt waits for when it closes is the end of TLS.
+        exchange.timeout_on_exit = 0
     return exchange
 
 

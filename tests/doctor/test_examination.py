@@ -92,15 +92,11 @@ class Clinic:
         )
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.2)
-    monkeypatch.setattr("rebalancer.doctor.streams.POLL_SECONDS", 2.0)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(params=DIALECTS)
-async def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+async def clinic(request: pytest.FixtureRequest, tmp_path: Path, unlimited: None) -> Any:
     async with LoopbackVenue(DIALECTS[request.param](), beat_ms=50) as market:
         yield Clinic(market, request.param, tmp_path)
 

@@ -9,20 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rebalancer.clock import WallClock
-from rebalancer.doctor import examination
 from rebalancer.doctor.examination import Examination
 from rebalancer.doctor.findings import Finding, Level
-from rebalancer.exchanges import open_streams
 from rebalancer.settings import parse
-from rebalancer.venues import exchange_account, live_dry_run
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
-from rebalancer.venues.rates import Budget, Limiter
 from tests.spoken.scene import Scene
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
@@ -59,21 +54,7 @@ SECRETS = {
 UNTOLD = [name for name in TONGUES if ACCOUNTS[name].key_rights is None]
 
 
-def _unthrottled(venue_id: str, endpoint: str) -> Any:
-    exchange = open_streams(venue_id, endpoint)
-    exchange.enableRateLimit = False
-    return exchange
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.2)
-    monkeypatch.setattr("rebalancer.doctor.streams.POLL_SECONDS", 2.0)
-    # ccxt's own throttle makes MEXC wait for five seconds after its list of contracts.
-    monkeypatch.setattr(examination, "open_streams", _unthrottled)
-    # Bitget lets through five questions a second; that is tested where the windows are.
-    monkeypatch.setattr(live_dry_run, "limiter_of", lambda _facts: Limiter(Budget(())))
+pytestmark = pytest.mark.usefixtures("quick", "unlimited")
 
 
 @asynccontextmanager
