@@ -210,8 +210,13 @@ class World:
         finally:
             retries.time = time
             asyncio.set_event_loop(None)
-            self.clock.pass_ms(self.day.down_ms if self.lives == 1 else 5 * SECOND_MS)
+            self.clock.pass_ms(self._down_ms)
             loop.bury()
+
+    @property
+    def _down_ms(self) -> int:
+        """How long this life is followed by nothing."""
+        return self.day.down_ms if self.lives == 1 else 5 * SECOND_MS
 
     def _before_round(self, number: int) -> None:
         self.rounds = number
@@ -231,7 +236,7 @@ class World:
         """Return a tick by which all is quiet again: well after what comes next, or the end."""
         if self.short is None:
             return self.end_tick
-        soon = self.next_tick + self.short
+        soon = self.next_tick + self._down_ms // TICK_MS + self.short
         for event in (DUE_TICK, SHOCK_TICK):
             if event - 5 <= soon < event + self.short:
                 soon = event + self.short
