@@ -7,6 +7,7 @@ without fills (Binance after three days, OKX after two hours, Gate after 60 s), 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +18,14 @@ from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.departures import Departures
 from rebalancer.venues.exchange_lists import WholeLists, own_trades
+from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_lookups import trades
-from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
+from rebalancer.venues.facts_shape import FULL_PAGE, Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.requests import named
 
 #: orders are listed from longer before than trades, so that each trade has its order among them
 ORDERS_BEFORE_MS = 55 * SECOND_MS
-#: a list this long may be only a page of it; the shortest page that a venue gives
-FULL_PAGE = 50
 
 
 @dataclass(slots=True)
@@ -54,6 +54,9 @@ class OrderSearch:
         self._facts = facts
         self._questions = questions
         self._trades = WholeLists(questions.ask, facts.venue_id, clock)
+        self._lists = OrderLists(
+            questions.ask, facts.venue_id, lambda: clock.now_ms() + client.offset_ms
+        )
 
     async def find(self, intent: OrderIntent) -> str | None:
         """Return the venue's id of the order; None when every place answered and none shows it.
@@ -90,13 +93,13 @@ class OrderSearch:
 
     async def _in_lists(self, look: _Look) -> str | None:
         since_ms = self._departures.since_ms(look.intent) - ORDERS_BEFORE_MS
-        for step in self._facts.lookup.lists(look.order, since_ms):
-            listed = await self._questions.ask(step, Ask.ORDERS)
-            order_id = self._mine_among(listed, look)
-            if order_id is not None:
-                return order_id
-            self._refuse_full(listed)
-            look.others |= {str(each["id"]) for each in listed if each.get("id")}
+        for listing in self._facts.lookup.lists:
+            async with aclosing(self._lists.pages(listing, look.order.symbol, since_ms)) as pages:
+                async for page in pages:
+                    order_id = self._mine_among(page, look)
+                    if order_id is not None:
+                        return order_id
+                    look.others |= {str(each["id"]) for each in page if each.get("id")}
         return None
 
     async def _in_trades(self, look: _Look) -> str | None:
@@ -139,10 +142,6 @@ class OrderSearch:
     def _name_in(entry: Mapping[str, Any], field_name: str) -> str:
         """Return a field of the venue's own entry; "" where there is none."""
         return str((entry.get("info") or {}).get(field_name) or "") if field_name else ""
-
-    def _refuse_full(self, listed: Sequence[Any]) -> None:
-        if len(listed) >= FULL_PAGE:
-            raise VenueUnavailable(f"{self._facts.venue_id} may have listed only a part")
 
 
 def _id_of(entry: Mapping[str, Any], key: str, venue_id: str) -> str:

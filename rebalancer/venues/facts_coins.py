@@ -211,5 +211,6 @@ HYPERLIQUID = VenueFacts(
         "prices have five significant digits at most unless they are whole",
         "the documented answer names the order and not the client id",
         "a batch of 40 or more takes twice the weight, so 39 is the most",
+        "an order stays unknown where the newest 2,000 ended ones do not reach back to it",
     ),
 )

@@ -6,8 +6,7 @@ MEXC), forwards a key that the venue ignores (Bybit), or fails inside ccxt (Bitg
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from rebalancer.venues import facts_lists as lists
 from rebalancer.venues.facts_shape import Call, Lookup, Named
 
 _DAY_MS = 86_400_000
@@ -59,18 +58,6 @@ def _by_external_oid(named: Named) -> tuple[Call, ...]:
     )
 
 
-def _lists(*methods: str) -> Callable[[Named, int], tuple[Call, ...]]:
-    """Return how to ask for the open orders of a contract, and then with each of `methods`."""
-
-    def lists(named: Named, since_ms: int) -> tuple[Call, ...]:
-        return tuple(
-            Call(method, (named.symbol, since_ms, PAGE))
-            for method in ("fetch_open_orders", *methods)
-        )
-
-    return lists
-
-
 def trades(named: Named, since_ms: int) -> Call:
     """Return how to ask for own trades of a contract since an instant in ms, at every venue."""
     return Call("fetch_my_trades", (named.symbol, since_ms, PAGE))
@@ -79,7 +66,7 @@ def trades(named: Named, since_ms: int) -> Call:
 BINANCE = Lookup(
     steps=_by_unified_id,
     raw=False,
-    lists=_lists("fetch_orders"),
+    lists=lists.BINANCE,
     trade_field="",
     horizon_ms=3 * _DAY_MS,
     note="a cancelled order without a fill is dropped after three days",
@@ -87,7 +74,7 @@ BINANCE = Lookup(
 BYBIT = Lookup(
     steps=_by_link_id_lists,
     raw=False,
-    lists=_lists("fetch_canceled_and_closed_orders"),
+    lists=lists.BYBIT,
     trade_field="orderLinkId",
     horizon_ms=None,
     note="both lists take orderLinkId; fetch_order would forward clientOrderId as an unknown key",
@@ -95,8 +82,7 @@ BYBIT = Lookup(
 OKX = Lookup(
     steps=_by_unified_id,
     raw=False,
-    # ccxt asks for one end of an order at a time.
-    lists=_lists("fetch_closed_orders", "fetch_canceled_orders"),
+    lists=lists.OKX,
     trade_field="clOrdId",
     horizon_ms=2 * 3_600_000,
     note="a cancelled order without a fill is dropped after two hours",
@@ -104,7 +90,7 @@ OKX = Lookup(
 GATE = Lookup(
     steps=_by_unified_id,
     raw=False,
-    lists=_lists("fetch_closed_orders"),
+    lists=lists.GATE,
     trade_field="text",
     horizon_ms=60_000,
     note="by text only while open and for 60 s after; then own trades and the finished list",
@@ -112,7 +98,7 @@ GATE = Lookup(
 XT = Lookup(
     steps=_by_state_sweep,
     raw=True,
-    lists=_lists("fetch_orders"),
+    lists=lists.XT,
     trade_field="",
     horizon_ms=None,
     note="the list answers for one state at a time and defaults to NEW: every state is asked",
@@ -120,7 +106,7 @@ XT = Lookup(
 BITGET = Lookup(
     steps=_by_client_oid,
     raw=False,
-    lists=_lists("fetch_canceled_and_closed_orders"),
+    lists=lists.BITGET,
     trade_field="",
     horizon_ms=None,
     note="the order id must be text",
@@ -128,7 +114,7 @@ BITGET = Lookup(
 KUCOIN = Lookup(
     steps=_by_unified_id,
     raw=False,
-    lists=_lists("fetch_closed_orders"),
+    lists=lists.KUCOIN,
     trade_field="",
     horizon_ms=None,
     note="",
@@ -136,7 +122,7 @@ KUCOIN = Lookup(
 MEXC = Lookup(
     steps=_by_external_oid,
     raw=True,
-    lists=_lists("fetch_orders"),
+    lists=lists.MEXC,
     order_field="externalOid",
     trade_field="",
     horizon_ms=None,
@@ -145,7 +131,7 @@ MEXC = Lookup(
 HYPERLIQUID = Lookup(
     steps=_by_unified_id,
     raw=False,
-    lists=_lists("fetch_orders"),
+    lists=lists.HYPERLIQUID,
     trade_field="cloid",
     horizon_ms=None,
     note="orderStatus takes a cloid",

@@ -13,7 +13,6 @@ from rebalancer.venues.facts_shape import (
     Ask,
     Certainty,
     Limits,
-    Named,
     Setting,
     VenueFacts,
 )
@@ -84,9 +83,7 @@ def _lookup(facts: VenueFacts) -> str:
 
 
 def _lists(facts: VenueFacts) -> str:
-    anyone = Named(symbol="", market_id="", client_id="")
-    methods = (call.method for call in facts.lookup.lists(anyone, 0))
-    return ", ".join(f"`{method}`" for method in methods)
+    return ", ".join(f"`{each.method}` ({each.paging.note})" for each in facts.lookup.lists)
 
 
 def _trades(facts: VenueFacts) -> str:
@@ -159,7 +156,7 @@ _ORDERS: tuple[Column, ...] = (
     ("client id", lambda facts: f"{facts.client_ids.rule} ({facts.client_ids.certainty})"),
     ("may not come twice among", lambda facts: facts.client_ids.scope.value),
     ("looked up by client id", _lookup),
-    ("then in the lists of", _lists),
+    ("then in the lists of (a long one goes on by)", _lists),
     ("then in own trades", _trades),
     ("batch", _batch),
     ("IOC and margin", _ioc),

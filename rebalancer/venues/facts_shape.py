@@ -94,6 +94,79 @@ class ClientIds:
     certainty: Certainty
 
 
+#: a list this long may be only a page of it; the shortest page that a venue gives
+FULL_PAGE = 50
+Pages = Sequence[Sequence[Mapping[str, Any]]]
+"""The pages of a list so far, each of ccxt's unified orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllAtOnce:
+    """A list that comes whole in one answer."""
+
+    note: str = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """A list that goes on, from the newest row back, by a parameter of the venue."""
+
+    note: str
+    #: the parameter for the page after those; None where the venue says that there is none
+    after: Callable[[Pages], Params | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """A list that is asked for in two halves of its time, wherever an answer may be a part.
+
+    It matters in neither half which end the venue begins with, nor which stamp it goes by.
+    """
+
+    #: the parameter that names the newest instant
+    until: str
+    #: an answer of so many rows may be a part
+    full: int = FULL_PAGE
+
+    @property
+    def note(self) -> str:
+        """The parameter by which it goes on."""
+        return f"halves by {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A list of the newest rows of all contracts, past which nothing can be asked for."""
+
+    #: the field of the venue's own row by which the newest come
+    stamp: str
+
+    @property
+    def note(self) -> str:
+        """What an order is refused for: that the list does not reach back far enough."""
+        return "the newest of all contracts only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderList:
+    """One list of a contract's orders, as ccxt is asked for it."""
+
+    method: str
+    #: rows asked for at once; None where ccxt is not to say any number
+    limit: int | None = 100
+    #: whether it is asked for by contract, not for all contracts
+    named: bool = True
+    params: Params = field(default_factory=dict)
+    #: the parameters that name the oldest instant, in ms; none where the list has none
+    since: Callable[[int], Params] = lambda _since_ms: {}
+    paging: AllAtOnce | Onward | Halves | Newest
+
+    def call(self, symbol: str, since_ms: int, page: Params | None = None) -> Call:
+        """Return how ccxt is asked for the first page, or for the one that `page` names."""
+        params = {**self.params, **self.since(since_ms), **(page or {})}
+        return Call(self.method, (symbol if self.named else None, None, self.limit, params))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
     """How an order is found: by its client id, then in the contract's lists, then by its trades.
@@ -105,8 +178,8 @@ class Lookup:
     steps: Callable[[Named], tuple[Call, ...]]
     #: whether their answers are the venue's own, not ccxt's unified orders
     raw: bool
-    #: the contract's orders since an instant in ms: the open ones, then those that ended
-    lists: Callable[[Named, int], tuple[Call, ...]]
+    #: the contract's orders: the open ones, then those that ended
+    lists: tuple[OrderList, ...]
     #: the field of the venue's own order that holds our id, where ccxt does not read it
     order_field: str = ""
     #: the field of the venue's own trade that holds our id; "" where a trade names its order only

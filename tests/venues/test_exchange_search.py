@@ -11,13 +11,16 @@ from typing import Any, cast
 import pytest
 
 from rebalancer.clock import VirtualClock
+from rebalancer.core.instant import DAY_MS
 from rebalancer.core.order import OrderIntent, OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.departures import Departures
 from rebalancer.venues.evidence import Evidence
-from rebalancer.venues.exchange_search import FULL_PAGE, OrderSearch
+from rebalancer.venues.exchange_lists import PAGES_MAX
+from rebalancer.venues.exchange_search import OrderSearch
 from rebalancer.venues.facts import FACTS
+from rebalancer.venues.facts_shape import FULL_PAGE, Halves
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
@@ -31,7 +34,8 @@ FOREIGN_ID = "815"
 
 def steps_of(venue_id: str) -> list[str]:
     """What a search asks, in its order, by the names of the golden requests."""
-    return [what for what in calls_of(FACTS[venue_id]) if what.startswith("look up")]
+    called = calls_of(FACTS[venue_id])
+    return [what for what in called if what.startswith("look up") and "next page" not in what]
 
 
 def kind_of(what: str) -> str:
@@ -181,12 +185,76 @@ async def test_a_trade_of_another_listed_order_is_explained(venue_id: str) -> No
     assert await find(Shown(venue_id, at)) is None
 
 
-@pytest.mark.parametrize("venue_id", FACTS)
-async def test_a_list_as_long_as_a_page_may_hide_the_order(venue_id: str) -> None:
-    last = len(steps_of(venue_id)) - 1
-    page = [
-        PLACES[venue_id].order(str(number), FACTS[venue_id].client_ids.to_venue("r" + "1" * 25))
-        for number in range(1, FULL_PAGE + 1)
-    ]
-    with pytest.raises(VenueUnavailable, match="only a part"):
-        await find(Shown(venue_id, {last - 1: page}))
+@dataclass
+class Paged(Shown):
+    """Shows the list of ended orders a page at a time, and nothing anywhere else."""
+
+    pages: list[list[Any]] = field(default_factory=list)
+    #: whether the first page comes again for ever
+    endless: bool = False
+
+    async def send(self, request: SignedRequest) -> Reply:
+        if self.asked != len(steps_of(self.venue_id)) - 2 or not self.pages:
+            return await super().send(request)
+        page = self.pages[0] if self.endless else self.pages.pop(0)
+        self.asked += not self.pages
+        body = PLACES[self.venue_id].listed(page)
+        if self.venue_id == "bybit":
+            body["result"]["nextPageCursor"] = "onward"
+        return Reply(Evidence(left=True, status=200, body=json.dumps(body)), {})
+
+
+def others_of(venue_id: str, count: int, first: int = 1) -> list[Any]:
+    """Orders of somebody else, with ids of their own."""
+    shown = FACTS[venue_id].client_ids.to_venue("r" + "1" * 25)
+    return [PLACES[venue_id].order(str(first + each), shown) for each in range(count)]
+
+
+def long_list_of(venue_id: str, *last: Any) -> list[list[Any]]:
+    """The pages of a list of others, as a search reads them, with `last` on the last of them."""
+    paging = FACTS[venue_id].lookup.lists[-1].paging
+    if not isinstance(paging, Halves):
+        return [others_of(venue_id, FULL_PAGE), [*others_of(venue_id, 2, 9_000), *last]]
+    first = others_of(venue_id, paging.full)
+    return [first, others_of(venue_id, 2, 8_000), [*others_of(venue_id, 2, 9_000), *last]]
+
+
+#: venues whose lists of ended orders go on past a page
+GOING_ON = [venue_id for venue_id in FACTS if venue_id != "hyperliquid"]
+
+
+@pytest.mark.parametrize("venue_id", GOING_ON)
+async def test_an_order_that_no_page_of_a_long_list_shows_is_found_nowhere(venue_id: str) -> None:
+    shown = Paged(venue_id, pages=long_list_of(venue_id))
+    assert await find(shown) is None
+    assert (shown.pages, shown.asked) == ([], len(steps_of(venue_id))), "every page, every place"
+
+
+@pytest.mark.parametrize("venue_id", GOING_ON)
+async def test_an_order_on_a_later_page_is_found(venue_id: str) -> None:
+    shown = Paged(venue_id, pages=long_list_of(venue_id, our_order(venue_id)))
+    assert await find(shown) == ORDER_ID
+
+
+@pytest.mark.parametrize("venue_id", GOING_ON)
+async def test_a_list_that_does_not_end_keeps_an_order_from_being_absent(venue_id: str) -> None:
+    shown = Paged(venue_id, pages=long_list_of(venue_id), endless=True)
+    with pytest.raises(VenueUnavailable, match=r"same page again|of one instant"):
+        await find(shown)
+
+
+async def test_a_list_goes_on_for_so_many_pages_and_no_more() -> None:
+    pages = [others_of("okx", FULL_PAGE, 1 + FULL_PAGE * page) for page in range(PAGES_MAX)]
+    with pytest.raises(VenueUnavailable, match="does not end within 20 pages"):
+        await find(Paged("okx", pages=pages))
+
+
+@pytest.mark.parametrize("reaches_back", [False, True])
+async def test_a_list_of_the_newest_is_whole_where_it_reaches_back(*, reaches_back: bool) -> None:
+    page = others_of("hyperliquid", FULL_PAGE)
+    if reaches_back:
+        page[0]["statusTimestamp"] = NOW_MS - DAY_MS
+        assert await find(Paged("hyperliquid", pages=[page])) is None
+    else:
+        with pytest.raises(VenueUnavailable, match="does not reach back"):
+            await find(Paged("hyperliquid", pages=[page]))

@@ -158,6 +158,15 @@ async def test_batch_stands_and_falls_order_by_order(exchange: Any):
         await exchange.create_orders([one(0.01, f"rd{n}") for n in range(6)])
 
 
+async def test_a_list_of_orders_shows_the_newest_or_those_from_a_named_one_on(exchange: Any):
+    sent = [await exchange.create_order(BTC, "limit", "buy", 0.01, 50_010) for _ in range(3)]
+    first, middle, last = (order["id"] for order in sent)
+    listed = await exchange.fetch_orders(BTC, sent[0]["timestamp"], 2)
+    assert [order["id"] for order in listed] == [middle, last]
+    listed = await exchange.fetch_orders(BTC, None, 2, {"orderId": first})
+    assert [order["id"] for order in listed] == [first, middle]
+
+
 async def test_batch_cancel(exchange: Any):
     ids = [
         (await exchange.create_order(BTC, "limit", "buy", 0.01, 49000 + n))["id"] for n in range(3)

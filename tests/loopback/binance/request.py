@@ -98,9 +98,20 @@ class Request:
             return [self.instrument()]
         return list(self.core.instruments.values())
 
-    def page(self, rows: list[Any], at_ms: Callable[[Any], int], default: int) -> list[Any]:
-        """Return rows from startTime to endTime: the first with a start given, else the last."""
+    def page(
+        self,
+        rows: list[Any],
+        at_ms: Callable[[Any], int],
+        default: int,
+        *,
+        newest: bool | None = None,
+    ) -> list[Any]:
+        """Return rows from startTime to endTime: the first with a start given, else the last.
+
+        With `newest` told, the last or the first whatever is given.
+        """
         start, end = self.integer("startTime", 0), self.integer("endTime", 2**62)
         limit = min(self.integer("limit", default), 1000)
         rows = [row for row in rows if start <= at_ms(row) <= end]
-        return rows[:limit] if start else rows[-limit:]
+        newest = not start if newest is None else newest
+        return rows[-limit:] if newest else rows[:limit]

@@ -143,7 +143,7 @@ def open_orders(request: Request) -> Any:
 
 
 def all_orders(request: Request) -> Any:
-    """GET allOrders of one symbol."""
+    """GET allOrders of one symbol: the newest, or those from an order on where one is named."""
     instrument = request.instrument()
     first = request.integer("orderId", 0)
     rows = [
@@ -151,7 +151,7 @@ def all_orders(request: Request) -> Any:
         for order in request.account.orders.values()
         if order.request.instrument == instrument.name and order.order_id >= first
     ]
-    rows = request.page(rows, lambda order: order.created_ms, 500)
+    rows = request.page(rows, lambda order: order.created_ms, 500, newest=not first)
     return [shapes.order(order, instrument) for order in rows]
 
 

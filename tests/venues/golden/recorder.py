@@ -18,7 +18,7 @@ from rebalancer.core.order import OrderIntent, OrderSide, PositionSide, client_o
 from rebalancer.exchanges import open_exchange
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.facts_lookups import trades
-from rebalancer.venues.facts_shape import Call
+from rebalancer.venues.facts_shape import Call, Halves, Onward, OrderList, Params
 from rebalancer.venues.requests import named, order_request
 from tests.venues.golden.markets import contracts_of, markets_of
 
@@ -142,6 +142,17 @@ def intent_of(
     )
 
 
+def next_page_of(listing: OrderList) -> Params | None:
+    """Return how a list goes on after a first page; None where there is no other."""
+    match listing.paging:
+        case Onward(_, after):
+            return after([[{"id": "4711", "info": {"nextPageCursor": "cursor"}}]])
+        case Halves(until):
+            return {until: NOW_MS}
+        case _:
+            return None
+
+
 def calls_of(facts: VenueFacts) -> dict[str, Call]:
     """Return every call of the desk about an order at a venue, by what it does."""
     contract, other = contracts_of(facts.venue_id)
@@ -168,8 +179,13 @@ def calls_of(facts: VenueFacts) -> dict[str, Call]:
     order = named(facts, contract.symbol, market_id, ours, order_id="4711")
     for number, step in enumerate(facts.lookup.steps(order), start=1):
         calls[f"look up, step {number}"] = step
-    for number, step in enumerate(facts.lookup.lists(order, SINCE_MS), start=1):
-        calls[f"look up, list {number}"] = step
+    for number, listing in enumerate(facts.lookup.lists, start=1):
+        calls[f"look up, list {number}"] = listing.call(order.symbol, SINCE_MS)
+        page = next_page_of(listing)
+        if page:
+            calls[f"look up, next page of list {number}"] = listing.call(
+                order.symbol, SINCE_MS, page
+            )
     calls["look up, own trades"] = trades(order, SINCE_MS)
     cancel = facts.cancel(order)
     if cancel is not None:
