@@ -111,7 +111,10 @@ def _print(document: Mapping[str, Any]) -> None:
         ">bp on other days",
         "wiped later",
     )
-    console().print(table(f"{document['fund']} on {document['day']}", columns, rows))
+    told = [n for n in range(len(columns)) if any(row[n] not in {"", NONE} for row in rows)]
+    shown = [[row[n] for n in told] for row in rows]
+    title = f"{document['fund']} on {document['day']}"
+    console().print(table(title, [columns[n] for n in told], shown))
 
 
 def _fate(saved: bool | None) -> str:

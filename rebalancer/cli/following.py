@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -16,7 +17,17 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath
-from rebalancer.cli.output import NONE, age, console, moment, money, print_json, table, when
+from rebalancer.cli.output import (
+    NONE,
+    age,
+    console,
+    moment,
+    money,
+    print_json,
+    short,
+    table,
+    when,
+)
 from rebalancer.cli.reading import FundFilter, Limit
 from rebalancer.cli.stored import desk_now_ms, opened
 from rebalancer.core.instant import iso, parse_duration
@@ -41,6 +52,12 @@ Within = Annotated[
     str, typer.Option("--within", help="With --compare: runs so near belong together.")
 ]
 POLL_SECONDS = 0.5
+#: of an instant to the millisecond, so that what follows stands in columns
+_INSTANT_WIDTH = 24
+#: what goes on in the next line of a terminal stands behind so many blanks
+_INDENT = 4
+#: of a digest, enough to tell two apart; programs get all of it
+_DIGEST_WIDTH = 12
 
 
 @told
@@ -157,9 +174,10 @@ def events(
     limit: Limit = 20, follow: Follow = False, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """Show the latest records of the journal, oldest first, one line each."""
+    width = console().width if sys.stdout.isatty() else None
     with opened(config) as (_, reader):
         for row in _rows(reader, limit, follow=follow):
-            line = json.dumps(_event_document(row)) if as_json else _event_line(row)
+            line = json.dumps(_event_document(row)) if as_json else _event_line(row, width)
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
@@ -189,9 +207,17 @@ def _event_document(row: JournalRow) -> dict[str, Any]:
     }
 
 
-def _event_line(row: JournalRow) -> str:
+def _event_line(row: JournalRow, width: int | None) -> str:
+    """Return a record as a line; on a terminal it goes on indented where it has no room."""
     words = " ".join(_words(row.record))
-    return f"{iso(row.record.at_ms)}  {row.seq:>6}  {type(row.record).__name__:<16} {words}"
+    at, kind = iso(row.record.at_ms), type(row.record).__name__
+    line = f"{at:<{_INSTANT_WIDTH}}  {row.seq:>6}  {kind:<16} {words}"
+    if width is None:
+        return line
+    hanging = " " * _INDENT
+    return textwrap.fill(
+        line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _words(noun: Any) -> Iterator[str]:
@@ -201,10 +227,16 @@ def _words(noun: Any) -> Iterator[str]:
         if is_dataclass(value):
             yield from _words(value)
         elif isinstance(value, Decimal):
-            yield f"{part.name}={text(value)}"
+            yield f"{part.name}={short(value)}"
         elif isinstance(value, Mapping):
-            inner = ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+            inner = ", ".join(f"{key}: {_brief(each)}" for key, each in value.items())
             if inner:
                 yield f"{part.name}={{{inner}}}"
+        elif part.name.endswith("digest") and value:
+            yield f"{part.name}={value[:_DIGEST_WIDTH]}"
         elif isinstance(value, str) and value:
             yield f"{part.name}={value}" if part.name != "reason" else f"({value})"
+
+
+def _brief(value: Any) -> Any:
+    return short(value) if isinstance(value, Decimal) else value

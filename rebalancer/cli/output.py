@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
@@ -22,8 +21,6 @@ from rebalancer.core.instant import SECOND_MS, duration, iso
 NONE = "-"
 
 
-#: more columns than any table needs
-_WIDEST = 1_000
 #: between two columns, and before what stands under its row
 _GAP, _INDENT = 2, 4
 #: words in the last column are broken into lines of so much at least, else they go under their row
@@ -41,7 +38,8 @@ class WholeTables(Console):
 class Listing:
     """Rows under their heads, laid out for the width there is; no number and no name is broken.
 
-    What of the last column finds too little room there stands under its row, indented.
+    What of the last column finds too little room there stands under its row, indented. Where more
+    than that has no room, whole columns go there, each cell behind the name of its column.
     """
 
     def __init__(
@@ -59,35 +57,52 @@ class Listing:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._title:
             yield Text(self._title, style="bold")
-        room = options.max_width - self._width_of(self._columns[:-1]) - _GAP
-        wide = self._widths[-1]
-        if self._columns[-1].startswith(">") or room >= min(wide, _WORDS_LEAST, -(-wide // 2)):
-            made = self._table(self._columns)
-            least = Measurement.get(console, options.update(width=_WIDEST), made).minimum
-            yield from console.render(made, options.update(width=max(options.max_width, least)))
-        else:
-            yield from self._with_words_below(console, options)
+        count, width, wide = len(self._columns), options.max_width, self._widths[-1]
+        least = wide if self._is_number(-1) else min(wide, _WORDS_LEAST, -(-wide // 2))
+        if self._width_of(count - 1) + _GAP + least <= width:
+            yield self._table(count)
+            return
+        kept = max((n for n in range(1, count) if self._width_of(n) <= width), default=1)
+        yield from self._with_rest_below(console, options, kept)
 
-    def _with_words_below(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        *columns, _ = self._columns
-        made = self._table(columns, no_wrap=True)
-        own = options.update(width=self._width_of(columns))
-        lines = iter(console.render_lines(made, own, pad=False))
+    def _with_rest_below(
+        self, console: Console, options: ConsoleOptions, kept: int
+    ) -> RenderResult:
+        words = [word for row in self._rows for cell in row for word in cell.split()]
+        longest = max(map(cell_len, words), default=0)
+        own = options.update(width=max(options.max_width, self._width_of(kept), _INDENT + longest))
+        lines = iter(console.render_lines(self._table(kept), own, pad=False))
         if self._heads:
             yield from (*next(lines), Segment.line())
         for row, line in zip(self._rows, lines, strict=True):
             yield from (*line, Segment.line())
-            if row[-1]:
-                yield Padding(Text(row[-1]), (0, 0, 0, _INDENT))
+            rest = self._rest(row, kept)
+            if rest:
+                yield from console.render(Padding(rest, (0, 0, 0, _INDENT)), own)
 
-    def _width_of(self, columns: Sequence[str]) -> int:
-        return sum(self._widths[: len(columns)]) + _GAP * (len(columns) - 1)
+    def _rest(self, row: Sequence[str], kept: int) -> Text:
+        """Return what stands under a row: words alone, or cells behind their columns' names."""
+        if kept == len(self._columns) - 1 and not self._is_number(-1):
+            return Text(row[-1])
+        cells = [
+            Text.assemble((name.removeprefix(">"), "dim"), " " if name else "", cell)
+            for name, cell in zip(self._columns[kept:], row[kept:], strict=True)
+            if cell not in {"", NONE}
+        ]
+        return Text(" " * _GAP).join(cells)
 
-    def _table(self, columns: Sequence[str], *, no_wrap: bool = False) -> Table:
+    def _is_number(self, place: int) -> bool:
+        return self._columns[place].startswith(">")
+
+    def _width_of(self, count: int) -> int:
+        """Return how wide the first so many columns are."""
+        return sum(self._widths[:count]) + _GAP * (count - 1)
+
+    def _table(self, count: int) -> Table:
         made = Table(box=None, pad_edge=False, show_header=self._heads)
-        for place, name in enumerate(columns):
-            right, words = name.startswith(">"), any(" " in row[place] for row in self._rows)
-            whole = no_wrap or right or not words
+        for place, name in enumerate(self._columns[:count]):
+            right = self._is_number(place)
+            whole = right or place < len(self._columns) - 1
             made.add_column(
                 name.removeprefix(">"),
                 justify="right" if right else "left",
@@ -96,7 +111,7 @@ class Listing:
                 header_style="dim",
             )
         for row in self._rows:
-            made.add_row(*row[: len(columns)])
+            made.add_row(*row[:count])
         return made
 
 
@@ -161,6 +176,13 @@ def when(at_ms: int | None) -> str:
 def moment(at_ms: int | None) -> str:
     """Write an instant for a person: to the second; or a dash."""
     return NONE if at_ms is None else iso(at_ms - at_ms % SECOND_MS)
+
+
+def short(value: Decimal) -> str:
+    """Write any number with the digits that people read: six decimals, or six digits under 1."""
+    places = 6 if abs(value) >= 1 or not value else 5 - value.adjusted()
+    written = f"{value:.{places}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def share(ratio: Decimal | None) -> str:

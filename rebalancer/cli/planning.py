@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -30,10 +30,12 @@ from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
-    from rebalancer.feeds.candles import History, Moment
+    from rebalancer.feeds.candles import History
     from rebalancer.settings import Config
     from rebalancer.sim.backtest import Outcome
 
+#: of what is replayed: a moment of a history, or one of many settings
+Part = TypeVar("Part")
 Funds = Annotated[list[str] | None, typer.Argument(help="Only these funds.", show_default=False)]
 
 
@@ -260,14 +262,14 @@ def _files(options: Iterable[str], name: str) -> dict[str, Path]:
     return files
 
 
-def progress(moments: Iterator[Moment], total: int) -> Iterator[Moment]:
+def progress(parts: Iterator[Part], total: int) -> Iterator[Part]:
     """Show how far a replay is, on a terminal."""
     if not sys.stderr.isatty():
-        return moments
+        return parts
     from rich.console import Console  # noqa: PLC0415 - needed on a terminal only
     from rich.progress import track  # noqa: PLC0415 - as above
 
-    bar = track(moments, "replaying", total=total, console=Console(stderr=True), transient=True)
+    bar = track(parts, "replaying", total=total, console=Console(stderr=True), transient=True)
     return iter(bar)
 
 

@@ -28,7 +28,7 @@ def taken_snapshot(settings: Config, path: Path | None) -> Snapshot:
     if path is not None:
         return _from_document(settings, path)
     taken, old_ms = snapshot_of_store(settings)
-    note(f"prices are {age(old_ms)} old: the desk saved them then")
+    note(f"as the desk last saved it, {age(old_ms)} ago")
     return taken
 
 

@@ -156,13 +156,14 @@ def _watch(settings: Config, reader: SqlReader, seconds: float, *, as_json: bool
             if as_json:
                 sys.stdout.write(json.dumps(seen.document()) + "\n")
             else:
-                out.print(Group(seen.headline, seen.table(), *seen.warnings()))
+                out.print(Group(seen.headline, *seen.warnings(), seen.table()))
             sys.stdout.flush()
             time.sleep(seconds)
-    with Live(console=out, auto_refresh=False, vertical_overflow="visible") as shown:
+    # What has no room in the window is left out, at its end: what is wrong stands before the funds.
+    with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as shown:
         while True:
             seen = look(settings, reader)
             words = [Text(each, style="yellow") for each in seen.warnings()]
-            shown.update(Group(Text(seen.headline, style="dim"), seen.table(), *words))
+            shown.update(Group(Text(seen.headline, style="dim"), *words, seen.table()))
             shown.refresh()
             time.sleep(seconds)

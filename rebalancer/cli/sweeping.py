@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -18,7 +18,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, spread
 from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
-from rebalancer.cli.planning import Funding, Prices, histories_of
+from rebalancer.cli.planning import Funding, Prices, histories_of, progress
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ Navs = Annotated[
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")]
 
 
+#: of a setting that changes nothing of a fund
+_ANY = "any"
 #: who played a fund (`sim/summary.py`), as a person is told
 MEANINGS = {
     "sketch": "by compiled floats: the engine's runs, and figures within a billionth of its",
@@ -158,7 +160,9 @@ def sweep(
     processes = where.jobs or os.cpu_count() or 1
     place = where.scheduler or f"{min(processes, len(points))} processes"
     note(f"{len(points)} points on {place}")
-    document = swept(points, replayed, processes, where.scheduler)
+    if not where.engine and where.scheduler is None:
+        _say_what_takes_long()
+    document = swept(points, replayed, processes, where.scheduler, progress)
     _say_who_computed(document)
     if where.frontier:
         funds = replayed.settings(points[0]).funds
@@ -167,7 +171,7 @@ def sweep(
     if as_json:
         print_json(document)
     elif where.frontier:
-        _print_frontier(document["frontier"])
+        _print_frontier(document)
     else:
         _print(document)
 
@@ -184,6 +188,17 @@ def _make_ready(folder: Path, where: Where) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputRefused(f"--navs {folder}: cannot be made: {error.strerror}") from None
+
+
+def _say_what_takes_long() -> None:
+    """Explain the wait of a first sweep, whose functions are compiled and kept."""
+    try:
+        from rebalancer.fast.compiled import bar_at  # noqa: PLC0415 - an extra
+    except ImportError:
+        return
+    kept: str = bar_at.stats.cache_path or ""
+    if not any(Path(kept).glob("compiled.*.nbi")):
+        note("the first sweep compiles what computes it, once: that takes half a minute or longer")
 
 
 def _say_who_computed(document: Mapping[str, Any]) -> None:
@@ -229,55 +244,72 @@ def _path(key: str) -> tuple[str, ...]:
 
 
 def _print(document: Mapping[str, Any]) -> None:
+    points = document["points"]
+    heads = _heads(points[0]["set"])
+    told = [each for name in points[0]["funds"] for each in _told_of(name, points)]
+    tracked = any(fund["mean_bp"] is not None for *_, fund in told)
     rows = [
         [
-            _named(point["set"]),
+            *values,
             name,
             nav(None if fund["final_nav"] is None else Decimal(fund["final_nav"])),
             str(fund["fixed_runs"]),
             str(fund["other_runs"]),
             money(Decimal(fund["cost"])),
-            _bp(fund["mean_bp"]),
-            _bp(fund["tracking_error_bp"]),
+            *([_bp(fund["mean_bp"]), _bp(fund["tracking_error_bp"])] if tracked else []),
         ]
-        for point in document["points"]
-        for name, fund in point["funds"].items()
+        for values, name, fund in told
     ]
-    columns = (
-        "set",
-        "fund",
-        ">final NAV",
-        ">fixed",
-        ">other",
-        ">cost",
-        ">bp a day",
-        ">tracking bp",
-    )
+    columns = (*heads, "fund", ">final NAV", ">fixed", ">other", ">cost")
+    columns += (">bp a day", ">tracking bp") if tracked else ()
     console().print(table("The same history under other settings", columns, rows))
+    if not tracked:
+        note("no tracking: that takes two whole days of history")
 
 
-def _print_frontier(funds: Mapping[str, Any]) -> None:
-    for name, points in funds.items():
+def _told_of(
+    name: str, points: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[list[str], str, Mapping[str, Any]]]:
+    """Yield the values of each point with the fund's figures: once where no point changes them."""
+    found = [(list(point["set"].values()), name, point["funds"][name]) for point in points]
+    if len(found) > 1 and all(_same(fund, found[0][2]) for *_, fund in found):
+        yield [_ANY] * len(points[0]["set"]), name, found[0][2]
+    else:
+        yield from found
+
+
+def _same(fund: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    names = ("final_nav", "fixed_runs", "other_runs", "cost", "mean_bp", "tracking_error_bp")
+    return all(fund[name] == other[name] for name in names)
+
+
+def _print_frontier(document: Mapping[str, Any]) -> None:
+    points = document["points"]
+    heads, out = _heads(points[0]["set"]), console()
+    for name, found in document["frontier"].items():
+        if not found:
+            out.print(f"{name}: no frontier; it takes three days, trades, and a fund that lives")
+            continue
+        alike = len(points) > 1 and len(list(_told_of(name, points))) == 1
         rows = [
             [
-                _named(row["set"]),
+                *([_ANY] * len(heads) if alike else row["set"].values()),
                 f"{row['error_a_year']:.3%}",
                 f"{row['cost_a_year']:.3%}",
                 NONE if row["theory_a_year"] is None else f"{row['theory_a_year']:.3%}",
                 "efficient" if row["efficient"] else "",
             ]
-            for row in points
+            for row in (found[:1] if alike else found)
         ]
-        columns = ("set", ">tracking error", ">cost", ">least by theory", "")
-        console().print(table(f"{name}: cost against tracking error, a year", columns, rows))
+        columns = (*heads, ">tracking error", ">cost", ">least by theory", "")
+        out.print(table(f"{name}: cost against tracking error, a year", columns, rows))
 
 
-def _named(settings: Mapping[str, str]) -> str:
-    return ", ".join(f"{_short(key)} {value}" for key, value in settings.items())
-
-
-def _short(key: str) -> str:
-    return ".".join(_path(key)[-2:])
+def _heads(keys: Iterable[str]) -> list[str]:
+    """Return what the keys are called over their columns: as short as keeps them apart."""
+    paths = [_path(key) for key in keys]
+    lasts = Counter(path[-1] for path in paths)
+    return [".".join(path[-1:] if lasts[path[-1]] == 1 else path[-2:]) for path in paths]
 
 
 def _bp(value: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -27,6 +27,14 @@ BPS_OF_ONE = 10_000
 
 Setting = tuple[str, str]
 """A key of the configuration and what it is set to, as the operator writes both."""
+
+Watch = Callable[[Iterator[dict[str, Any]], int], Iterator[dict[str, Any]]]
+"""Looks on as points are done, of so many in all: a progress bar."""
+
+
+def unwatched(done: Iterator[dict[str, Any]], _total: int) -> Iterator[dict[str, Any]]:
+    """Look away."""
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ def sweep(
     run: Callable[[tuple[Setting, ...]], dict[str, Any]],
     processes: int,
     scheduler: str | None = None,
+    watch: Watch = unwatched,
 ) -> dict[str, Any]:
     """Return the document of all points, in their order; `run` must be importable by its name.
 
@@ -61,10 +70,10 @@ def sweep(
     if scheduler is not None:
         found = _on_cluster(points, run, scheduler)
     elif processes == 1 or len(points) == 1:
-        found = [run(point) for point in points]
+        found = list(watch(map(run, points), len(points)))
     else:
         with ProcessPoolExecutor(min(processes, len(points))) as pool:
-            found = list(pool.map(run, points))
+            found = list(watch(pool.map(run, points), len(points)))
     told = [
         {"set": dict(point), "funds": funds} for point, funds in zip(points, found, strict=True)
     ]

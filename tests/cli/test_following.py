@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from rebalancer.cli import following
 from rebalancer.core.instant import DAY_MS, parse
+from rebalancer.core.methodology import Trigger
+from rebalancer.core.records import VerdictChanged
 from rebalancer.store.rows import JournalRow
 from tests.cli.conftest import Run
 
@@ -61,6 +64,23 @@ class TestEvents:
         assert "RunOpened" in opened
         assert "fund=BTC3L" in opened
         assert "the price moved -16.00 %" in opened
+
+    def test_people_read_numbers_that_they_can_read(self, run: Run) -> None:
+        text = run("events", "-n", "1000").out
+        assert "config_digest=" in text
+        assert (
+            re.search(r"\d\.\d{7}|[0-9a-f]{20}", re.sub(r"\b0\.\d+|order_id=\S+", "", text)) is None
+        )
+
+    def test_on_a_terminal_a_line_goes_on_indented(self) -> None:
+        row = JournalRow(7, VerdictChanged(0, "BTC3L", Trigger.NONE, "nothing is due"), "")
+        whole = following._event_line(row, None)
+        first, *others = following._event_line(row, 60).splitlines()
+        assert whole.startswith("1970-01-01T00:00:00Z           7  VerdictChanged   fund=BTC3L")
+        assert whole.endswith("trigger=none (nothing is due)")
+        assert others
+        assert all(line.startswith("    ") for line in others)
+        assert " ".join([first, *others]).split() == whole.split()
 
     def test_programs_get_each_record_whole(self, run: Run) -> None:
         lines = [

@@ -109,7 +109,7 @@ def test_history_for_people(run: Run) -> None:
 def test_what_rules_ask_for_is_planned_from_the_store_and_says_how_old_it_is(run: Run) -> None:
     answer = run("plan", "--due", "--json")
     assert answer.code == 0
-    assert "old: the desk saved them then" in answer.err
+    assert "as the desk last saved it, " in answer.err
     document = answer.json
     assert document["version"] == 1
     assert list(document["funds"]) == ["BTC3L", "BTC1S"]

@@ -92,8 +92,33 @@ def test_navs_of_what_keeps_none_are_refused(run: Run, prices: str, option: list
 
 def test_people_see_a_table(run: Run, prices: str) -> None:
     answer = run("sweep", "--prices", prices, "--set", f"{THRESHOLD}=0.12")
-    assert "price_move.threshold 0.12" in answer.out
+    assert [line.split()[:2] for line in answer.out.splitlines()[1:]] == [
+        ["threshold", "fund"],
+        ["0.12", "BTC3L"],
+        ["0.12", "BTC1S"],
+    ]
     assert "1 points on 1 processes" in answer.err
+
+
+def test_a_fund_that_no_setting_changes_is_told_once(run: Run, prices: str) -> None:
+    sets = ("--set", f"{THRESHOLD}=0.05,0.10", "--set", "funds.BTC3L.initial_nav=50")
+    lines = run("sweep", "--prices", prices, "--jobs", "1", *sets).out.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["threshold", "initial_nav", "fund"],
+        ["0.05", "50", "BTC3L"],
+        ["0.10", "50", "BTC3L"],
+        ["any", "any", "BTC1S"],
+    ]
+
+
+def test_a_history_too_short_to_track_says_so(run: Run, folder: Path) -> None:
+    rows = (folder / "p.csv").read_text().splitlines()[:6]
+    (folder / "short.csv").write_text("\n".join(rows) + "\n")
+    swept = ("sweep", "--prices", f"{BTC}=short.csv", "--jobs", "1", "--set", f"{THRESHOLD}=0.12")
+    answer = run(*swept)
+    assert "tracking" not in answer.out
+    assert "no tracking: that takes two whole days" in answer.err
+    assert "BTC3L: no frontier; it takes three days" in run(*swept, "--frontier").out
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_over_the_store_of_a_desk(run: Run) -> None:
     answer = run("simulate", "--shock", f"{BTC}=+20%", "--json")
     assert set(answer.json["funds"]) == {"BTC3L", "BTC1S"}
     assert answer.json["shocks"] == {BTC: "0.2"}
-    assert "old" in answer.err
+    assert "as the desk last saved it, " in answer.err
 
 
 @pytest.mark.parametrize("shock", ["BTC/USDT:USDT", "-20%", "BTC/USDT:USDT=-0.2", "X=abc%"])
