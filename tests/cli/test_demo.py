@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.process import PATIENCE_SECONDS, PROGRAM, command, environment
+from tests.e2e.process import PATIENCE_SECONDS, command, environment
+from tests.e2e.warm import PROGRAM
 
 #: a simulated day in less than three seconds
 FAST = ("--speed", "36000", "--seed", "7")

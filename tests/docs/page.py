@@ -178,8 +178,6 @@ class Reader:
             if desk.process.poll() is None:
                 desk.process.terminate()
             desk.process.wait(PATIENCE_SECONDS)
-            if desk.process.stdout:
-                desk.process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -6,15 +6,15 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-PROGRAM = [sys.executable, "-m", "rebalancer"]
+from tests.e2e.warm import Begun, Process, copied
+
 PATIENCE_SECONDS = 60.0
 
 
@@ -47,16 +47,17 @@ class Answer:
 
 def command(folder: Path, *arguments: str, **more: str) -> Answer:
     """Run a command to its end."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=folder,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
+    with TemporaryDirectory() as written:
+        out, err = Path(written, "out"), Path(written, "err")
+        environ = environment(**more)
+        process = copied(
+            Begun(arguments=arguments, folder=folder, environ=environ, out=out, err=err)
+        )
+        try:
+            code = process.wait(PATIENCE_SECONDS)
+        finally:
+            process.kill()
+        return Answer(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -71,19 +72,21 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE
 class Desk:
     """A desk that runs, and its log."""
 
-    def __init__(self, folder: Path, **more: str) -> None:
+    def __init__(
+        self, folder: Path, begin: Callable[[Begun], Process] = copied, /, **more: str
+    ) -> None:
         self.folder = folder
         self._log = folder / "desk.log"
-        with self._log.open("ab") as log:
-            self._begin = log.tell()
-            self.process = subprocess.Popen(
-                [*PROGRAM, "run"],
-                cwd=folder,
-                env=environment(**more),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
+        self._begin = self._log.stat().st_size if self._log.exists() else 0
+        self.process = begin(
+            Begun(
+                arguments=["run"],
+                folder=folder,
+                environ=environment(**more),
+                out=Path(os.devnull),
+                err=self._log,
             )
+        )
 
     @property
     def pid(self) -> int:
@@ -93,6 +96,8 @@ class Desk:
     @property
     def said(self) -> str:
         """Everything this desk wrote down so far."""
+        if not self._log.exists():
+            return ""
         with self._log.open("rb") as log:
             log.seek(self._begin)
             return log.read().decode()
@@ -122,20 +127,16 @@ class Desk:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for its end and return the exit code."""
-        code = self.process.wait(seconds)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
+        return self.process.wait(seconds)
 
 
 @contextlib.contextmanager
-def running(folder: Path, **more: str) -> Iterator[Desk]:
+def running(
+    folder: Path, begin: Callable[[Begun], Process] = copied, /, **more: str
+) -> Iterator[Desk]:
     """Run a desk; it is killed at the end where it still lives."""
-    desk = Desk(folder, **more)
+    desk = Desk(folder, begin, **more)
     try:
         yield desk
     finally:
-        if desk.process.poll() is None:
-            desk.end(signal.SIGKILL)
-        elif desk.process.stdout is not None:
-            desk.process.stdout.close()
+        desk.end(signal.SIGKILL)

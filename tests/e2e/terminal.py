@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.process import PATIENCE_SECONDS, PROGRAM, Answer, environment
+from tests.e2e.process import PATIENCE_SECONDS, Answer, environment
+from tests.e2e.warm import PROGRAM
 
 
 def at_terminal(

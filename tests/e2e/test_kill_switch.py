@@ -44,4 +44,4 @@ def test_a_desk_that_hangs_can_be_ended_by_the_command(folder: Path) -> None:
         killed = command(folder, "kill", "--reason", "drill", "--end-process", "--json")
         assert killed.json["desk"] == "ended"
         wait_until(lambda: desk.process.poll() is not None, "the end of the process")
-        assert desk.process.returncode == -signal.SIGKILL
+        assert desk.process.poll() == -signal.SIGKILL

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.process import running, wait_until
 from tests.e2e.test_reload import DESK
+from tests.e2e.warm import fresh
 
 WATCHDOG_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ def test_ready_then_alive_silent_while_the_store_stands_still_and_stopping_at_th
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
         "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1_000_000)),
     }
-    with running(tmp_path, **told) as desk:
+    with running(tmp_path, fresh, **told) as desk:
         desk.wait_for("ready")
         assert manager.listen()[0][0] == "READY=1"
         assert len(desk.events("recovered")) == 1, "ready is the last step of the recovery"
