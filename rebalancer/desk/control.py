@@ -123,6 +123,8 @@ class ControlServer:
         self.planner: Planner | None = None
         #: what the trades of a plan would cost; None: nobody can say
         self.costs: Costs | None = None
+        #: saves what readers of the store see: who commands and then looks sees what came of it
+        self.show: Callable[[], Awaitable[object]] | None = None
         #: whether orders are real: then commands that trade at once name their fund twice
         self.live = False
 
@@ -207,7 +209,10 @@ class ControlServer:
         missing = self._unconfirmed(request, fields.get("confirm"))
         if missing:
             return {"ok": False, "error": live_orders(missing), "confirm": list(missing)}
-        return {"ok": True, **await self._door.give(request)}
+        given = await self._door.give(request)
+        if self.show is not None:
+            await self.show()
+        return {"ok": True, **given}
 
     def _request(self, command: str, fields: Mapping[str, Any], line: bytes) -> Request:
         if self.planner is not None and command == APPLY:

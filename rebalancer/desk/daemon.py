@@ -90,6 +90,8 @@ class Daemon:
         )
         self.scheduler = Scheduler(self.inbox, self.clock)
         self.views = ViewSaver(self.state, self.store, self.clock, self.view_interval_seconds)
+        if self.control is not None:
+            self.control.show = self.views.save
         self.loop = DeskLoop(
             self.state,
             self.inbox,

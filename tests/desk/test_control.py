@@ -92,6 +92,12 @@ class TestCommands:
         states = [record.state for record in of(running.store.records, TradingChanged)]
         assert states == [TradingState.HALTED, TradingState.ACTIVE]
 
+    async def test_who_looks_after_a_command_sees_what_came_of_it(self, running: Running) -> None:
+        running.daemon.views._interval_seconds = 3_600
+        await running.ask(command="halt", fund="BTC3L", reason="lunch")
+        (seen,) = [view for view in running.store.views if view.fund == "BTC3L"]
+        assert seen.trading == TradingState.HALTED
+
     async def test_more_than_a_fund_is_named_by_its_scope(self, running: Running) -> None:
         for scope, name in (("desk", None), ("account", "main"), ("contract", BTC)):
             request = {"scope": scope} | ({"name": name} if name else {})
