@@ -10,7 +10,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
-from rebalancer.cli.output import console, print_json
+from rebalancer.cli.output import console, counted, print_json
 
 if TYPE_CHECKING:
     from rebalancer.settings.showing import Setting
@@ -49,7 +49,7 @@ def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
         )
         return
     names = ", ".join(settings.funds)
-    typer.echo(f"good: mode {settings.mode}, {len(settings.funds)} funds ({names})")
+    typer.echo(f"good: mode {settings.mode}, {counted(len(settings.funds), 'fund')} ({names})")
     typer.echo(f"digest {settings.digest}")
 
 

@@ -17,7 +17,7 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, spread
-from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
+from rebalancer.cli.output import NONE, console, counted, money, nav, note, print_json, table
 from rebalancer.cli.planning import Funding, Prices, histories_of, progress
 from rebalancer.errors import InputRefused
 
@@ -158,8 +158,8 @@ def sweep(
     for point in points:
         replayed.settings(point)  # whatever cannot be is refused before anything is replayed
     processes = where.jobs or os.cpu_count() or 1
-    place = where.scheduler or f"{min(processes, len(points))} processes"
-    note(f"{len(points)} points on {place}")
+    place = where.scheduler or counted(min(processes, len(points)), "core")
+    note(f"{counted(len(points), 'point')} on {place}")
     if not where.engine and where.scheduler is None:
         _say_what_takes_long()
     document = swept(points, replayed, processes, where.scheduler, progress)

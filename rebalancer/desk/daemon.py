@@ -171,7 +171,8 @@ class Daemon:
     def status(self) -> str:
         """Say in one line how the desk is, for whoever started it."""
         halted = [name for name, fund in self.state.funds.items() if fund.trading != "active"]
-        words = f"{self.mode}, {len(self.state.funds)} funds"
+        count = len(self.state.funds)
+        words = f"{self.mode}, {count} fund{'s' if count != 1 else ''}"
         if halted:
             words += f", not trading: {', '.join(halted)}"
         coming = next_fixed(self.state, self.clock.now_ms())

@@ -97,7 +97,7 @@ def test_people_see_a_table(run: Run, prices: str) -> None:
         ["0.12", "BTC3L"],
         ["0.12", "BTC1S"],
     ]
-    assert "1 points on 1 processes" in answer.err
+    assert "1 point on 1 core" in answer.err
 
 
 def test_a_fund_that_no_setting_changes_is_told_once(run: Run, prices: str) -> None:

@@ -42,6 +42,8 @@ READING = {
     *("status", "nav", "history", "schedule", "orders", "events", "explain", "series", "triggers"),
     *("plan", "simulate", "--preview"),
 }
+#: a test does not wait five seconds for each look at a desk
+IMPATIENT = {"REBALANCER__DESK__VIEW_INTERVAL": "200ms"}
 EXIT_CODE = re.compile(r"\[exit code (\d+)\]$")
 
 
@@ -99,6 +101,8 @@ class Reader:
 
     folder: Path
     port: int
+    #: what the page's reader has in the environment: keys perhaps, and little patience
+    environment: dict[str, str] = field(default_factory=lambda: dict(IMPATIENT))
     desks: list[Desk] = field(default_factory=list)
 
     def follow(self, page: Path) -> int:
@@ -139,7 +143,7 @@ class Reader:
             for before in self.desks:  # where a page starts the desk anew, the first one was killed
                 before.process.kill()
                 before.process.wait()
-            self.desks.append(Desk(self.folder))
+            self.desks.append(Desk(self.folder, **self.environment))
             self.desks[-1].wait_for("ready", seconds=PATIENCE_SECONDS)
             return
         deadline = time.monotonic() + (PATIENCE_SECONDS if command.reads else 0)
@@ -158,13 +162,13 @@ class Reader:
         words = shlex.split(line)
         if words[0] == "rebalancer" and not {"|", ">", "&&"} & set(words):
             with contextlib.chdir(self.folder), _wide_enough():
-                done = CliRunner().invoke(app, words[1:])
+                done = CliRunner().invoke(app, words[1:], env=self.environment)
             return done.exit_code, done.stdout, done.stderr
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ran = subprocess.run(
             ["sh", "-c", line],
             cwd=self.folder,
-            env=environment(PATH=path, COLUMNS="200"),
+            env=environment(PATH=path, COLUMNS="200", **self.environment),
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,

@@ -18,7 +18,7 @@ from tests.docs.reference import FOLDER, PAGES, configuration_page
 EVERYWHERE = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "deploy/README.md"])
 MENTION = re.compile(r"(?:`|^ *\$ |^ {4}|bin/)rebalancer ([a-z][^`\n|#]*)", re.MULTILINE)
 #: programs of another machine, which no test can start here
-ELSEWHERE = {"systemctl", "systemd-creds", "journalctl", "timedatectl"}
+ELSEWHERE = {"systemctl", "systemd-creds", "journalctl", "timedatectl", "export"}
 
 
 @pytest.mark.parametrize("name", PAGES)

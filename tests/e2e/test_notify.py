@@ -75,7 +75,7 @@ def test_ready_then_alive_silent_while_the_store_stands_still_and_stopping_at_th
         assert desk.end() == 0
 
     ready, *_, last = [lines for lines in manager.listen() if "STATUS=" not in lines]
-    assert ready[1].startswith("STATUS=paper, 1 funds")
+    assert ready[1].startswith("STATUS=paper, 1 fund")
     assert last[0] == "STOPPING=1"
     statuses = [line for lines in manager.heard for line in lines if line.startswith("STATUS=")]
     assert any("next fixed rebalance 20" in status for status in statuses)
