@@ -44,6 +44,10 @@ class Seen:
     filled_contracts: Decimal
 
 
+class _Anothers(VenueUnavailable):
+    """What the venue showed is another order than the one that was asked for."""
+
+
 class ExchangeOrders:
     """Sends and settles the orders of one account."""
 
@@ -92,7 +96,9 @@ class ExchangeOrders:
             self.departures.left(intent)
         if finding.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT):
             self.departures.forget(intent)
-        emit(self._report(intent, finding.outcome, order_id=finding.order_id, why=finding.reason))
+        # An id alone may be another order's: it counts once the order under it names ours.
+        proved = finding.order_id if self._facts.judge.echoes_client_id else ""
+        emit(self._report(intent, finding.outcome, order_id=proved, why=finding.reason))
         if finding.outcome is not Outcome.ACCEPTED:
             return
         if finding.order_id:
@@ -116,6 +122,8 @@ class ExchangeOrders:
     async def _settle_or_say_unknown(self, intent: OrderIntent, order_id: str, emit: Emit) -> None:
         try:
             events = await self._settle(intent, order_id)
+        except _Anothers as mistaken:
+            events = (self._report(intent, Outcome.UNKNOWN, why=str(mistaken)),)
         except VenueUnavailable as outage:
             events = (self._report(intent, Outcome.UNKNOWN, order_id=order_id, why=str(outage)),)
         for event in events:
@@ -149,6 +157,8 @@ class ExchangeOrders:
     def _seen(self, intent: OrderIntent, order: Any) -> Seen | None:
         if not isinstance(order, Mapping) or not order.get("id"):
             return None
+        if self._search.is_anothers(intent, order):
+            raise _Anothers(f"{self._facts.venue_id}: order {order['id']} is another's")
         filled = order.get("filled")
         if filled is None or order.get("status") is None:
             return None

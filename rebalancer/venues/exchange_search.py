@@ -64,9 +64,7 @@ class OrderSearch:
         Raises VenueUnavailable where no place shows it and one did not answer, could not be read,
         or shows a trade that may be its own: then it is not absent.
         """
-        market_id = self._client.markets[intent.contract]["id"]
-        order = named(self._facts, intent.contract, market_id, intent.client_order_id)
-        look = _Look(intent, order)
+        look = _Look(intent, self._named(intent))
         outage: VenueUnavailable | None = None
         for place in (self._by_client_id, self._in_lists, self._in_trades):
             try:
@@ -79,6 +77,15 @@ class OrderSearch:
         if outage is not None:
             raise outage
         return None
+
+    def is_anothers(self, intent: OrderIntent, order: Mapping[str, Any]) -> bool:
+        """Whether an order as the venue shows it names a client id, and not that of `intent`."""
+        shown = self._client_id_in(order)
+        return bool(shown) and shown not in _names_of(intent, self._named(intent))
+
+    def _named(self, intent: OrderIntent) -> Named:
+        market_id = self._client.markets[intent.contract]["id"]
+        return named(self._facts, intent.contract, market_id, intent.client_order_id)
 
     async def _by_client_id(self, look: _Look) -> str | None:
         for step in self._facts.lookup.steps(look.order):
@@ -115,7 +122,7 @@ class OrderSearch:
         unexplained = ""
         for trade in listed:
             name = self._name_in(trade, self._facts.lookup.trade_field)
-            if name in (look.order.client_id, look.intent.client_order_id):
+            if name in _names_of(look.intent, look.order):
                 return _id_of(trade, "order", self._facts.venue_id)
             if not name and str(trade.get("order")) not in look.others:
                 unexplained = f"trade {trade.get('id')} of {look.order.symbol} may be the order's"
@@ -131,17 +138,24 @@ class OrderSearch:
         return self._client.parse_orders(_raw_orders(answer), market)
 
     def _mine_among(self, orders: Sequence[Mapping[str, Any]], look: _Look) -> str | None:
-        mine = (look.order.client_id, look.intent.client_order_id)
+        mine = _names_of(look.intent, look.order)
         for each in orders:
-            shown = each.get("clientOrderId") or self._name_in(each, self._facts.lookup.order_field)
-            if shown in mine:
+            if self._client_id_in(each) in mine:
                 return _id_of(each, "id", self._facts.venue_id)
         return None
+
+    def _client_id_in(self, order: Mapping[str, Any]) -> str:
+        told = order.get("clientOrderId")
+        return str(told) if told else self._name_in(order, self._facts.lookup.order_field)
 
     @staticmethod
     def _name_in(entry: Mapping[str, Any], field_name: str) -> str:
         """Return a field of the venue's own entry; "" where there is none."""
         return str((entry.get("info") or {}).get(field_name) or "") if field_name else ""
+
+
+def _names_of(intent: OrderIntent, order: Named) -> tuple[str, str]:
+    return (order.client_id, intent.client_order_id)
 
 
 def _id_of(entry: Mapping[str, Any], key: str, venue_id: str) -> str:

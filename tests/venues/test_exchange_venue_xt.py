@@ -155,6 +155,25 @@ async def test_an_order_behind_a_broken_answer_is_found_by_its_client_id(shape):
         assert desk.sends() == 1
 
 
+@pytest.mark.parametrize("taken", [Taken.FIRST, Taken.NEVER], ids=str)
+async def test_an_answer_that_names_another_order_gives_its_fills_to_nobody(taken):
+    # XT's answer is an id and nothing else: whose it is shows the order that is asked for by it.
+    async with trading() as desk:
+        await desk.venue.submit(desk.intent(200, BUY, LONG))
+        desk.market.faults.plan(
+            Fault(shape=Shape.OTHER_ORDER, taken=taken, method="POST", path="order/create$")
+        )
+        order = desk.intent(100, BUY, LONG)
+        desk.events.clear()
+        await desk.venue.submit(order)
+        assert desk.outcomes() == [Outcome.ACCEPTED, Outcome.UNKNOWN]
+        assert [each.venue_order_id for each in desk.events] == ["", ""]
+        await desk.venue.query(order)
+        found = taken is Taken.FIRST
+        assert desk.outcomes()[-1] is (Outcome.CLOSED if found else Outcome.UNKNOWN)
+        assert desk.filled() == (100 if found else 0)
+
+
 async def test_an_order_that_never_arrived_stays_unknown_until_its_window_is_over():
     async with trading() as desk:
         desk.market.faults.plan(
