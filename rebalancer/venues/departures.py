@@ -71,8 +71,13 @@ class Departures:
         return asyncio.get_running_loop().time() - left_s < certain_s
 
     def since_ms(self, intent: OrderIntent) -> int:
-        """Return an instant of the venue's clock before which the order has no trade."""
+        """Return an instant of the venue's clock before which the order has no trade.
+
+        In whole seconds, which is what some venues count in.
+        """
         begun_ms = self._begun_ms.get(intent.client_order_id)
         if begun_ms is not None:
-            return begun_ms - BEFORE_MS
-        return intent.created_ms + self._client.offset_ms - LONG_BEFORE_MS
+            since_ms = begun_ms - BEFORE_MS
+        else:
+            since_ms = intent.created_ms + self._client.offset_ms - LONG_BEFORE_MS
+        return since_ms - since_ms % SECOND_MS

@@ -21,7 +21,8 @@ from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_lists import PAGE, WholeLists, own_trades, payments, readable
+from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, readable
+from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
@@ -31,6 +32,8 @@ T = TypeVar("T")
 EMPTY_AGAIN_SECONDS = 0.5
 #: a settlement's rate and its payment are stamped within this of each other
 RATE_NEAR_MS = MINUTE_MS
+#: rates that are asked for at once
+RATES_MOST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,9 @@ class ExchangeAccount:
         self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
         self._lists = WholeLists(self._ask, facts.venue_id, clock)
+        self._orders = OrderLists(
+            self._ask, facts.venue_id, lambda: clock.now_ms() + client.offset_ms
+        )
         self._held: frozenset[str] = frozenset()
 
     async def positions(self) -> tuple[Position, ...]:
@@ -152,7 +158,13 @@ class ExchangeAccount:
 
     async def open_orders(self, contract: str) -> tuple[OpenOrder, ...]:
         """Return every order of `contract` that can still trade."""
-        answer = await self._ask(Call("fetch_open_orders", (contract,)), Ask.ORDERS)
+        listing = self._facts.lookup.lists[0]
+        answer = [
+            row
+            async for page in self._orders.pages(listing, contract, since_ms=0)
+            for row in page
+            if row["symbol"] == contract
+        ]
         units = self._facts.units
         with readable(self._facts.venue_id, f"open orders of {contract}"):
             return tuple(
@@ -186,7 +198,7 @@ class ExchangeAccount:
                 FundingPayment(
                     payment_id=str(row.get("id") or ""),
                     contract=contract,
-                    amount=number(row["amount"], "a payment"),
+                    amount=number(row["amount"], "a payment") * self._told.funding_sign,
                     at_ms=int(row["timestamp"]),
                 )
                 for row in rows
@@ -194,7 +206,7 @@ class ExchangeAccount:
 
     async def funding_rate(self, contract: str, at_ms: int) -> Decimal | None:
         """Return the rate that was settled at `at_ms`; None while the venue does not show it."""
-        call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, PAGE))
+        call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, RATES_MOST))
         rows = await self._ask(call, Ask.PRICES)
         with readable(self._facts.venue_id, f"funding rates of {contract}"):
             near = [row for row in rows if abs(int(row["timestamp"]) - at_ms) <= RATE_NEAR_MS]
@@ -292,9 +304,7 @@ class ExchangeAccount:
         }
 
     async def _ask(self, call: Call, kind: Ask) -> Any:
-        return await self._ask_by(
-            lambda exchange: getattr(exchange, call.method)(*call.arguments), kind
-        )
+        return await self._ask_by(call.carry_out, kind)
 
     async def _ask_by(self, question: Callable[[Any], Awaitable[T]], kind: Ask) -> T:
         return await self._client.ask(question, self._facts.limits.costs[kind])

@@ -15,11 +15,10 @@ from rebalancer.core.instant import DAY_MS
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE
 from rebalancer.ports import Clock
-from rebalancer.venues.facts_account import ACCOUNTS, Bound
-from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
+from rebalancer.venues.facts_account import ACCOUNTS, ListFacts
+from rebalancer.venues.facts_shape import Ask, Call, Params, VenueFacts
 
-#: entries asked for at once, and how often a list is asked to go on
-PAGE = 100
+#: how often a list is asked to go on
 PAGES_MAX = 20
 #: venues show no more than a week of a list at once (Binance, Bybit)
 WINDOW_MS = 7 * DAY_MS
@@ -41,40 +40,32 @@ def readable(venue_id: str, what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of ccxt: its method, what asking costs, and how it is bounded above."""
+    """A list of an account: how ccxt is asked for it, and how it is bounded."""
 
-    method: str
+    #: ccxt's method, or a function of ours in its stead
+    method: str | Callable[..., Awaitable[Any]]
     kind: Ask
-    until: Bound | None
-    #: the longest page of the venue, where it is known
-    most: int | None = None
-    #: the parameter that counts pages, newest first, where no instant bounds them; "": none
-    number: str = ""
-    #: whether it is asked for by contract, not for all contracts
-    named: bool = True
+    told: ListFacts
 
-    @property
-    def page(self) -> int:
-        """How many entries are asked for at once."""
-        return self.most or PAGE
+    def call(self, contract: str, since_ms: int, bounds: Params) -> Call:
+        """Return the question for a page of a contract's rows from an instant on."""
+        told = self.told
+        named = contract if told.named else None
+        if not told.since:
+            return Call(self.method, (named, since_ms, told.page, {**told.params, **bounds}))
+        params = {**told.params, told.since: since_ms, **bounds}
+        return Call(self.method, (named, None, told.page, params))
 
 
 def own_trades(facts: VenueFacts) -> Listing:
     """Return how a venue lists own trades."""
-    told = ACCOUNTS[facts.venue_id]
-    return Listing("fetch_my_trades", Ask.TRADES, told.trades_until, told.trades_most)
+    return Listing("fetch_my_trades", Ask.TRADES, ACCOUNTS[facts.venue_id].trades)
 
 
 def payments(facts: VenueFacts) -> Listing:
     """Return how a venue lists payments of funding."""
-    told = ACCOUNTS[facts.venue_id]
-    return Listing(
-        facts.funding_query,
-        Ask.FUNDING,
-        told.funding_until,
-        number=told.funding_page,
-        named=told.funding_named,
-    )
+    told = ACCOUNTS[facts.venue_id].funding
+    return Listing(told.read or facts.funding_query, Ask.FUNDING, told)
 
 
 class WholeLists:
@@ -87,72 +78,73 @@ class WholeLists:
 
     async def whole(self, listing: Listing, contract: str, since_ms: int) -> list[Any]:
         """Return every row of `contract` at or after `since_ms`, oldest first."""
-        gather = self._by_number if listing.number else self._by_instant
-        rows = await gather(listing, contract if listing.named else None, since_ms)
+        gather = self._by_number if listing.told.number else self._by_instant
+        rows = await gather(listing, contract, listing.told.begin_ms(since_ms))
         # Not every venue heeds the instant that it was asked for.
         kept = [row for row in rows.values() if int(row["timestamp"]) >= since_ms]
         ordered = sorted(kept, key=lambda row: int(row["timestamp"]))
         return [row for row in ordered if row["symbol"] == contract]
 
-    async def _by_number(self, listing: Listing, contract: str | None, since_ms: int) -> Rows:
+    async def _by_number(self, listing: Listing, contract: str, since_ms: int) -> Rows:
         """Ask for page after page, the newest first, until one is older than `since_ms`."""
         rows: Rows = {}
         for number in range(1, PAGES_MAX + 1):
-            arguments = (contract, since_ms, listing.page, {listing.number: number})
-            page = await self._ask(Call(listing.method, arguments), listing.kind)
-            self._keep(listing.method, page, rows)
-            ended = len(page) < listing.page
+            page = await self._page(
+                listing, contract, since_ms, {listing.told.number: number}, rows
+            )
+            ended = len(page) < listing.told.page
             if ended or min(int(row["timestamp"]) for row in page) < since_ms:
                 return rows
-        raise self._endless(listing.method, contract)
+        raise self._endless(listing, contract)
 
-    async def _by_instant(self, listing: Listing, contract: str | None, since_ms: int) -> Rows:
+    async def _by_instant(self, listing: Listing, contract: str, since_ms: int) -> Rows:
         """Ask from an instant on, again from the last row, and for what a page left out before."""
         rows: Rows = {}
-        method = listing.method
         for _ in range(PAGES_MAX):
-            call = Call(method, (contract, since_ms, listing.page))
-            page = await self._ask(call, listing.kind)
-            self._keep(method, page, rows)
-            if len(page) >= listing.page:
-                await self._fill_before(listing, call, page, rows)
-            if len(page) < listing.page:
+            # Without an end a venue takes one of its own, which may be a day (KuCoin).
+            bounds = listing.told.bounds(since_ms + WINDOW_MS - 1)
+            page = await self._page(listing, contract, since_ms, bounds, rows)
+            if len(page) >= listing.told.page:
+                await self._fill_before(listing, contract, since_ms, page, rows)
+                last_ms = max(int(row["timestamp"]) for row in rows.values())
+                if since_ms == (since_ms := listing.told.begin_ms(last_ms)):
+                    break
+            else:
                 since_ms += WINDOW_MS
                 if since_ms >= self._clock.now_ms():
                     return rows
-            elif since_ms == (last_ms := max(int(row["timestamp"]) for row in rows.values())):
-                break
-            else:
-                since_ms = last_ms
-        raise self._endless(method, contract)
+        raise self._endless(listing, contract)
 
     async def _fill_before(
-        self, listing: Listing, call: Call, page: Sequence[Any], rows: Rows
+        self, listing: Listing, contract: str, since_ms: int, page: Sequence[Any], rows: Rows
     ) -> None:
         """Ask for what a full page left out before its oldest row.
 
         Where a venue lists oldest first, the first answer brings nothing new.
         """
-        for _ in range(PAGES_MAX if listing.until else 0):
-            oldest_ms = min(int(row["timestamp"]) for row in page)
-            until = listing.until.at(oldest_ms) if listing.until else {}
-            arguments = (*call.arguments, dict(until))
-            page = await self._ask(Call(call.method, arguments), listing.kind)
-            if not self._keep(call.method, page, rows) or len(page) < listing.page:
+        for _ in range(PAGES_MAX if listing.told.until else 0):
+            bounds = listing.told.bounds(min(int(row["timestamp"]) for row in page))
+            before = len(rows)
+            page = await self._page(listing, contract, since_ms, bounds, rows)
+            if len(rows) == before or len(page) < listing.told.page:
                 return
-        raise self._endless(call.method, call.arguments[0])
+        raise self._endless(listing, contract)
 
-    def _keep(self, method: str, page: Sequence[Any], rows: Rows) -> bool:
-        """Add the rows of a page; return whether one of them was new."""
-        before = len(rows)
-        with readable(self._venue_id, method):
+    async def _page(
+        self, listing: Listing, contract: str, since_ms: int, bounds: Params, rows: Rows
+    ) -> Sequence[Any]:
+        """Return a page, whose rows are added to `rows`."""
+        page: Sequence[Any] = await self._ask(
+            listing.call(contract, since_ms, bounds), listing.kind
+        )
+        with readable(self._venue_id, listing.kind):
             for row in page:
                 stamp = str(int(row["timestamp"]))
                 rows[(str(row.get("id")), stamp, str(row["amount"]))] = row
-        return len(rows) > before
+        return page
 
-    def _endless(self, method: str, contract: str | None) -> VenueUnavailable:
+    def _endless(self, listing: Listing, contract: str) -> VenueUnavailable:
         return VenueUnavailable(
-            f"{self._venue_id}: {contract or 'all contracts'}: "
-            f"{method} does not end within {PAGES_MAX} pages"
+            f"{self._venue_id}: {contract if listing.told.named else 'all contracts'}: "
+            f"the list of {listing.kind} does not end within {PAGES_MAX} pages"
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from rebalancer.core.instant import SECOND_MS
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues.exchange_lists import PAGES_MAX, Question, readable
 from rebalancer.venues.facts_shape import (
@@ -42,10 +41,9 @@ class OrderLists:
     ) -> AsyncGenerator[Page, None]:
         """Yield the pages of a list from an instant on; it is whole where nothing is raised.
 
+        The instant counts where the list has one; in whole seconds, for some venues count in those.
         Raises VenueUnavailable after the pages that could be read.
         """
-        # Some venues count in seconds.
-        since_ms -= since_ms % SECOND_MS
         match listing.paging:
             case AllAtOnce():
                 yield await self._page(listing, symbol, since_ms)

@@ -172,10 +172,10 @@ class ExchangeOrders:
         since_ms = self.departures.since_ms(intent)
         call = Call(
             "fetch_my_trades",
-            (intent.contract, since_ms, self._listing.page, {"orderId": order_id}),
+            (intent.contract, since_ms, self._listing.told.page, {"orderId": order_id}),
         )
         trades = await self._questions.ask(call, Ask.TRADES)
-        if len(trades) >= self._listing.page:
+        if len(trades) >= self._listing.told.page:
             # A large order has more fills than a page; what follows has to be asked for, too.
             trades = await self._trades.whole(self._listing, intent.contract, since_ms)
         mine = [trade for trade in trades if str(trade.get("order")) == order_id]

@@ -16,7 +16,6 @@ from rebalancer.venues.batching import cost_of, cut
 from rebalancer.venues.ccxt_client import CcxtClient, HeldBack
 from rebalancer.venues.evidence import Finding, decide
 from rebalancer.venues.facts_shape import Call, VenueFacts
-from rebalancer.venues.questions import carry_out
 from rebalancer.venues.requests import OrderRequest, order_request
 from rebalancer.venues.turns import Turns
 
@@ -121,7 +120,7 @@ class OrderSends:
         call = Call("create_orders", (orders,))
         try:
             reply = await self._client.write(
-                lambda exchange: carry_out(exchange, call), cost_of(self._facts.limits, len(orders))
+                call.carry_out, cost_of(self._facts.limits, len(orders))
             )
         except HeldBack as late:
             return [Finding(Outcome.NEVER_SENT, str(late))] * len(intents)

@@ -62,6 +62,37 @@ UNTIL = Bound("until")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListFacts:
+    """How one list of an account is asked for, page by page."""
+
+    #: how it is bounded above, where ccxt's own parameter does not reach the venue; None: not
+    until: Bound | None = UNTIL
+    #: rows asked for at once, which the venue gives where there are so many
+    page: int = 100
+    #: the parameter that names the oldest instant, where ccxt's own does not reach the venue
+    since: str = ""
+    #: what the venue counts that instant in. By a later one ccxt would drop rows of the answer, and
+    #: a page would look shorter than it was
+    grain_ms: int = 1
+    params: Mapping[str, Any] = field(default_factory=dict)
+    #: the parameter that counts pages, newest first, where no instant bounds them; "": none
+    number: str = ""
+    #: whether it is asked for by contract. Of rows of all contracts ccxt would put the name that
+    #: it was asked for on every one, or drop the others, and a page would look shorter than it was
+    named: bool = True
+    #: asks in ccxt's stead, with its arguments and its shape of rows
+    read: Callable[..., Awaitable[list[Any]]] | None = None
+
+    def begin_ms(self, at_ms: int) -> int:
+        """Return the instant from which the venue lists, if asked for `at_ms`."""
+        return at_ms - at_ms % self.grain_ms
+
+    def bounds(self, at_ms: int) -> Mapping[str, int]:
+        """Return the parameters by which the list ends with an instant."""
+        return self.until.at(at_ms) if self.until else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
     """One venue's ways of telling an account."""
 
@@ -76,16 +107,10 @@ class AccountFacts:
     margin_modes: str = ""
     leverages: str = ""
     key_rights: ReadRights | None = None
-    #: how a list is bounded above, where ccxt's own parameter does not reach the venue; None: not
-    trades_until: Bound | None = UNTIL
-    #: own trades in one answer: fills of one order may share a stamp, past which no list goes on
-    trades_most: int | None = None
-    funding_until: Bound | None = UNTIL
-    #: the parameter that counts the pages of payments, newest first, where no instant bounds them
-    funding_page: str = ""
-    #: whether payments are asked for by contract. Where the venue tells those of all, ccxt would
-    #: put the name that it was asked for on every one
-    funding_named: bool = True
+    trades: ListFacts = ListFacts()
+    funding: ListFacts = ListFacts()
+    #: what turns the venue's number into a payment that is below zero where it was paid
+    funding_sign: int = 1
     positions: NamePositions = _named
     leverage: ReadLeverage = _leverage
     #: the keys of the configuration by ccxt's names of them
@@ -153,6 +178,18 @@ def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value))
 
 
+async def _bitget_payments(
+    exchange: Any, symbol: str, _since: None, limit: int, params: Mapping[str, Any]
+) -> list[Any]:
+    # The venue's present text knows no contract among the parameters, and by the one that ccxt
+    # demands it drops rows.
+    product, _ = exchange.handle_product_type_and_params(exchange.market(symbol), {})
+    request = {"productType": product, "businessType": "contract_settle_fee", "limit": limit}
+    answer = await exchange.privateMixGetV2MixAccountBill({**request, **params})
+    rows: list[Any] = exchange.parse_funding_histories(answer["data"].get("bills") or [])
+    return rows
+
+
 _SWAP = MappingProxyType({"type": "swap"})
 _WITH_PASSWORD = MappingProxyType({**_KEYS, "password": "password"})
 _WALLET = MappingProxyType({"walletAddress": "api_key", "privateKey": "secret"})
@@ -162,45 +199,60 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             margin_modes="fetch_margin_modes",
             leverages="fetch_leverages",
             key_rights=_binance_rights,
-            trades_most=1_000,
+            # Fills of one order may share a stamp, past which no list goes on.
+            trades=ListFacts(page=1_000),
         ),
         "bybit": AccountFacts(
             equity_is_wallet=True,
             hedged=_bybit_hedged,
             key_rights=_bybit_rights,
             positions=_bybit_positions,
+            # ccxt's word for the number of rows is not the venue's, which then gives 50.
+            funding=ListFacts(params={"limit": 100}),
+            # A payment is told as a fee, above zero where it was paid.
+            funding_sign=-1,
         ),
         "okx": AccountFacts(
             balance_params=_SWAP,
             keys=_WITH_PASSWORD,
-            funding_until=Bound("end"),
+            # ccxt asks for the newest bills of the account and drops what was not asked for.
+            funding=ListFacts(
+                until=Bound("end"), since="begin", named=False, params={"type": "swap"}
+            ),
             positions=_okx_positions,
         ),
         "gate": AccountFacts(
             balance_params=_SWAP,
             equity_is_wallet=True,
             hedged=_gate_hedged,
-            funding_until=Bound("to", 1_000),
-            trades_most=1_000,
+            trades=ListFacts(page=1_000, grain_ms=1_000),
+            funding=ListFacts(until=Bound("to", 1_000), grain_ms=1_000),
             leverage=_gate_leverage,
         ),
         "xt": AccountFacts(
             balance_params=_SWAP,
             equity_is_wallet=True,
-            trades_until=Bound("endTime"),
-            funding_until=Bound("endTime"),
+            trades=ListFacts(until=Bound("endTime")),
+            funding=ListFacts(until=Bound("endTime")),
         ),
-        "bitget": AccountFacts(balance_params=_SWAP, hedged=_bitget_hedged, keys=_WITH_PASSWORD),
-        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD, funding_until=Bound("endAt")),
+        "bitget": AccountFacts(
+            balance_params=_SWAP,
+            hedged=_bitget_hedged,
+            keys=_WITH_PASSWORD,
+            funding=ListFacts(until=Bound("endTime"), since="startTime", read=_bitget_payments),
+        ),
+        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD, funding=ListFacts(until=Bound("endAt"))),
         "mexc": AccountFacts(
             balance_params=_SWAP,
             equity=_mexc_equity,
-            trades_until=Bound("end_time"),
-            funding_until=None,
-            funding_page="page_num",
+            trades=ListFacts(until=Bound("end_time")),
+            funding=ListFacts(until=None, number="page_num"),
         ),
         "hyperliquid": AccountFacts(
-            balance_params=_SWAP, keys=_WALLET, trades_most=2_000, funding_named=False
+            balance_params=_SWAP,
+            keys=_WALLET,
+            trades=ListFacts(page=2_000),
+            funding=ListFacts(page=500, named=False),
         ),
     }
 )

@@ -115,7 +115,10 @@ BYBIT = VenueFacts(
         echoes_client_id=True,
     ),
     shown=_SHOWS_NOTHING,
-    notes=("a good answer means received, not accepted: the order may still be rejected after",),
+    notes=(
+        "a good answer means received, not accepted: the order may still be rejected after",
+        "a payment of funding is told as a fee, above zero where it was paid (said by others)",
+    ),
 )
 
 BITGET = VenueFacts(

@@ -6,7 +6,7 @@ misleads where money is at stake (`docs/venues.md`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -59,10 +59,20 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of ccxt: `getattr(exchange, method)(*arguments)`."""
+    """One call of ccxt: `getattr(exchange, method)(*arguments)`.
 
-    method: str
+    Where ccxt has no method that will do, `method` is a function of ours, which takes the exchange
+    before the arguments.
+    """
+
+    method: str | Callable[..., Awaitable[Any]]
     arguments: tuple[Any, ...]
+
+    async def carry_out(self, exchange: Any) -> Any:
+        """Return the answer to this call of an exchange of ccxt."""
+        if isinstance(self.method, str):
+            return await getattr(exchange, self.method)(*self.arguments)
+        return await self.method(exchange, *self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

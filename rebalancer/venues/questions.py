@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
-
-
-async def carry_out(exchange: Any, call: Call) -> Any:
-    """Make `call` on an exchange of ccxt."""
-    method: Callable[..., Awaitable[Any]] = getattr(exchange, call.method)
-    return await method(*call.arguments)
 
 
 class Questions:
@@ -26,8 +19,6 @@ class Questions:
     async def ask(self, call: Call, kind: Ask) -> Any:
         """Return the answer; raises NoSuchOrder, or VenueUnavailable where there is none."""
         try:
-            return await self._client.ask(
-                lambda exchange: carry_out(exchange, call), self._facts.limits.costs[kind]
-            )
+            return await self._client.ask(call.carry_out, self._facts.limits.costs[kind])
         except InputRefused as unreadable:
             raise VenueUnavailable(f"{self._facts.venue_id}: {unreadable}") from None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Paid, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
+
+PAGE_MOST = 100
 
 
 def _said(scene: Scene, data: Any) -> Any:
@@ -168,6 +170,60 @@ def _orders(scene: Scene, asked: Asked) -> Any:
     return _said(scene, {"entrustedList": [_order(scene)] if here else None, "endId": None})
 
 
+def _bounds(asked: Asked) -> tuple[int, int]:
+    return int(asked.query.get("startTime", 0)), int(asked.query.get("endTime", 2**62))
+
+
+def _fill(scene: Scene, each: Traded) -> Any:
+    return {
+        "tradeId": str(each.number),
+        "symbol": scene.ids[each.base],
+        "orderId": str(each.number + 1),
+        "price": str(each.price),
+        "baseVolume": str(abs(each.units)),
+        # Below zero where it was paid.
+        "feeDetail": [{"deduction": "no", "feeCoin": "USDT", "totalFee": str(-each.fee)}],
+        "side": "sell" if each.units < 0 else "buy",
+        "quoteVolume": str(abs(each.units) * each.price),
+        "profit": "0",
+        "tradeSide": "sell_single" if each.units < 0 else "buy_single",
+        "posMode": "one_way_mode",
+        "tradeScope": "taker",
+        "cTime": str(each.at_ms),
+    }
+
+
+def _fills(scene: Scene, asked: Asked) -> Any:
+    most = int(asked.query.get("limit", PAGE_MOST))
+    base = scene.base_of(asked.query["symbol"])
+    shown = [_fill(scene, each) for each in newest(scene.traded, _bounds(asked), most, base)]
+    return _said(scene, {"fillList": shown or None, "endId": None})
+
+
+def _bill(scene: Scene, each: Paid) -> Any:
+    return {
+        "billId": str(each.number),
+        "symbol": scene.ids[each.base],
+        "amount": str(each.amount),
+        "fee": "0",
+        "feeByCoupon": "",
+        "businessType": "contract_settle_fee",
+        "coin": "USDT",
+        "balance": "1000",
+        "cTime": str(each.at_ms),
+    }
+
+
+def _bills(scene: Scene, asked: Asked) -> Any:
+    # No contract is among the parameters.
+    assert asked.query["businessType"] == "contract_settle_fee"
+    assert asked.query["productType"] == "USDT-FUTURES"
+    most = int(asked.query.get("limit", 20))
+    assert most <= PAGE_MOST, "code 40020"
+    shown = [_bill(scene, each) for each in newest(scene.paid, _bounds(asked), most)]
+    return _said(scene, {"bills": shown or None, "endId": None})
+
+
 def _book(scene: Scene, _asked: Asked) -> Any:
     told = {"asks": scene.levels(ASKS), "bids": scene.levels(BIDS), "ts": str(scene.now_ms)}
     return _said(scene, {**told, "scale": "0.1", "precision": "scale0", "isMaxPrecision": "NO"})
@@ -188,6 +244,8 @@ _ROUTES: Mapping[str, Speak] = {
         scene, [_position(scene)] if scene.held else []
     ),
     "/api/v2/mix/order/orders-pending": _orders,
+    "/api/v2/mix/order/fills": _fills,
+    "/api/v2/mix/account/bill": _bills,
 }
 
 

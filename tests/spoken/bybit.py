@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from rebalancer.core.instant import DAY_MS
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Paid, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
 
+WEEK_MS = 7 * DAY_MS
+EXECUTIONS_MOST = 100
 _PRIVATE = ("/v5/account", "/v5/position", "/v5/order", "/v5/user", "/v5/execution")
 
 
@@ -199,6 +202,41 @@ def _orders(scene: Scene, asked: Asked) -> Any:
     return _listed(scene, "linear", [_order(scene)] if here else [])
 
 
+def _execution(scene: Scene, each: Traded | Paid) -> Any:
+    told = {
+        "symbol": scene.ids[each.base],
+        "orderLinkId": "",
+        "execId": str(each.number),
+        "execTime": str(each.at_ms),
+        "feeCurrency": "",
+        "isMaker": False,
+        "feeRate": "0.0001",
+    }
+    if isinstance(each, Paid):
+        # As a fee: above zero where it was paid.
+        fee = {"execType": "Funding", "orderId": "", "side": "Buy", "execFee": str(-each.amount)}
+        return told | fee | {"execQty": "0.002", "execPrice": "50000.51"}
+    return told | {
+        "execType": "Trade",
+        "orderId": str(each.number + 1),
+        "side": "Sell" if each.units < 0 else "Buy",
+        "execQty": str(abs(each.units)),
+        "execPrice": str(each.price),
+        "execFee": str(each.fee),
+    }
+
+
+def _executions(scene: Scene, asked: Asked) -> Any:
+    query = asked.query
+    begin_ms, end_ms = int(query["startTime"]), int(query["endTime"])
+    assert end_ms - begin_ms <= WEEK_MS, "code 10001"
+    most = int(query.get("limit", 50))
+    assert most <= EXECUTIONS_MOST, "code 10001"
+    rows: Sequence[Any] = scene.traded if query["execType"] == "Trade" else scene.paid
+    shown = newest(rows, (begin_ms, end_ms), most, scene.base_of(query["symbol"]))
+    return _listed(scene, "linear", [_execution(scene, each) for each in shown])
+
+
 def _rights(scene: Scene, _asked: Asked) -> Any:
     wallet = ["AccountTransfer", "Withdraw"] if scene.may_withdraw else ["AccountTransfer"]
     permissions = {"ContractTrade": ["Order", "Position"], "Wallet": wallet}
@@ -224,6 +262,7 @@ _ROUTES: Mapping[str, Speak] = {
         scene, "linear", _positions(scene, asked.query)
     ),
     "/v5/order/realtime": _orders,
+    "/v5/execution/list": _executions,
     "/v5/user/query-api": _rights,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
 
 _PRIVATE = tuple(f"/api/v4/futures/usdt/{name}" for name in ("accounts", "positions", "orders"))
@@ -133,6 +133,55 @@ def _orders(scene: Scene, asked: Asked) -> Any:
     return [_order(scene)] if here else []
 
 
+def _trade(scene: Scene, each: Traded) -> Any:
+    size = int(scene.contracts_in(each.units, each.base))
+    return {
+        "id": str(each.number),
+        "trade_id": str(each.number),
+        "order_id": str(each.number + 1),
+        "contract": scene.ids[each.base],
+        "create_time": each.at_ms / 1_000,
+        "size": -size if each.units < 0 else size,
+        "close_size": 0,
+        "price": str(each.price),
+        "role": "taker",
+        "text": "web",
+        "fee": str(each.fee),
+        "point_fee": "0",
+    }
+
+
+def _page(asked: Asked, most: int) -> tuple[tuple[int, int], int]:
+    """Return the bounds of a list in ms, of whole seconds, and how many rows are wanted."""
+    begin_s, end_s = int(asked.query.get("from", 0)), int(asked.query.get("to", 2**52))
+    wanted = int(asked.query.get("limit", 100))
+    assert wanted <= most, "label INVALID_PARAM_VALUE"
+    return (begin_s * 1_000, end_s * 1_000 + 999), wanted
+
+
+def _trades(scene: Scene, asked: Asked) -> Any:
+    bounds, wanted = _page(asked, 1_000)
+    base = scene.base_of(asked.query["contract"])
+    return [_trade(scene, each) for each in newest(scene.traded, bounds, wanted, base)]
+
+
+def _bookings(scene: Scene, asked: Asked) -> Any:
+    assert asked.query["type"] == "fund"
+    bounds, wanted = _page(asked, 1_000)
+    shown = newest(scene.paid, bounds, wanted, scene.base_of(asked.query["contract"]))
+    return [
+        {
+            "time": each.at_ms / 1_000,
+            "change": str(each.amount),
+            "balance": "1000",
+            "type": "fund",
+            "text": scene.ids[each.base],
+            "contract": scene.ids[each.base],
+        }
+        for each in shown
+    ]
+
+
 def _book(scene: Scene, _asked: Asked) -> Any:
     asks, bids = (
         [{"p": price, "s": int(size)} for price, size in scene.levels(side)]
@@ -156,6 +205,8 @@ _ROUTES: Mapping[str, Speak] = {
         [_position(scene)] if scene.held else []
     ),
     "/api/v4/futures/usdt/orders": _orders,
+    "/api/v4/futures/usdt/my_trades_timerange": _trades,
+    "/api/v4/futures/usdt/account_book": _bookings,
     # Markets that the desk does not trade.
     "/api/v4/spot/currency_pairs": lambda _scene, _asked: [],
     "/api/v4/margin/currency_pairs": lambda _scene, _asked: [],

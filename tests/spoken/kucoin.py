@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from rebalancer.core.instant import DAY_MS
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
 
 _PRIVATE = (
@@ -160,6 +161,61 @@ def _leverage(scene: Scene, asked: Asked) -> Any:
     return _said({"symbol": asked.query["symbol"], "leverage": str(scene.leverage)})
 
 
+def _bounds(asked: Asked) -> tuple[int, int]:
+    """Return what instants are meant: without a last one, a day."""
+    begin_ms = int(asked.query["startAt"])
+    return begin_ms, int(asked.query.get("endAt", begin_ms + DAY_MS))
+
+
+def _fill(scene: Scene, each: Traded) -> Any:
+    return {
+        "symbol": scene.ids[each.base],
+        "tradeId": str(each.number),
+        "orderId": str(each.number + 1),
+        "side": "sell" if each.units < 0 else "buy",
+        "liquidity": "taker",
+        "price": str(each.price),
+        "size": int(scene.contracts_in(each.units, each.base)),
+        "value": str(abs(each.units) * each.price),
+        "feeRate": "0.0006",
+        "fee": str(each.fee),
+        "feeCurrency": "USDT",
+        "settleCurrency": "USDT",
+        "tradeType": "trade",
+        "tradeTime": each.at_ms * 1_000_000,
+        "createdAt": each.at_ms,
+    }
+
+
+def _fills(scene: Scene, asked: Asked) -> Any:
+    bounds, most = _bounds(asked), int(asked.query.get("pageSize", 50))
+    assert bounds[1] - bounds[0] <= 7 * DAY_MS, "code 400100"
+    base = scene.base_of(asked.query["symbol"])
+    shown = [_fill(scene, each) for each in newest(scene.traded, bounds, most, base)]
+    page = {"currentPage": 1, "pageSize": most, "totalNum": len(shown), "totalPage": 1}
+    return _said({**page, "items": shown})
+
+
+def _payments(scene: Scene, asked: Asked) -> Any:
+    most = int(asked.query.get("maxCount", 10))
+    base = scene.base_of(asked.query["symbol"])
+    rows = [
+        {
+            "id": each.number,
+            "symbol": scene.ids[each.base],
+            "timePoint": each.at_ms,
+            "fundingRate": 0.0001,
+            "markPrice": 50000.51,
+            "positionQty": 2,
+            "positionCost": 100.001,
+            "funding": float(each.amount),
+            "settleCurrency": "USDT",
+        }
+        for each in newest(scene.paid, _bounds(asked), most, base)
+    ]
+    return _said({"dataList": rows, "hasMore": len(rows) == most})
+
+
 def _book(scene: Scene, asked: Asked) -> Any:
     asks, bids = (
         [[float(price), int(size)] for price, size in scene.levels(side)] for side in (ASKS, BIDS)
@@ -178,6 +234,8 @@ _ROUTES: Mapping[str, Speak] = {
     "/api/v1/account-overview": lambda scene, _asked: _said(_overview(scene)),
     "/api/v1/positions": lambda scene, _asked: _said([_position(scene)] if scene.held else []),
     "/api/v1/orders": _orders,
+    "/api/v1/fills": _fills,
+    "/api/v1/funding-history": _payments,
     "/api/v2/position/getPositionMode": lambda scene, _asked: _said(
         {"positionMode": int(scene.hedged)}
     ),

@@ -139,18 +139,18 @@ def _order(scene: Scene) -> Any:
 def _funding(scene: Scene, query: Any) -> Any:
     number, size = int(query.get("page_num", 1)), int(query.get("page_size", 20))
     assert size <= PAGE_MOST, "a page is a hundred at most"
-    paid = scene.paid if query.get("symbol") == scene.ids["BTC"] else []
+    paid = [each for each in scene.paid if scene.ids[each.base] == query.get("symbol")]
     rows = [
         {
-            "id": int(payment_id),
-            "symbol": scene.ids["BTC"],
+            "id": each.number,
+            "symbol": scene.ids[each.base],
             "positionType": 1,
             "positionValue": 29.30024,
-            "funding": float(amount),
+            "funding": float(each.amount),
             "rate": -0.000026,
-            "settleTime": at_ms,
+            "settleTime": each.at_ms,
         }
-        for payment_id, amount, at_ms in paid[(number - 1) * size : number * size]
+        for each in paid[(number - 1) * size : number * size]
     ]
     pages = -(-len(paid) // size)
     told = {"pageSize": size, "totalCount": len(paid), "totalPage": pages, "currentPage": number}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Paid, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
 
+PAGE_MOST = 100
 #: contracts that may be named in a question for positions
 NAMES_MOST = 10
 
@@ -178,6 +179,59 @@ def _orders(scene: Scene, asked: Asked) -> Any:
     return _said([_order(scene)] if here else [])
 
 
+def _fill(scene: Scene, each: Traded) -> Any:
+    return {
+        "instType": "SWAP",
+        "instId": scene.ids[each.base],
+        "tradeId": str(each.number),
+        "ordId": str(each.number + 1),
+        "clOrdId": "",
+        "billId": str(each.number),
+        "side": "sell" if each.units < 0 else "buy",
+        "posSide": "net",
+        "fillPx": str(each.price),
+        "fillSz": scene.contracts_in(each.units, each.base),
+        "execType": "T",
+        # Below zero where it was paid.
+        "fee": str(-each.fee),
+        "feeCcy": "USDT",
+        "ts": str(each.at_ms),
+    }
+
+
+def _bill(scene: Scene, each: Paid) -> Any:
+    return {
+        "billId": str(each.number),
+        "ccy": "USDT",
+        "instId": scene.ids[each.base],
+        "instType": "SWAP",
+        "mgnMode": "cross",
+        "type": "8",
+        "subType": "173" if each.amount < 0 else "174",
+        "balChg": str(each.amount),
+        "posBalChg": "0",
+        "bal": "1000",
+        "ts": str(each.at_ms),
+    }
+
+
+def _bounds(asked: Asked) -> tuple[int, int]:
+    return int(asked.query.get("begin", 0)), int(asked.query.get("end", 2**62))
+
+
+def _fills(scene: Scene, asked: Asked) -> Any:
+    base = scene.base_of(asked.query["instId"])
+    shown = newest(scene.traded, _bounds(asked), PAGE_MOST, base)
+    return _said([_fill(scene, each) for each in shown])
+
+
+def _bills(scene: Scene, asked: Asked) -> Any:
+    # Of the whole account; the newest, unless instants are named.
+    assert (asked.query["type"], asked.query["instType"]) == ("8", "SWAP")
+    shown = newest(scene.paid, _bounds(asked), PAGE_MOST)
+    return _said([_bill(scene, each) for each in shown])
+
+
 def _book(scene: Scene, _asked: Asked) -> Any:
     # After price and size: a field of old, and how many orders.
     asks, bids = ([[*level, "0", "1"] for level in scene.levels(side)] for side in (ASKS, BIDS))
@@ -200,6 +254,8 @@ _ROUTES: Mapping[str, Speak] = {
     "/api/v5/account/positions": _positions,
     "/api/v5/account/leverage-info": _leverage,
     "/api/v5/trade/orders-pending": _orders,
+    "/api/v5/trade/fills-history": _fills,
+    "/api/v5/account/bills-archive": _bills,
 }
 
 

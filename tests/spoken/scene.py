@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeVar
 
 from rebalancer.core.contract import Contract
 from tests.venues.golden.markets import contracts_of, markets_of
 
 D = Decimal
+Row = TypeVar("Row", "Paid", "Traded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,30 @@ ZERO, WALLET, FREE = D(0), D(1000), D(900)
 ENTRY, LIQUIDATION = D("49000.51"), D("40000.5")
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment of funding; below zero where the account paid."""
+
+    base: str
+    number: int
+    amount: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """A trade of the account; its order has the number after its own."""
+
+    base: str
+    number: int
+    #: signed base coins
+    units: Decimal
+    price: Decimal
+    #: in quote currency, above zero where the account paid
+    fee: Decimal
+    at_ms: int
+
+
 @dataclass
 class Scene:
     """One venue with one account."""
@@ -53,8 +80,9 @@ class Scene:
     open_for_orders: bool = True
     #: the id of an order of BTC that stands, not of the desk
     foreign: str = ""
-    #: payments of funding: (id, amount, instant in ms), newest first
-    paid: list[tuple[int, str, int]] = field(default_factory=list)
+    #: of both contracts, newest first
+    paid: Sequence[Paid] = ()
+    traded: Sequence[Traded] = ()
     #: how far the venue's clock is ahead, in ms
     skew_ms: int = 0
     #: whether the keys are taken, and whether they may take money away (where it is told)
@@ -91,6 +119,10 @@ class Scene:
         """Return the base coin of a contract by the venue's name."""
         return next(base for base, name in self.ids.items() if name == market_id)
 
+    def contracts_in(self, units: Decimal, base: str) -> str:
+        """Return how many contracts base coins are, whichever way."""
+        return f"{(abs(units) / self.contracts[base].contract_size).normalize():f}"
+
     @property
     def held(self) -> Decimal:
         """Signed contracts of BTC that are held."""
@@ -115,3 +147,10 @@ class Scene:
     def margin(self) -> Decimal:
         """What the position ties up."""
         return abs(self.units) * self.mark / self.leverage
+
+
+def newest(rows: Sequence[Row], bounds: tuple[int, int], most: int, base: str = "") -> list[Row]:
+    """Return a page of rows between two instants in ms, both included; of all contracts or one."""
+    begin_ms, end_ms = bounds
+    found = [row for row in rows if begin_ms <= row.at_ms <= end_ms and base in ("", row.base)]
+    return found[:most]

@@ -16,9 +16,9 @@ from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.exchanges import open_exchange
 from rebalancer.venues import account_watch, exchange_account, exchange_lists
+from rebalancer.venues.exchange_lists import own_trades, payments
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
-from rebalancer.venues.facts_shape import Call
+from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, ListFacts
 from tests.loopback.accounts import Margin
 from tests.loopback.faults import Fault, Shape
 from tests.loopback.orders import Book
@@ -95,7 +95,7 @@ async def test_open_orders_and_own_trades_are_told_in_base_coins():
 
 
 def pages_of(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    told = replace(ACCOUNTS["binanceusdm"], trades_most=size)
+    told = replace(ACCOUNTS["binanceusdm"], trades=ListFacts(page=size))
     monkeypatch.setattr(exchange_lists, "ACCOUNTS", {"binanceusdm": told})
 
 
@@ -297,24 +297,20 @@ def test_every_venue_has_its_ways_of_telling_and_ccxt_knows_each(venue_id: str):
 
 
 @pytest.mark.parametrize("venue_id", FACTS)
-async def test_the_bound_of_a_list_reaches_every_venue_by_its_own_name(venue_id: str):
-    facts, told, symbol = FACTS[venue_id], ACCOUNTS[venue_id], contracts_of(venue_id)[0].symbol
-    until_ms = 1_795_000_123_000
+async def test_the_bounds_of_a_list_reach_every_venue_by_its_own_name(venue_id: str):
+    facts, symbol = FACTS[venue_id], contracts_of(venue_id)[0].symbol
+    since_ms, until_ms = 1_795_000_063_000, 1_795_000_123_000
     recorder = Recorder(facts)
     try:
-        for method, bound in (
-            ("fetch_my_trades", told.trades_until),
-            (facts.funding_query, told.funding_until),
-        ):
-            if bound is None:
-                continue
-            arguments = (symbol, until_ms - 60_000, 100, dict(bound.at(until_ms)))
-            (written,) = await recorder.record(Call(method, arguments))
+        for listing in (own_trades(facts), payments(facts)):
+            bounds = listing.told.bounds(until_ms)
+            (written,) = await recorder.record(listing.call(symbol, since_ms, bounds))
             sent = written["query"] | (written["body"] or {})
             assert "until" not in sent, "ccxt passed its own word on, which no venue knows"
-            assert {until_ms, until_ms // 1_000} & {
-                int(each) for each in sent.values() if str(each).isdecimal()
-            }
+            told = {int(each) for each in sent.values() if str(each).isdecimal()}
+            if bounds:
+                assert {until_ms, until_ms // 1_000} & told
+                assert {since_ms, since_ms // 1_000} & told
     finally:
         await recorder.close()
 
@@ -322,7 +318,10 @@ async def test_the_bound_of_a_list_reaches_every_venue_by_its_own_name(venue_id:
 async def test_a_list_that_cannot_be_bounded_is_refused_where_it_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(exchange_lists, "PAGE", 2)
+    told = ListFacts(page=2, until=None)
+    monkeypatch.setattr(
+        exchange_lists, "ACCOUNTS", {"mexc": replace(ACCOUNTS["mexc"], funding=told)}
+    )
     symbol, now_ms = contracts_of("mexc")[0].symbol, WallClock().now_ms()
     rows = [
         {"id": str(number), "timestamp": now_ms + number, "amount": "1", "symbol": symbol}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ from rebalancer.venues import account_watch, exchange_account, exchange_lists
 from rebalancer.venues.account_watch import AccountWatch
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import facts_of, open_client
+from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
 from tests.loopback import presets
 from tests.loopback.accounts import Account as Owner
@@ -156,7 +157,8 @@ async def test_own_trades_since_an_instant_are_signed_base_coins():
 
 
 async def test_a_list_longer_than_a_page_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(exchange_lists, "PAGE", 3)
+    told = replace(ACCOUNTS["xt"], trades=replace(ACCOUNTS["xt"].trades, page=3))
+    monkeypatch.setattr(exchange_lists, "ACCOUNTS", {"xt": told})
     async with account() as desk:
         for _ in range(7):
             await desk.trade(BTC, 100, "LONG")

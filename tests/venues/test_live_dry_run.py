@@ -162,12 +162,9 @@ async def attempt(client: ReadOnlyClient, call: Call, *, write: bool) -> bool:
     refused = client._transport.refused  # type: ignore[attr-defined]
     before = len(refused)
 
-    async def build(exchange: Any) -> Any:
-        return await getattr(exchange, call.method)(*call.arguments)
-
     cost = FACTS[client.venue_id].limits.costs[Ask.ORDER]
     with contextlib.suppress(BrokenInvariant, VenueUnavailable):
-        await (client.write(build, cost) if write else client.ask(build, {}))
+        await (client.write(call.carry_out, cost) if write else client.ask(call.carry_out, {}))
     return len(refused) > before
 
 

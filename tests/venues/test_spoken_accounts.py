@@ -20,16 +20,17 @@ from rebalancer.exchanges import contract_of
 from rebalancer.feeds.markets import changes_of
 from rebalancer.venues import exchange_account
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment
 from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.read_only import ReadOnlyTransport
-from tests.spoken.scene import ENTRY, LIQUIDATION, Prices, Scene
+from tests.spoken.scene import ENTRY, LIQUIDATION, Paid, Prices, Scene, Traded
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
+from tests.venues.golden.proofs import PAGED
 
 D = Decimal
 SHORT = D("-0.002")
@@ -180,38 +181,90 @@ async def test_a_tick_of_hyperliquid_does_not_move_with_the_price() -> None:
             assert changes_of(btc, book._client.markets[btc.symbol]) == []
 
 
-# -- payments of funding at MEXC: pages by number, newest first, and no instant is heeded --------
+# -- own trades and payments of funding: as the venue pages them, over several of its windows -----
+
+#: more of each contract than any venue shows of them at once, in eight days and a half
+MANY = 204
+BEGIN_MS = NOON_MS + 600
 
 
-def paid(count: int) -> list[tuple[int, str, int]]:
-    """One payment every eight hours, the newest first."""
+def paid(count: int, every_ms: int = HOUR_MS) -> list[Paid]:
+    """Payments of both contracts at the same instants, the newest first."""
     return [
-        (1_000 + number, f"0.00{number + 1}", NOON_MS + 8 * number * HOUR_MS)
+        Paid(base, 1_000 + 10 * number + place, D(number - 7) / 1_000, BEGIN_MS + every_ms * number)
         for number in reversed(range(count))
+        for place, base in enumerate(("ETH", "BTC"))
     ]
 
 
-async def funding(scene: Scene, since_ms: int) -> list[tuple[str, Decimal, int]]:
+def traded(count: int) -> list[Traded]:
+    """Trades of both contracts, the newest first; every third sells."""
+    return [
+        Traded(
+            base,
+            1_000 + 10 * number + place,
+            units=D("-0.5") if number % 3 == 0 else D("0.25"),
+            price=D(50_000 + number) + D("0.5"),
+            fee=D(number - 3) / 1_000,
+            at_ms=BEGIN_MS + HOUR_MS * number,
+        )
+        for number in reversed(range(count))
+        for place, base in enumerate(("ETH", "BTC"))
+    ]
+
+
+async def payments(scene: Scene, since_ms: int) -> list[FundingPayment]:
     async with account(scene) as (book, _):
-        book._lists._clock = VirtualClock(NOON_MS + 10_000 * HOUR_MS)
-        listed = await book.funding(btc_of(scene), since_ms)
-        return [(each.payment_id, each.amount, each.at_ms) for each in listed]
+        book._lists._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
+        return list(await book.funding(btc_of(scene), since_ms))
+
+
+@pytest.mark.parametrize("venue_id", PAGED)
+async def test_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_paid(
+    venue_id: str,
+) -> None:
+    scene = Scene(venue_id, paid=paid(MANY))
+    listed = await payments(scene, BEGIN_MS + HOUR_MS)
+    expected = [each for each in reversed(scene.paid) if each.base == "BTC"][1:]
+    assert [(each.amount, each.at_ms) for each in listed] == [
+        (each.amount, each.at_ms) for each in expected
+    ]
+    # Gate gives payments no id.
+    ids = {""} if venue_id == "gate" else {str(each.number) for each in expected}
+    assert {each.payment_id for each in listed} == ids
+
+
+@pytest.mark.parametrize("venue_id", PAGED)
+async def test_every_own_trade_of_a_contract_is_told_once_in_base_coins(venue_id: str) -> None:
+    count = 1_010 if venue_id == "gate" else MANY
+    scene = Scene(venue_id, traded=traded(count))
+    async with account(scene) as (book, _):
+        book._lists._clock = VirtualClock(BEGIN_MS + 2_000 * HOUR_MS)
+        listed = await book.trades(btc_of(scene), BEGIN_MS + HOUR_MS)
+    assert [
+        (each.trade_id, each.order_id, each.units, each.price, each.fee, each.at_ms)
+        for each in listed
+    ] == [
+        (str(each.number), str(each.number + 1), each.units, each.price, each.fee, each.at_ms)
+        for each in reversed(scene.traded)
+        if each.base == "BTC"
+    ][1:]
 
 
 async def test_mexc_payments_before_the_instant_are_not_told_again() -> None:
-    scene = Scene("mexc", paid=paid(3))
-    listed = await funding(scene, NOON_MS + 8 * HOUR_MS)
-    assert listed == [
-        ("1001", D("0.002"), NOON_MS + 8 * HOUR_MS),
-        ("1002", D("0.003"), NOON_MS + 16 * HOUR_MS),
+    """MEXC pages by number, newest first, and heeds no instant."""
+    listed = await payments(Scene("mexc", paid=paid(3)), BEGIN_MS + HOUR_MS)
+    assert [(each.payment_id, each.at_ms) for each in listed] == [
+        ("1011", BEGIN_MS + HOUR_MS),
+        ("1021", BEGIN_MS + 2 * HOUR_MS),
     ]
 
 
 async def test_mexc_payments_are_read_page_by_page_as_far_back_as_they_are_wanted() -> None:
     scene = Scene("mexc", paid=paid(350))
-    assert len(await funding(scene, NOON_MS)) == 350
+    assert len(await payments(scene, BEGIN_MS)) == 350
     async with account(scene) as (book, spoken):
         spoken.asked.clear()
-        listed = await book.funding(btc_of(scene), NOON_MS + 8 * 200 * HOUR_MS)
+        listed = await book.funding(btc_of(scene), BEGIN_MS + 200 * HOUR_MS)
         assert len(listed) == 150
         assert [asked.query["page_num"] for asked in spoken.asked] == ["1", "2"]

@@ -17,6 +17,8 @@ BINANCE, XT = "binanceusdm", "xt"
 EVERY = tuple(FACTS)
 #: venues without a loopback
 SPOKEN = tuple(TONGUES)
+#: those whose lists of an account are paged as the venue pages them
+PAGED = ("bybit", "okx", "gate", "bitget", "kucoinfutures")
 
 
 class Kind(StrEnum):
@@ -176,9 +178,10 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
     ),
     "open orders, own trades": (
         _golden(
-            "test_exchange_account.py::test_the_bound_of_a_list_reaches_every_venue_by_its_own_name"
+            "test_exchange_account.py::test_the_bounds_of_a_list_reach_every_venue_by_its_own_name"
         ),
         _spoken(f"{_TOLD}_an_order_of_somebody_else_is_told_with_what_is_left_of_it"),
+        _spoken(f"{_TOLD}_every_own_trade_of_a_contract_is_told_once_in_base_coins", PAGED),
         _on(BINANCE, f"{_ACCOUNT}_open_orders_and_own_trades_are_told_in_base_coins"),
         _on(XT, f"{_ACCOUNT_XT}_own_trades_since_an_instant_are_signed_base_coins"),
         _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
@@ -188,9 +191,12 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
     "funding payments": (
         Proof(
             Kind.GOLDEN,
-            f"tests/{_ACCOUNT}_the_bound_of_a_list_reaches_every_venue_by_its_own_name",
-            tuple(name for name, told in ACCOUNTS.items() if told.funding_until),
+            f"tests/{_ACCOUNT}_the_bounds_of_a_list_reach_every_venue_by_its_own_name",
+            tuple(name for name, told in ACCOUNTS.items() if told.funding.until),
             case_each=True,
+        ),
+        _spoken(
+            f"{_TOLD}_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_paid", PAGED
         ),
         Proof(
             Kind.STUB,

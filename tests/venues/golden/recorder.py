@@ -92,7 +92,7 @@ class Recorder:
         """Return the requests that `call` would send."""
         self.requests = []
         try:
-            await getattr(self.exchange, call.method)(*call.arguments)
+            await call.carry_out(self.exchange)
         except Exception as error:  # noqa: BLE001 - ccxt stumbles over an empty answer in many ways
             if not self.requests:
                 raise AssertionError(f"{self.facts.venue_id} built no request: {error!r}") from None
