@@ -246,8 +246,8 @@ class ExchangeAccount:
         found = {}
         with readable(self._facts.venue_id, "leverage"):
             for symbol, row in rows.items():
-                both = (row.get("longLeverage"), row.get("shortLeverage"))
-                found[symbol] = frozenset(number(each, "leverage") for each in both if each)
+                told = self._told.set_leverages(row["info"])
+                found[symbol] = frozenset(number(each, "leverage") for each in told if each)
         return found
 
     async def key_rights(self) -> KeyRights | None:

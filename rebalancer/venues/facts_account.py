@@ -6,7 +6,7 @@ read, and which settings come for all contracts in one answer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +29,8 @@ NamePositions = Callable[[str, list[str] | None], tuple[Any, ...]]
 """Returns the arguments of `fetch_positions` for a quote currency and its contracts, if listed."""
 ReadLeverage = Callable[[Mapping[str, Any]], Any]
 """Reads the leverage of one of ccxt's positions; None or nought where it does not tell."""
+ReadLeverages = Callable[[Any], Collection[Any]]
+"""Reads those of a contract, two where its books differ, from the venue's own answer."""
 
 
 _KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "secret"})
@@ -40,6 +42,24 @@ def _total(balance: Any, currency: str) -> Any:
 
 def _named(_quote: str, symbols: list[str] | None) -> tuple[Any, ...]:
     return (symbols,)
+
+
+def _set_leverage(told: Any) -> Collection[Any]:
+    return [told["leverage"]]
+
+
+def _set_leverages(told: Any) -> Collection[Any]:
+    return [each["leverage"] for each in told]
+
+
+def _okx_set_leverages(told: Any) -> Collection[Any]:
+    return [each["lever"] for each in told]
+
+
+def _bitget_set_leverages(told: Any) -> Collection[Any]:
+    cross = told["marginMode"] == "crossed"
+    names = ("crossedMarginLeverage",) if cross else ("isolatedLongLever", "isolatedShortLever")
+    return [told[name] for name in names]
 
 
 def _leverage(position: Mapping[str, Any]) -> Any:
@@ -113,6 +133,8 @@ class AccountFacts:
     funding_sign: int = 1
     positions: NamePositions = _named
     leverage: ReadLeverage = _leverage
+    #: the same from what ccxt's `fetch_leverage` cuts to whole numbers
+    set_leverages: ReadLeverages = _set_leverage
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
 
@@ -220,6 +242,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
                 until=Bound("end"), since="begin", named=False, params={"type": "swap"}
             ),
             positions=_okx_positions,
+            set_leverages=_okx_set_leverages,
         ),
         "gate": AccountFacts(
             balance_params=_SWAP,
@@ -238,6 +261,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
         "bitget": AccountFacts(
             balance_params=_SWAP,
             hedged=_bitget_hedged,
+            set_leverages=_bitget_set_leverages,
             keys=_WITH_PASSWORD,
             funding=ListFacts(until=Bound("endTime"), since="startTime", read=_bitget_payments),
         ),
@@ -245,6 +269,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
         "mexc": AccountFacts(
             balance_params=_SWAP,
             equity=_mexc_equity,
+            set_leverages=_set_leverages,
             trades=ListFacts(until=Bound("end_time")),
             funding=ListFacts(until=None, number="page_num"),
         ),

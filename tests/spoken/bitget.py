@@ -101,9 +101,9 @@ def _account(scene: Scene) -> dict[str, Any]:
 
 def _settings(scene: Scene) -> dict[str, Any]:
     return _account(scene) | {
-        "crossedMarginLeverage": scene.leverage,
-        "isolatedLongLever": scene.leverage,
-        "isolatedShortLever": scene.leverage,
+        "crossedMarginLeverage": float(scene.leverage),
+        "isolatedLongLever": float(scene.leverage),
+        "isolatedShortLever": float(scene.leverage),
         "marginMode": _margin_mode(scene),
         "posMode": _books(scene),
     }

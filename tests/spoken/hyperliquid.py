@@ -58,7 +58,10 @@ def _position(scene: Scene) -> Any:
         "coin": "BTC",
         "cumFunding": {"allTime": "0.0", "sinceChange": "0.0", "sinceOpen": "0.0"},
         "entryPx": str(ENTRY),
-        "leverage": {"type": "isolated" if scene.isolated else "cross", "value": scene.leverage},
+        "leverage": {
+            "type": "isolated" if scene.isolated else "cross",
+            "value": float(scene.leverage),
+        },
         "liquidationPx": str(LIQUIDATION),
         "marginUsed": str(scene.margin),
         "maxLeverage": 40,

@@ -106,7 +106,7 @@ def _position(scene: Scene) -> Any:
         "isInverse": False,
         "marginMode": "ISOLATED" if scene.isolated else "CROSS",
         "positionSide": "BOTH",
-        "leverage": scene.leverage,
+        "leverage": float(scene.leverage),
     }
 
 

@@ -98,7 +98,7 @@ def _position(scene: Scene) -> Any:
         "im": float(scene.margin),
         "holdFee": 0,
         "realised": -0.0073,
-        "leverage": scene.leverage,
+        "leverage": float(scene.leverage),
         "createTime": 1609991676000,
         "updateTime": 1609991676000,
         "autoAddIm": False,
@@ -109,7 +109,7 @@ def _leverage(scene: Scene) -> Any:
     common = {"level": 1, "maxVol": 463300, "mmr": 0.004, "imr": 0.005, "limitBySys": False}
     opened = 1 if scene.isolated else 2
     return [
-        {**common, "positionType": side, "openType": opened, "leverage": scene.leverage}
+        {**common, "positionType": side, "openType": opened, "leverage": float(scene.leverage)}
         for side in (1, 2)
     ]
 
