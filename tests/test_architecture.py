@@ -27,7 +27,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ports": frozenset({"core"}),
     "clock": frozenset({"core", "ports"}),
     "logs": frozenset({"core"}),
-    "settings": frozenset({"core"}),
+    "settings": frozenset({"core", "venues"}),
     "exchanges": frozenset({"core"}),
     "feeds": frozenset({"core", "ports", "clock", "exchanges"}),
     "venues": frozenset({"core", "ports", "clock", "exchanges"}),

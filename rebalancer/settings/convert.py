@@ -30,11 +30,10 @@ from rebalancer.settings.shape import dotted
 from rebalancer.settings.tables import AccountTable, PaperTable, Settings
 from rebalancer.settings.values import sqlite_file
 from rebalancer.settings.webhooks import webhook_settings
+from rebalancer.venues.facts_books import ALWAYS_HEDGED
 
 #: An account of this venue trades nowhere and has no market data of its own.
 PAPER_VENUE = "paper"
-#: Venues that keep separate books for long and short positions whatever they are asked.
-HEDGE_BOOK_VENUES = frozenset({"xt"})
 
 _T = TypeVar("_T")
 
@@ -109,7 +108,7 @@ def to_config(settings: Settings, places: Places) -> Config:
 
 
 def _account(name: str, table: AccountTable) -> Account:
-    hedge = table.venue in HEDGE_BOOK_VENUES if table.hedge is None else table.hedge
+    hedge = table.venue in ALWAYS_HEDGED if table.hedge is None else table.hedge
     return Account(
         name=name,
         venue=table.venue,

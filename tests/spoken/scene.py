@@ -75,7 +75,7 @@ class Scene:
     units: Decimal = ZERO
     hedged: bool = False
     isolated: bool = False
-    leverage: Decimal = D(5)
+    leverage: Decimal | int = 5
     #: whether ETH is traded
     open_for_orders: bool = True
     #: the id of an order of BTC that stands, not of the desk

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rebalancer.core.order import PositionSide, client_order_id
 from rebalancer.errors import BrokenInvariant
 from rebalancer.venues.facts import FACTS, VenueFacts
+from rebalancer.venues.facts_books import ALWAYS_HEDGED
 from rebalancer.venues.facts_ids import from_cloid, to_cloid
 from rebalancer.venues.facts_page import page
 from rebalancer.venues.facts_shape import Ask
@@ -125,6 +126,11 @@ def test_books_are_said_in_words() -> None:
     others = set(FACTS) - {"xt", "hyperliquid"}
     assert {FACTS[venue_id].book for venue_id in others} == {"by account mode"}
     assert PositionSide.NET not in FACTS["xt"].spelling.books
+
+
+def test_the_venues_of_two_books_are_those_whose_rows_know_no_net_one() -> None:
+    hedged = {name for name, row in FACTS.items() if PositionSide.NET not in row.spelling.books}
+    assert hedged == ALWAYS_HEDGED
 
 
 def test_the_table_is_read_without_ccxt() -> None:
