@@ -213,7 +213,7 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
     taken = dice.choice(tuple(Taken)) if method == "POST" else Taken.FIRST
     if shape in PROOFS:
         taken = Taken.NEVER
-    if trouble is Trouble.WIRE and dice.random() < 0.1:
+    if trouble is Trouble.WIRE and dice.random() < 0.25:
         shape = Shape.OTHER_ORDER
     if trouble is Trouble.LATE_SIGHT:
         shape, taken = dice.choice((Shape.CLOSE, Shape.RESET, Shape.CUT_BODY)), Taken.FIRST

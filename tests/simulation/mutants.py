@@ -86,9 +86,9 @@ MUTANTS = tuple(
         ),
         (
             "an answer about another order is taken for ours",
-            "rebalancer.venues.answers:judge_for",
-            "replace(facts.judge, read=read)",
-            "replace(facts.judge, echoes_client_id=False)",
+            f"{_ORDERS}._seen",
+            "self._search.is_anothers(intent, order)",
+            "False",
         ),
         # -- looking for an order
         (
