@@ -157,7 +157,8 @@ async def _wire(
     live.announce(config, recovered.state)
     inbox = Inbox()
     switch = KillSwitch(config.kill_switch) if control else None
-    venues = _venues(config, desk, recovered, clock)
+    limiters: dict[str, Limiter] = {}
+    venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
 
     def settle(due: FundingDue) -> None:
@@ -173,7 +174,7 @@ async def _wire(
         feed: PriceFeed = _replay(desk, clock, inbox, played, settle, last_ms)
     elif config.feed.source is FeedSource.CCXT:
         wanted = sources_of(desk, second_opinion=True)
-        feed = live.feed_of(config, wanted, clock, look_again)
+        feed = live.feed_of(config, wanted, clock, look_again, limiters)
     else:
         feed = _simulated(config, desk, clock, history, settle)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
@@ -193,7 +194,7 @@ async def _wire(
         publishers=[*paper, RunLog(), *publishers],
         inquiries=live.inquiries_of(venues, recovered.state),
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
-        | live.token_watches(config, clock, inbox.put)
+        | live.token_watches(config, clock, inbox.put, limiters)
         | _rates(config, clock, inbox.put),
     )
     return daemon
@@ -244,10 +245,15 @@ def _clock(config: Config, played: Sequence[History], last_ms: int) -> Clock:
     return HeldClock(FastClock(speed, begin_ms), begin_ms)
 
 
-def _venues(config: Config, desk: Desk, recovered: Recovered, clock: Clock) -> dict[str, Venue]:
+def _venues(
+    config: Config,
+    desk: Desk,
+    recovered: Recovered,
+    clock: Clock,
+    limiters: dict[str, Limiter],
+) -> dict[str, Venue]:
     state, costs = recovered.state, paper_costs_of(config)
     venues: dict[str, Venue] = {}
-    limiters: dict[str, Limiter] = {}
     for name, account in desk.accounts.items():
         if live.at_exchange(config, name):
             if live.contracts_of(desk, name):  # an account without a fund has nothing to trade

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -38,10 +39,12 @@ from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
 from rebalancer.venues.rates import Limiter
+from rebalancer.venues.shared_rates import in_turn
 
 _log = structlog.get_logger(__name__)
 #: how often what an account holds is asked for; its payments of funding, which are dear, with it
 ACCOUNT_SECONDS = 30.0
+NO_LIMITERS: Mapping[str, Limiter] = MappingProxyType({})
 
 
 def refuse_unready(config: Config) -> None:
@@ -140,19 +143,19 @@ def venue_of(
 ) -> Venue:
     """Return the account at its exchange: traded in live mode, only read in a dry run.
 
-    Traded accounts of one venue share its limiter in `limiters`: its windows count by address, or
-    by account, and then together they stay under what each alone could take.
+    Accounts of one venue share its limiter in `limiters`: its windows count by address, or by
+    account, and then together they stay under what each alone could take.
     """
     known, facts = config.accounts[account], facts_of(config.accounts[account].venue)
     held = contracts_of(state.desk, account)
     keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
+    limiter = limiters.setdefault(known.venue, limiter_of(facts))
     if config.mode is Mode.LIVE:
-        limiter = limiters.setdefault(known.venue, limiter_of(facts))
         client = open_client(facts, keys, endpoint, limiter)
         client.barred = KillSwitch(config.kill_switch).reason
         return ExchangeVenue(known, client, held, clock, expected)
-    reader = open_read_only(facts, keys, endpoint)
+    reader = open_read_only(facts, keys, endpoint, limiter)
     return LiveDryRunVenue(known, reader, held, clock, expected)
 
 
@@ -168,18 +171,27 @@ def capital_of(state: DeskState, account: str) -> dict[str, Decimal]:
 
 
 def opener(
-    config: Config, opened: Callable[..., Any], venue_id: str | None = None
+    config: Config,
+    opened: Callable[..., Any],
+    venue_id: str | None = None,
+    limiters: Mapping[str, Limiter] = NO_LIMITERS,
 ) -> Callable[[str], Any]:
     """Return `opened` (of `exchanges`) for a venue, that of the prices unless another is named.
 
-    It is reached wherever its account is.
+    It is reached wherever its account is, and counts in the limiter of its venue's accounts.
     """
     endpoints = (
         at_venue(config, account.name).endpoint
         for account in config.accounts.values()
         if account.venue == (venue_id or config.feed.venue)
     )
-    return partial(opened, endpoint=next(endpoints, ""))
+    endpoint = next(endpoints, "")
+
+    def open_one(venue_id: str) -> Any:
+        exchange, limiter = opened(venue_id, endpoint=endpoint), limiters.get(venue_id)
+        return exchange if limiter is None else in_turn(exchange, FACTS[venue_id], limiter)
+
+    return open_one
 
 
 def feed_of(
@@ -187,19 +199,24 @@ def feed_of(
     sources: Mapping[str, tuple[PriceSource, ...]],
     clock: Clock,
     on_reconnect: Callable[[], Awaitable[None]],
+    limiters: Mapping[str, Limiter],
 ) -> PriceFeed:
-    """Return the prices of a venue: by stream where the table has one, else polled."""
+    """Return the prices of a venue: by stream where the table has one, else polled.
+
+    What is asked for them counts in the limiter of the venue's accounts, where it has one.
+    """
     venue_id, every_ms = config.feed.venue or "", config.feed.interval_ms
     streams = FACTS[venue_id].streams if venue_id in FACTS else None
     if streams is None or streams.mark is None:
-        return CcxtFeed(venue_id, sources, clock, every_ms, opener(config, open_exchange))
+        opened = opener(config, open_exchange, limiters=limiters)
+        return CcxtFeed(venue_id, sources, clock, every_ms, opened)
     return StreamFeed(
         StreamPlan(venue_id=venue_id, mark=streams.mark, index=streams.index),
         sources,
         clock,
         StreamPace(poll_ms=every_ms),
         StreamListeners(on_reconnect=on_reconnect),
-        opener(config, open_streams),
+        opener(config, open_streams, limiters=limiters),
     )
 
 
@@ -220,7 +237,9 @@ def companions_of(
     return found
 
 
-def token_watches(config: Config, clock: Clock, emit: Emit) -> dict[str, Companion]:
+def token_watches(
+    config: Config, clock: Clock, emit: Emit, limiters: Mapping[str, Limiter]
+) -> dict[str, Companion]:
     """Return what reads the tokens' secondary markets, one for each venue.
 
     A token's real price says nothing about a NAV that is simulated or played: nobody looks then.
@@ -234,7 +253,7 @@ def token_watches(config: Config, clock: Clock, emit: Emit) -> dict[str, Compani
         return {}
     return {
         f"tokens at {venue_id}": TokenWatch(
-            venue_id, watched, clock, emit, opener(config, open_exchange, venue_id)
+            venue_id, watched, clock, emit, opener(config, open_exchange, venue_id, limiters)
         ).run
         for venue_id, watched in by_venue.items()
     }

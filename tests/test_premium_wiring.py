@@ -64,4 +64,4 @@ async def test_a_token_at_131_over_a_nav_of_100_shuts_flows_and_is_published(
 
 def test_a_simulated_market_watches_no_real_token() -> None:
     config = parse(DESK.replace('"200ms"', '"200ms"\nsource = "simulated"') + PREMIUM)
-    assert live.token_watches(config, VirtualClock(), lambda _event: None) == {}
+    assert live.token_watches(config, VirtualClock(), lambda _event: None, {}) == {}

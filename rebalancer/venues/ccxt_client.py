@@ -22,6 +22,7 @@ from rebalancer.venues.hiding import Credentials, without_secrets
 from rebalancer.venues.moulds import Moulds
 from rebalancer.venues.rates import Cost, Limiter, Ticket, Window
 from rebalancer.venues.requests import OrderRequest
+from rebalancer.venues.shared_rates import believe, stay_away
 from rebalancer.venues.wire import Carrier, Reply, SignedRequest
 
 _log = structlog.get_logger(__name__)
@@ -35,10 +36,8 @@ WRITE_WAIT_SECONDS = 60.0
 #: a request that was signed ahead is used for so long; then it is signed anew, with a new stamp
 READY_SECONDS = 0.5
 
-#: statuses that mean "too many requests", and how long to stay away where no time is named
+#: statuses that mean "too many requests"
 SHUT_OUT = frozenset({418, 429})
-SHUT_OUT_SECONDS = 10
-SHUT_OUT_SECONDS_MAX = 3 * 86_400
 NO_COUNTERS: Mapping[str, str] = MappingProxyType({})
 
 _captured: ContextVar[list[SignedRequest] | None] = ContextVar("captured", default=None)
@@ -287,16 +286,10 @@ class CcxtClient:
 
     def _heed(self, reply: Reply) -> None:
         """Believe the venue's own counts, and stay away as long as it says."""
-        for header, window in self._counters.items():
-            used = reply.headers.get(header, "")
-            if used.isdecimal():
-                self._limiter.told(window, int(used))
+        believe(self._limiter, self._counters, reply.headers)
         body = reply.evidence.body
         if reply.evidence.status in SHUT_OUT or (body and self.too_many(body)):
-            wait = reply.headers.get("retry-after", "")
-            seconds = int(wait) if wait.isdecimal() else SHUT_OUT_SECONDS
-            _log.warning("shut_out", venue=self.venue_id, seconds=seconds)
-            self._limiter.shut(min(seconds, SHUT_OUT_SECONDS_MAX) * 1_000)
+            stay_away(self._limiter, self.venue_id, reply.headers)
 
     def _read(self, request: SignedRequest, reply: Reply) -> Any:
         """Return the decoded body, or raise what ccxt would raise for it."""

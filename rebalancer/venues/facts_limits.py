@@ -188,7 +188,12 @@ XT = Limits(
             _CCXT,
         ),
     ),
-    costs={ask: {"requests-1s": 1, "requests-1m": 1} for ask in Ask},
+    costs={
+        **{ask: {"requests-1s": 1, "requests-1m": 1} for ask in Ask},
+        # ccxt asks for liquidation prices besides, and for the markets that the desk cannot use.
+        Ask.POSITIONS: {"requests-1s": 2, "requests-1m": 2},
+        Ask.MARKETS: {"requests-1s": 3, "requests-1m": 3},
+    },
     batch=_each({"requests-1s": 1, "requests-1m": 1}),
     too_many=frozenset({"429"}),
     note="a tenth of the minute is left unused, so that the lock-out is never reached",
@@ -278,9 +283,9 @@ MEXC = Limits(
 HYPERLIQUID = Limits(
     windows=(
         _limit(
-            _window("weight-1m", 800, _MINUTE, reserve=300),
+            _window("weight-1m", 1_200, _MINUTE, reserve=300),
             "address",
-            "rate limits page: 1,200, of which 400 are left for the prices, polled every 3 s",
+            "rate limits page; prices, polled every 3 s at the most, take 400 of them",
             _DOC,
         ),
     ),

@@ -32,27 +32,31 @@ from rebalancer.venues.exchange_venue import (
 )
 from rebalancer.venues.facts import VenueFacts
 from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import Limiter
 
 
 class ReadOnlyClient(CcxtClient):
     """A client that cannot send a write."""
 
-    def __init__(self, exchange: Any, facts: VenueFacts) -> None:
+    def __init__(self, exchange: Any, facts: VenueFacts, limiter: Limiter | None = None) -> None:
         from rebalancer.venues.read_only import (  # noqa: PLC0415 - paper needs no client
             ReadOnlyTransport,
         )
 
-        limiter = limiter_of(facts)
+        own = limiter or limiter_of(facts)
         transport = ReadOnlyTransport(REQUEST_SECONDS, facts.venue_id)
-        super().__init__(exchange, transport, limiter, facts.limits.counters)
+        super().__init__(exchange, transport, own, facts.limits.counters)
         self.too_many = partial(says_too_many, facts)
 
 
 def open_read_only(
-    facts: VenueFacts, keys: Mapping[str, str], endpoint: str = ""
+    facts: VenueFacts,
+    keys: Mapping[str, str],
+    endpoint: str = "",
+    limiter: Limiter | None = None,
 ) -> ReadOnlyClient:
-    """Return a client of the venue that can only ask."""
-    return ReadOnlyClient(open_with_keys(facts, keys, endpoint), facts)
+    """Return a client of the venue that can only ask; see `open_client` for its limiter."""
+    return ReadOnlyClient(open_with_keys(facts, keys, endpoint), facts, limiter)
 
 
 class LiveDryRunVenue:

@@ -21,7 +21,7 @@ from rebalancer.exchanges import contract_of
 from rebalancer.venues import account_watch, exchange_account, exchange_lists
 from rebalancer.venues.account_watch import AccountWatch
 from rebalancer.venues.exchange_account import ExchangeAccount
-from rebalancer.venues.exchange_venue import facts_of, open_client
+from rebalancer.venues.exchange_venue import facts_of, limiter_of, open_client
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
 from tests.loopback import presets
@@ -252,3 +252,21 @@ async def test_a_break_list_without_a_position_leaves_its_liquidation_untold():
         desk.market.faults.plan(Fault(shape=Shape.ERROR_IN_200, path="break-list", times=50))
         with pytest.raises(VenueUnavailable):
             await desk.book.positions()
+
+
+async def test_every_question_takes_as_much_of_the_limits_as_it_is_requests():
+    facts = facts_of("xt")
+    async with account() as desk:
+        client, since_ms = desk.book._client, WallClock().now_ms() - 1_000
+        for question in (
+            desk.book._positions_once,
+            lambda: desk.book.open_orders(BTC),
+            lambda: desk.book.trades(BTC, since_ms),
+            lambda: desk.book.funding(BTC, since_ms),
+            lambda: client.load_markets(facts.limits.costs[Ask.MARKETS]),
+        ):
+            client._limiter = limiter_of(facts)
+            desk.market.calls.clear()
+            await question()
+            taken = {window.name: used for window, used in client._limiter.used().items()}
+            assert taken == dict.fromkeys(taken, len(desk.market.calls))
