@@ -9,6 +9,9 @@ import pytest
 from tests.cli.conftest import Run
 from tests.factories import BTC
 
+pytest_plugins = ["tests.fast.compiling"]
+pytestmark = pytest.mark.usefixtures("compiled")
+
 THRESHOLD = "funds.BTC3L.rules.price_move.threshold"
 
 

@@ -16,6 +16,9 @@ from tests.factories import BTC, ETH, D, contract, desk, fund, history, move_rul
 from tests.fast.histories import FILES, case_of, real_case
 from tests.fast.judge import differences
 
+pytest_plugins = ["tests.fast.compiling"]
+pytestmark = pytest.mark.usefixtures("compiled")
+
 COSTS = {"main": PaperCosts(fee_bps=D(4), slippage_bps=D(1))}
 
 

@@ -14,6 +14,9 @@ from rebalancer.fast.tape import Tapes
 from tests.factories import BTC, D, contract, desk, fund
 from tests.fast.test_backtest import minutes
 
+pytest_plugins = ["tests.fast.compiling"]
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 def drawn() -> Sketch:
     """A fund that is sketched, and an index-only one that exact columns play."""

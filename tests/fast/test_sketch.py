@@ -12,6 +12,9 @@ from rebalancer.venues.paper import PaperCosts
 from tests.factories import BTC, NOON, D, contract, desk, dice_of, fund, move_rule, rules
 from tests.fast.judge import differences
 
+pytest_plugins = ["tests.fast.compiling"]
+pytestmark = pytest.mark.usefixtures("compiled")
+
 COSTS = {"main": PaperCosts(fee_bps=D(4), slippage_bps=D(1))}
 LOTS = [contract(lot="0.001", min_notional=5)]
 HOUR_MS = 3_600_000
@@ -50,6 +53,7 @@ def test_funds_of_every_leverage_on_one_account_are_netted_and_equal(seed: int) 
 def test_a_tie_of_price_is_decided_and_the_end_of_a_fund_is_left_to_the_columns(
     closes: list[str],
 ) -> None:
+
     points = [PricePoint(NOON + n * HOUR_MS, D(price)) for n, price in enumerate(closes)]
     known = desk(contracts=[contract(lot="0.01")])
     found, _, drawn = differences(known, {BTC: History.observed(BTC, points)}, COSTS)
