@@ -211,7 +211,10 @@ class LoopbackVenue:
         stream = Stream(socket, path, dict(request.query))
         if path.startswith(CLOSED) or not self.dialect.opened(stream, self.now_ms()):
             return _response(Answer.page("400 Bad Request", 400))
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:
+            return _Spoken()  # the client left during the greeting
         await self.hub.serve(stream, self.now_ms)
         return socket
 

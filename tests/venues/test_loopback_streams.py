@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -163,6 +165,21 @@ async def test_a_mute_stream_is_no_error_at_all(venue: LoopbackVenue, exchange: 
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_client_that_leaves_during_the_greeting_is_no_error(
+    venue: LoopbackVenue, caplog: pytest.LogCaptureFixture
+):
+    greeting = "GET /ws/btcusdt@markPrice HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n"
+    greeting += "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    greeting += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", venue.port)) as leaving:
+            leaving.sendall(greeting.encode())
+            # It goes without a good-bye.
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
 async def test_prices_follow_their_script(venue: LoopbackVenue, exchange: Any):
