@@ -17,6 +17,7 @@ from rebalancer.doctor.findings import Finding, Level
 from rebalancer.errors import BrokenInvariant
 from rebalancer.settings import parse
 from rebalancer.venues import exchange_account
+from tests.doctor.lines import only_line
 from tests.loopback import presets
 from tests.loopback.accounts import Account as VenueAccount
 from tests.loopback.accounts import Margin
@@ -116,15 +117,8 @@ def at_the_venue(findings: list[Finding], level: Level) -> dict[str, str]:
 
 async def only(clinic: Clinic, level: Level, check: str) -> Finding:
     """Examine, and return the one line that is not well."""
-    findings = await clinic.examine()
-    found = [each for each in findings if each.where != "here" and each.level is not Level.OK]
-    expected = [each for each in found if (each.check, each.level) == (check, level)]
-    others = [each for each in found if each not in expected]
-    allowed = {"key rights"} if clinic.venue_id == "xt" else set()
-    assert {each.check for each in others} <= allowed, found
-    (finding,) = expected
-    assert finding.fix, "every line that is not well says what to do"
-    return finding
+    accepted = {"key rights"} if clinic.venue_id == "xt" else set()
+    return only_line(await clinic.examine(), level, check, accepted)
 
 
 async def test_all_is_well_where_all_is_well(clinic: Clinic) -> None:

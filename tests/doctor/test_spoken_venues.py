@@ -18,6 +18,7 @@ from rebalancer.doctor.findings import Finding, Level
 from rebalancer.settings import parse
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
+from tests.doctor.lines import only_line
 from tests.spoken.scene import Scene
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
@@ -98,14 +99,8 @@ class Clinic:
 
     async def only(self, level: Level, check: str) -> Finding:
         """Examine, and return the one line that is not well."""
-        bad = [each for each in await self.examine() if each.level is not Level.OK]
         accepted = {"key rights"} if self.scene.venue_id in UNTOLD else set()
-        found = [each for each in bad if (each.check, each.level) == (check, level)]
-        others = {each.check for each in bad if each not in found}
-        assert others <= accepted, bad
-        (finding,) = found
-        assert finding.fix, "every line that is not well says what to do"
-        return finding
+        return only_line(await self.examine(), level, check, accepted)
 
 
 @pytest.mark.parametrize("venue_id", TONGUES)
