@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rebalancer.venues.evidence import Judge
 from rebalancer.venues.facts import FACTS
+from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import (
     Ask,
     Certainty,
@@ -33,16 +34,15 @@ parses or notes; *unverified* is said by others or remembered.
 _PROVED = """\
 ## What was proved, and how
 
-Nothing here was confirmed by a live venue. A cell names the kinds of proof; *nothing* means that
-the code was written and read, and never tried.
+Nothing here was confirmed by a live venue. A cell names the kinds of proof.
 
 """
 _REFUSED = """\
 ## What is refused everywhere
 
 - An account of another kind than the row says, and position, margin or leverage settings that
-  differ from the configuration: at start, with the command that would set them. Nothing is changed
-  under open positions.
+  differ from the configuration: at start, in a sentence that names both values and the remedy.
+  Nothing is changed at a venue, least of all under open positions.
 - Contracts that do not settle in their quote currency.
 - Market orders. Every order is a limit order at the collar that does not rest (IOC).
 - Sending an order again. An order whose fate is not known is asked for.
@@ -150,6 +150,13 @@ def _stream(method: str | None) -> str:
     return f"`{method}`" if method else "polled"
 
 
+def _payments(facts: VenueFacts) -> str:
+    told = ACCOUNTS[facts.venue_id].funding
+    if told.read is not None:
+        return "raw endpoint, of all contracts at once"
+    return f"`{facts.funding_query}`" + ("" if told.named else ", of all contracts at once")
+
+
 Column = tuple[str, Callable[[VenueFacts], str]]
 _ORDERS: tuple[Column, ...] = (
     ("book", lambda facts: facts.book),
@@ -175,7 +182,7 @@ _ACCOUNTS: tuple[Column, ...] = (
     ("bid and ask", lambda facts: _stream(facts.streams.bid_ask)),
     ("streams", lambda facts: facts.streams.note),
     ("fees", lambda facts: f"`{facts.fee_query}`"),
-    ("funding paid", lambda facts: f"`{facts.funding_query}`"),
+    ("funding paid", _payments),
 )
 
 
