@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from rebalancer import live
 from rebalancer.clock import WallClock
 from rebalancer.core.actions import Severity
-from rebalancer.core.records import DeskStarted, FundLaunched, Traded
 from rebalancer.core.state import Desk
 from rebalancer.desk.control import refuse_unfit_path
 from rebalancer.desk.recovery import refuse_lost_funds, refuse_other_mode
@@ -79,7 +78,7 @@ def refuse_unfit_store(config: Config, desk: Desk) -> None:
     if not seen.exists or (seen.older and seen.folder is not None):
         return
     with open_reader(config.store_url) as reader:
-        history = reader.of_kinds((DeskStarted, FundLaunched, Traded))
+        history = reader.beginnings()
     refuse_lost_funds(desk, history)
     refuse_other_mode(str(config.mode), history)
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from rebalancer.core.records import Record
+from rebalancer.core.records import DeskStarted, FundLaunched, Record, Traded
 from rebalancer.errors import BrokenInvariant
 from rebalancer.store.codec import CODEC, EncodedRecord
 from rebalancer.store.rows import JournalRow
@@ -134,10 +136,23 @@ def newest(
     return tuple(_opened(row) for row in rows), following if following > 1 else None
 
 
-def of_kinds(connection: Connection, kinds: Sequence[str]) -> tuple[Record, ...]:
-    """Return every record of these kinds, oldest first, unchecked."""
-    query = select(JOURNAL).where(JOURNAL.c.kind.in_(kinds)).order_by(JOURNAL.c.seq)
-    return tuple(_opened(row).record for row in connection.execute(query))
+def beginnings(connection: Connection) -> tuple[Record, ...]:
+    """Return every start, every launch and the first trade after each start, in order, unchecked.
+
+    That tells which funds there are, and in which modes the store was traded on: a second trade of
+    the same life would say nothing new, and of a million records most are such.
+    """
+    in_order = select(JOURNAL).order_by(JOURNAL.c.seq)
+    begun = in_order.where(JOURNAL.c.kind.in_([DeskStarted.__name__, FundLaunched.__name__]))
+    rows = [_opened(row) for row in connection.execute(begun)]
+    starts = [0, *(row.seq for row in rows if isinstance(row.record, DeskStarted))]
+    traded = in_order.where(JOURNAL.c.kind == Traded.__name__).limit(1)
+    for start, following in zip_longest(starts, starts[1:]):
+        first = traded.where(JOURNAL.c.seq > start)
+        if following is not None:
+            first = first.where(JOURNAL.c.seq < following)
+        rows += [_opened(row) for row in connection.execute(first)]
+    return tuple(row.record for row in sorted(rows, key=attrgetter("seq")))
 
 
 def keyed(connection: Connection, first: str, after: str) -> tuple[JournalRow, ...]:

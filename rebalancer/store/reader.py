@@ -189,10 +189,9 @@ class SqlReader:
         """Return up to `limit` rows after `after_seq`, oldest first, without checking the chain."""
         return self._run(lambda connection: journal.page(connection, after_seq, limit))
 
-    def of_kinds(self, kinds: Sequence[type[Record]]) -> tuple[Record, ...]:
-        """Return every record of these kinds, oldest first, without checking the chain."""
-        names = [kind.__name__ for kind in kinds]
-        return self._run(lambda connection: journal.of_kinds(connection, names))
+    def beginnings(self) -> tuple[Record, ...]:
+        """Return starts, launches and first trades (`journal.beginnings`), the chain unchecked."""
+        return self._run(journal.beginnings)
 
     def journal_end(self) -> int:
         """Return the number of the last record; 0 where there is none."""

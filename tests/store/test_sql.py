@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.records import FundLaunched, VerdictChanged
+from rebalancer.core.records import DeskStarted, FundLaunched, Traded, VerdictChanged
 from rebalancer.errors import BrokenInvariant, StoreUnavailable
 from rebalancer.ports import NavView
 from rebalancer.store import journal, projections, views
@@ -28,6 +28,7 @@ from rebalancer.store.prepared import ROWS_AT_ONCE
 from rebalancer.store.reader import open_reader
 from rebalancer.store.session import Session
 from rebalancer.store.sql import SqlStore, open_store
+from tests.store.test_projections import traded as filled
 
 COMMIT_FOR_EVER = """
 import asyncio, sys
@@ -57,6 +58,14 @@ def verdict(number: int) -> VerdictChanged:
 
 def launched(fund: str) -> FundLaunched:
     return FundLaunched(at_ms=1, fund=fund, account="main", shares=Decimal(1), cash=Decimal(100))
+
+
+def started(mode: str) -> DeskStarted:
+    return DeskStarted(at_ms=1, mode=mode, config_digest="digest")
+
+
+def traded(trade_id: str) -> Traded:
+    return filled(trade_id, "an order", Decimal(1))
 
 
 def view(fund: str) -> NavView:
@@ -456,3 +465,22 @@ async def test_a_loop_that_is_gone_does_not_stop_the_writer(tmp_path: Path) -> N
     await store.commit([verdict(2)])
     assert await reasons_in(store) == ["no. 1", "no. 2"]
     await store.close()
+
+
+async def test_of_the_trades_of_one_life_the_first_tells_that_it_traded(tmp_path: Path) -> None:
+    """What `config check` reads of a journal that may have millions of records."""
+    store = open_store(url_in(tmp_path))
+    lives = [
+        [started("paper"), launched("F"), verdict(1), traded("a"), traded("b"), traded("c")],
+        [started("dry-run"), verdict(2)],
+        [started("paper"), traded("d"), launched("G"), traded("e"), verdict(3)],
+    ]
+    for life in lives:
+        await store.commit(life)
+    await store.close()
+    with open_reader(url_in(tmp_path)) as reader:
+        assert reader.beginnings() == (
+            *(started("paper"), launched("F"), traded("a")),
+            started("dry-run"),
+            *(started("paper"), traded("d"), launched("G")),
+        )
