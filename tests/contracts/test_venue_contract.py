@@ -20,13 +20,14 @@ from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.core.records import FundLaunched
 from rebalancer.ports import Venue
-from rebalancer.venues import exchange_account
+from rebalancer.venues import exchange_account, exchange_venue, live_dry_run
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
 from rebalancer.venues.paper import PaperBook
 from rebalancer.venues.paper_venue import PaperVenue
+from rebalancer.venues.rates import Budget, Limiter
 from tests.desk.rig import Recorder, tick
 from tests.factories import BTC
 from tests.loopback.dialect import Dialect
@@ -122,7 +123,7 @@ async def exchange(venue_id: str) -> AsyncIterator[Venue]:
 
 
 @asynccontextmanager
-async def live_dry_run(venue_id: str) -> AsyncIterator[Venue]:
+async def dry_run_on(venue_id: str) -> AsyncIterator[Venue]:
     clock = WallClock()
     async with market_at_100(venue_id) as market:
         client = open_read_only(facts_of(venue_id), KEYS, market.rest)
@@ -139,8 +140,8 @@ Opened = Callable[[], AbstractAsyncContextManager[Venue]]
 VENUES: dict[str, Opened] = {
     "paper": paper,
     "dry-run": dry_run,
-    "dry-run on a Binance account": partial(live_dry_run, "binanceusdm"),
-    "dry-run on an XT account": partial(live_dry_run, "xt"),
+    "dry-run on a Binance account": partial(dry_run_on, "binanceusdm"),
+    "dry-run on an XT account": partial(dry_run_on, "xt"),
     "exchange Binance": partial(exchange, "binanceusdm"),
     "exchange XT": partial(exchange, "xt"),
 }
@@ -162,6 +163,9 @@ def order(name: str) -> Order:
 @pytest.fixture
 async def venue(name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Venue]:
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
+    # XT lets through six questions a second; that is tested where the windows are.
+    for module in (exchange_venue, live_dry_run):
+        monkeypatch.setattr(module, "limiter_of", lambda _facts: Limiter(Budget(())))
     async with VENUES[name]() as made:
         yield made
 

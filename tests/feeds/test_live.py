@@ -202,7 +202,7 @@ async def test_another_failure_is_told_in_our_words_and_the_feed_goes_on(
     venue.failures = [failure]
     with capture_logs() as logs:
         polling = asyncio.ensure_future(polls.next())
-        while not logs:  # noqa: ASYNC110 - a log has no event to wait for
+        while not (logs or polling.done()):  # noqa: ASYNC110 - a log has no event to wait for
             await asyncio.sleep(0.001)
         polls.clock.advance(5_000)
         assert found(await polling) == [(BTC, MARK, "60000.10000000")]

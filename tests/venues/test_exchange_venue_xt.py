@@ -19,6 +19,7 @@ from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import Budget, Limiter
 from tests.loopback import presets
 from tests.loopback.faults import Fault, Shape, Taken
 from tests.loopback.instruments import Depth
@@ -79,7 +80,9 @@ async def trading() -> AsyncIterator[Desk]:
     clock = WallClock()
     async with LoopbackVenue(presets.xt()) as market:
         facts = facts_of("xt")
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET})
+        # XT lets through six questions a second; that is tested where the windows are.
+        limiter = Limiter(Budget(()))
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, limiter=limiter)
         market.point(client._exchange)
         await client.load_markets(facts.limits.costs[Ask.MARKETS])
         contract = contract_of(client.markets[BTC], "xt")
