@@ -66,50 +66,60 @@ def real_case(path: Path, rows: int | None = None) -> Case:
     slow = LeverageBand(
         lower=D("2.5"), upper=D("3.6"), goal=Goal(Destination.RECENTRE, speed=D("0.3"))
     )
+    known = desk(
+        fund("THREE", 3, management_fee=ManagementFee(daily=D("0.003"))),
+        fund("SHORT", -3),
+        # An account of its own: what trades together with it is not sketched.
+        fund("EDGE", 2, methodology=only(leverage_band=band), account="other"),
+        fund("SLOW", 3, methodology=only(leverage_band=slow), account=""),
+        contracts=[contract(lot="0.001", min_notional=5)],
+    )
+    accounts = {name: Account(name=name) for name in ("main", "other")}
     return Case(
-        desk(
-            fund("THREE", 3, management_fee=ManagementFee(daily=D("0.003"))),
-            fund("SHORT", -3),
-            fund("EDGE", 2, methodology=only(leverage_band=band)),
-            fund("SLOW", 3, methodology=only(leverage_band=slow), account=""),
-            contracts=[contract(lot="0.001", min_notional=5)],
-        ),
+        replace(known, accounts=accounts),
         {BTC: part},
-        {"main": PaperCosts(fee_bps=D(4), slippage_bps=D(1))},
+        dict.fromkeys(accounts, PaperCosts(fee_bps=D(4), slippage_bps=D(1))),
     )
 
 
 def case_of(seed: int) -> Case:
-    """Return the case of a seed; the same in every run."""
+    """Return the case of a seed; the same in every run. Odd ones are simple enough to sketch."""
     dice = dice_of(seed)
     interval_ms = dice.choice(INTERVALS_MS)
     bars = dice.randint(20, 250)
     symbols = [BTC] if dice.random() < 0.7 else [BTC, ETH]
-    histories = {symbol: _history(dice, symbol, interval_ms, bars) for symbol in symbols}
+    simple = seed % 2 == 1
+    histories = {
+        symbol: _history(dice, symbol, interval_ms, bars, simple=simple) for symbol in symbols
+    }
     accounts = ["main"] if dice.random() < 0.7 else ["main", "other"]
-    funds = [_fund(dice, f"F{n}", symbols, accounts) for n in range(dice.randint(1, 5))]
+    draw = _simple_fund if simple else _fund
+    funds = [draw(dice, f"F{n}", symbols, accounts) for n in range(dice.randint(1, 5))]
     held = {symbol for fund in funds for symbol in fund.symbols}
     return Case(
         Desk(
             funds={fund.name: fund for fund in funds},
             accounts={name: Account(name=name) for name in accounts},
-            contracts={symbol: _contract(dice, symbol) for symbol in sorted(held)},
+            contracts={symbol: _contract(dice, symbol, simple=simple) for symbol in sorted(held)},
         ),
         {symbol: history for symbol, history in histories.items() if symbol in held},
         {name: _costs(dice) for name in accounts},
     )
 
 
-def _history(dice: Random, symbol: str, interval_ms: int, bars: int) -> History:
-    """A walk with jumps and gaps; round prices, so that edges are met exactly."""
+def _history(dice: Random, symbol: str, interval_ms: int, bars: int, *, simple: bool) -> History:
+    """A walk with jumps, gaps and round prices that meet edges exactly; none of it if `simple`."""
     at_ms = NOON + dice.randrange(0, DAY_MS, MINUTE_MS) + dice.choice((0, 0, 17 * SECOND_MS))
-    step, digits = dice.choice((0.001, 0.01, 0.04)), dice.choice((0, 1, 1, 4))
+    step, digits = dice.choice((0.001, 0.01, 0.04)), 4 if simple else dice.choice((0, 1, 1, 4))
     price, points = float(dice.choice((100, 200, 30_000))), []
+    if simple:
+        price *= dice.uniform(0.9, 1.1)
     for _ in range(bars):
         points.append(PricePoint(at_ms, max(D(f"{price:.{digits}f}"), D(1).scaleb(-digits))))
-        jump = dice.choice((0.85, 1.15, 0.9, 1.1, 0.6, 1.4)) if dice.random() < 0.01 else 1.0
+        jumps = not simple and dice.random() < 0.01
+        jump = dice.choice((0.85, 1.15, 0.9, 1.1, 0.6, 1.4)) if jumps else 1.0
         price *= jump * 2.718281828 ** dice.gauss(0, step)
-        gap = dice.randint(2, 40) if dice.random() < 0.01 else 1
+        gap = dice.randint(2, 40) if not simple and dice.random() < 0.01 else 1
         at_ms += gap * interval_ms
     return History.observed(symbol, points, _funding(dice, points))
 
@@ -123,11 +133,11 @@ def _funding(dice: Random, points: list[PricePoint]) -> list[FundingPoint]:
     return [FundingPoint(at, D(f"{dice.gauss(0.0001, 0.0005):.8f}")) for at in times_ms]
 
 
-def _contract(dice: Random, symbol: str) -> Any:
+def _contract(dice: Random, symbol: str, *, simple: bool) -> Any:
     return contract(
         symbol,
-        contract_size=dice.choice(("1", "0.001", "0.1")),
-        lot=dice.choice(("1", "0.001", "0.000000001", "0.01")),
+        contract_size=dice.choice(("1", "0.1") if simple else ("1", "0.001", "0.1")),
+        lot=dice.choice(("0.001", "0.01") if simple else ("1", "0.001", "0.000000001", "0.01")),
         min_amount=dice.choice(("0", "0", "0.01", "3")),
         min_notional=dice.choice(("0", "5", "100")),
     )
@@ -163,6 +173,21 @@ def _fund(dice: Random, name: str, symbols: list[str], accounts: list[str]) -> F
             )
         except ConfigRefused:
             continue  # rules that contradict each other: throw again
+
+
+def _simple_fund(dice: Random, name: str, symbols: list[str], accounts: list[str]) -> Fund:
+    """Draw a fund until it is one that runs to its target by price, leverage and time of day."""
+    while True:
+        drawn = _fund(dice, name, symbols, accounts)
+        rules = drawn.methodology
+        fixed = rules.fixed and replace(rules.fixed, skip_below_move=None, skip_within=None)
+        if rules.leverage_band is None and not drawn.index_only:
+            return replace(
+                drawn,
+                size_from=NavKind.ACCOUNT,
+                formula_base=NavKind.FORMULA,
+                methodology=replace(rules, fixed=fixed, elapsed=None),
+            )
 
 
 def _rules(dice: Random, target: Decimal) -> Methodology:
