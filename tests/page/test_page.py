@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rebalancer.api.tokens import TokenScope
-from rebalancer.core.events import TokenQuoted
+from rebalancer.core.events import Commanded, CommandKind, TokenQuoted
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.premium import PremiumTerms
 from rebalancer.costing import estimate_beside
@@ -31,6 +31,7 @@ from tests.test_costing import COSTLY
 pytestmark = pytest.mark.timeout(300)
 CARRIED_BYTES_MAX = 100_000
 LONG_TASK_MS = 50.0
+ONE_LINE_PX = 60
 #: what a message of the stream leads to, every number changed, layout included: 30 times, in ms
 UPDATES = """(async () => {
   const { desk, takeNav } = await import("/page/desk.js");
@@ -76,10 +77,12 @@ def says(name: str, column: str, text: str) -> str:
     )
 
 
-async def look(browser: Browser, desk: Published, *, public: bool = False, at: str = "") -> None:
+async def look(
+    browser: Browser, desk: Published, *, public: bool = False, at: str = "", **profile: Any
+) -> None:
     """Open a listener's page and wait until it lives."""
     port = desk.service.addresses[1 if public else 0][1]
-    await browser.ask("open", url=f"http://127.0.0.1:{port}/{at}")
+    await browser.ask("open", url=f"http://127.0.0.1:{port}/{at}", **profile)
     await browser.wait_for(LIVE)
 
 
@@ -261,6 +264,31 @@ async def test_a_fund_shows_what_fires_its_rules_and_what_its_token_costs(
         await browser.wait_for(f"{CHARTS}?.includes('premium \u25b2 24.00 %')")
         await browser.wait_for(f"{PARTS}?.includes('Premium, each change of its stage')")
         assert await browser.ask("axe") == []
+        await nothing_wrong(browser)
+
+
+async def test_on_a_phone_alerts_are_one_line_until_it_is_opened(
+    tmp_path: Path, browser: Browser
+) -> None:
+    height = "document.querySelector('#alerts').getBoundingClientRect().height"
+    known = make_desk(*(fund(f"F{n}", 3) for n in range(4)))
+    async with published(tmp_path, known) as desk:
+        await look(browser, desk, at="#/fund/F0", size=[390, 844])
+        await browser.wait_for("document.querySelector('#alert-none').hidden === false")
+        for number in range(4):
+            halt = Commanded(desk.clock.now_ms(), CommandKind.HALT, f"F{number}", "a drill")
+            await desk.daemon.inbox.command(halt)
+        await browser.wait_for(
+            "document.querySelector('#alert-fold > summary').textContent.startsWith('4: F0 ')"
+        )
+        assert await browser.value(height) < ONE_LINE_PX
+        assert await browser.ask("axe") == []
+        await browser.ask("click", selector="#alert-fold > summary")
+        assert await browser.value(height) > 4 * ONE_LINE_PX
+        assert await browser.ask("axe") == []
+        await look(browser, desk)
+        await browser.wait_for("document.querySelectorAll('#alert-list li').length === 4")
+        assert await browser.value("document.querySelector('#alert-fold').open") is True
         await nothing_wrong(browser)
 
 

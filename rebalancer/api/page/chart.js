@@ -1,7 +1,7 @@
 // Charts of our own, as SVG: lines, steps, a band, marks at rebalances, and a cross-hair that
 // follows the pointer, a finger or the arrow keys.
 
-import { day, el, minute, moment, svg, write } from "./format.js";
+import { day, el, fixed, minute, moment, svg, write } from "./format.js";
 
 const HEIGHT = 230;
 const EDGE = { top: 12, right: 12, bottom: 24, left: 58 };
@@ -122,7 +122,7 @@ export class Chart {
       ...ticks.flatMap((value) => [
         svg("line", { class: "rule", x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
         svg("text", { class: "tick", x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end",
-          text: value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places }) }),
+          text: fixed(String(value), places) }),
       ]),
       ...shown.map((at) =>
         svg("text", { class: "tick", x: x(at), y: HEIGHT - 6, "text-anchor": "middle", text: label(at) })),

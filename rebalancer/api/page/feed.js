@@ -2,7 +2,7 @@
 
 import { failedChecks, list, read } from "./api.js";
 import { bandOf, desk, isPublic, stateOf } from "./desk.js";
-import { change, el, find, moment, nav, number, sentence, times, words } from "./format.js";
+import { change, el, find, mark, moment, nav, number, sentence, times, words, write } from "./format.js";
 
 const KEPT = 200;
 const SHOWN = 40;
@@ -81,6 +81,12 @@ function concerns() {
   return found;
 }
 
+// On a phone alerts are one line until somebody opens it: they would be the whole first screen.
+const phone = matchMedia("(max-width: 720px)");
+const fold = () => { find("alert-fold").open = !phone.matches; };
+phone.addEventListener("change", fold);
+fold();
+
 // Redrawn only when something else is the matter, so that a screen reader speaks only then.
 export function drawAlerts() {
   const found = concerns();
@@ -88,9 +94,13 @@ export function drawAlerts() {
   const node = find("alert-list");
   if (node.dataset.told === told) return;
   node.dataset.told = told;
-  node.replaceChildren(...(found.length
-    ? found.map(({ tone, about, what, text, since }) => el("li", { class: tone }, el("strong", { text: about }),
-      el("span", { class: "what", text: what }), el("span", { text }),
-      el("span", { class: "when", text: since ? `since ${moment(since)}` : "" })))
-    : [el("li", { class: "good", text: "Nothing needs a person." })]));
+  find("alert-none").hidden = found.length > 0;
+  find("alert-fold").hidden = found.length === 0;
+  const line = find("alert-fold").firstElementChild;
+  write(line, `${found.length}: ${found.map(({ about, what }) => `${about} ${what}`).join(", ")}`);
+  mark(line, "class", found.some(({ tone }) => tone === "bad") ? "bad" : "warn");
+  write(find("alert-said"), found.map(({ about, what, text }) => `${about}: ${what}, ${text}`).join(". ") || "No alert.");
+  node.replaceChildren(...found.map(({ tone, about, what, text, since }) => el("li", { class: tone },
+    el("strong", { text: about }), el("span", { class: "what", text: what }), el("span", { text }),
+    el("span", { class: "when", text: since ? `since ${moment(since)}` : "" }))));
 }

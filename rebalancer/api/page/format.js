@@ -6,10 +6,12 @@ const MINUS = "\u2212";
 
 export const number = (text) => (text === null || text === undefined || text === "" ? null : Number(text));
 
-// Made once each: toLocaleString would make one for every number of every update.
-const formats = Array.from({ length: 13 }, (_, places) =>
-  new Intl.NumberFormat("en", { minimumFractionDigits: places, maximumFractionDigits: places }));
-const digits = (value, places) => formats[places].format(Math.abs(value));
+// By hand: an Intl.NumberFormat for each count of places is most of what loading the page takes.
+function digits(value, places) {
+  const [whole, part] = Math.abs(value).toFixed(places).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return part ? `${grouped}.${part}` : grouped;
+}
 
 export function fixed(text, places) {
   const value = number(text);

@@ -1,4 +1,4 @@
-// The table of funds. Rows are made once and changed in place.
+// The table of funds. Rows are made once and changed in place; those out of sight are not laid out.
 
 import { Gauge } from "./chart.js";
 import { bandOf, dayChange, desk, deskNow, pointChange, stateOf } from "./desk.js";
@@ -6,6 +6,8 @@ import { ago, change, el, find, fixed, mark, nav, number, times, write } from ".
 import { Spark } from "./spark.js";
 
 const rows = new Map();
+// More of them would be a task that is felt; the others follow, so many with each frame.
+const ROWS_AT_ONCE = 10;
 const WORDS = ["Fund", "Last day", "State", "Leverage"];
 
 function columns() {
@@ -70,15 +72,29 @@ export function drawFunds() {
   const shown = `${names.join()}|${[...desk.tokens.keys()].join()}`;
   if (table.dataset.shown !== shown) {
     rows.clear();
-    for (const name of desk.tokens.keys()) rows.set(name, makeRow(name, names));
     table.setAttribute("role", "table");
+    table.classList.toggle("watched", names.includes("Premium"));
     table.tHead.setAttribute("role", "rowgroup");
     table.tBodies[0].setAttribute("role", "rowgroup");
     const numeric = (name) => (WORDS.includes(name) ? "" : "num");
     table.tHead.replaceChildren(el("tr", { role: "row" }, ...names.map((name) =>
       el("th", { scope: "col", role: "columnheader", text: name, class: numeric(name) }))));
-    table.tBodies[0].replaceChildren(...[...rows.values()].map(({ row }) => row));
+    table.tBodies[0].replaceChildren();
     table.dataset.shown = shown;
+    addRows(table, names);
   }
   for (const [name, made] of rows) update(made, desk.tokens.get(name));
+}
+
+function addRows(table, names) {
+  const { shown } = table.dataset;
+  const missing = [...desk.tokens.keys()].filter((name) => !rows.has(name));
+  for (const name of missing.slice(0, ROWS_AT_ONCE)) {
+    const made = makeRow(name, names);
+    rows.set(name, made);
+    update(made, desk.tokens.get(name));
+    table.tBodies[0].append(made.row);
+  }
+  if (missing.length <= ROWS_AT_ONCE) return;
+  requestAnimationFrame(() => { if (table.dataset.shown === shown) addRows(table, names); });
 }
