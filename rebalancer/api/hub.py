@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 Send = Callable[[Any], Awaitable[None]]
 Frame = Mapping[str, Any]
 
+#: why a reader was let go, as it and the metrics are told
+TOO_SLOW = "too slow"
 #: how long a send may wait for its reader before the reader is let go
 PATIENCE_SECONDS = 5.0
 #: how long the reason may wait to be read
@@ -249,7 +251,7 @@ class Hub:
                 async with asyncio.timeout(self.patience_seconds):
                     await _send_all(reader.send, missed)
         except TimeoutError:
-            self._let_go(reader, f"too slow: a message waited {self.patience_seconds:g} s")
+            self._let_go(reader, f"{TOO_SLOW}: a message waited {self.patience_seconds:g} s")
         except Exception as error:  # noqa: BLE001 - as in _deliver
             self._let_go(reader, f"disconnected: {type(error).__name__}", quietly=True)
         finally:

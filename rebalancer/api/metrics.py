@@ -16,10 +16,12 @@ from prometheus_client.registry import Collector
 
 from rebalancer import __version__
 from rebalancer.api.board import Board
+from rebalancer.api.hub import TOO_SLOW
 from rebalancer.api.margins import account_footing, footing_of
 from rebalancer.api.pictures import Picture
 from rebalancer.core.actions import Alert
 from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.order import Outcome
 from rebalancer.core.records import (
     FixedSettled,
     OrderMoved,
@@ -106,7 +108,13 @@ class Metrics:
         return generate_latest(self.registry)
 
     def expect(self, names: Sequence[str]) -> None:
-        """Begin the counters that alerts look at with zero: what never happened is known, too."""
+        """Begin the counters that alerts look at with zero: what never happened is known, too.
+
+        One that is first seen after it counted does not increase for Prometheus.
+        """
+        for outcome in Outcome:
+            self._orders.labels(str(outcome))
+        self.dropped.labels(TOO_SLOW)
         for name in names:
             for settlement in Settlement:
                 self._fixed.labels(name, str(settlement))

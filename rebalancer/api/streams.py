@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from rebalancer.api.access import SECURITY_HEADERS, AsgiScope, Receive, Send, refuse
-from rebalancer.api.hub import FAREWELL_SECONDS, Form, Hub, Reader
+from rebalancer.api.hub import FAREWELL_SECONDS, TOO_SLOW, Form, Hub, Reader
 from rebalancer.api.messages import ALL_NAVS, EVENTS, Dropped, Heartbeat, Hello, streams_of
 from rebalancer.api.problems import ApiProblem
 from rebalancer.ports import Clock
@@ -19,7 +19,7 @@ RAW_PREFIX = "/ws/"
 COMBINED_PATH = "/stream"
 HEARTBEAT_SECONDS = 15.0
 #: of a close that says "you did not keep up" (RFC 6455, 7.4.1: policy violation), and of an end
-TOO_SLOW, GOING_AWAY = 1008, 1001
+POLICY_VIOLATION, GOING_AWAY = 1008, 1001
 #: streams that one connection may ask for
 STREAMS_MAX = 200
 #: what a page gets that names no stream
@@ -102,7 +102,7 @@ class Streams:
         await send({"type": "websocket.accept"})
         reader = self._hub.join(send, form, wanted, last_seq)
         await self._until_gone(reader, receive, "websocket.disconnect")
-        code = TOO_SLOW if reader.reason.startswith("too slow") else GOING_AWAY
+        code = POLICY_VIOLATION if reader.reason.startswith(TOO_SLOW) else GOING_AWAY
         await self._say_farewell(
             reader, send, {"type": "websocket.close", "code": code, "reason": reader.reason[:120]}
         )

@@ -89,6 +89,8 @@ async def test_metrics_show_the_funds_and_count_what_happened(tmp_path: Path) ->
     assert samples["rebalancer_fund_target_leverage_ratio", "BTC3S"] == -3
     assert samples["rebalancer_rebalances_total", "BTC3L", "done", "launch"] == 1
     assert samples["rebalancer_fixed_instants_total", "BTC3L", "missed"] == 0
+    assert samples["rebalancer_order_reports_total", "rejected"] == 0
+    assert samples["rebalancer_stream_readers_dropped_total", "too slow"] == 0
     assert samples["rebalancer_alerts_total", "drift", "warning"] == 1
     assert samples["rebalancer_fund_state", "BTC3L", "active"] == 1
     assert samples["rebalancer_ready",] == 1
