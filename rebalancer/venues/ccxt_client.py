@@ -279,14 +279,15 @@ class CcxtClient:
         return self._read(request, await self._send(request))
 
     async def _send(self, request: SignedRequest) -> Reply:
+        asked_ms = self._limiter.now_ms()
         reply = await self._transport.send(request)
         reply = without_secrets(reply, request, self._credentials)
-        self._heed(reply)
+        self._heed(reply, asked_ms)
         return reply
 
-    def _heed(self, reply: Reply) -> None:
+    def _heed(self, reply: Reply, asked_ms: int) -> None:
         """Believe the venue's own counts, and stay away as long as it says."""
-        believe(self._limiter, self._counters, reply.headers)
+        believe(self._limiter, self._counters, reply.headers, asked_ms)
         body = reply.evidence.body
         if reply.evidence.status in SHUT_OUT or (body and self.too_many(body)):
             stay_away(self._limiter, self.venue_id, reply.headers)

@@ -47,13 +47,24 @@ class _Use:
     units: int = 0
     #: when a request was certainly counted, and its units; in the order of their answers
     counted: deque[tuple[int, int]] = field(default_factory=deque)
+    #: those that have left the window less than its length ago: when, and their units
+    left: deque[tuple[int, int]] = field(default_factory=deque)
 
     def now(self, window: Window, now_ms: int) -> int:
         """Return the units, after those that have left the window were given back."""
-        counted = self.counted
-        while counted and counted[0][0] + window.length_ms <= now_ms:
-            self.units -= counted.popleft()[1]
+        counted, left, length_ms = self.counted, self.left, window.length_ms
+        while counted and counted[0][0] + length_ms <= now_ms:
+            counted_ms, units = counted.popleft()
+            self.units -= units
+            left.append((counted_ms + length_ms, units))
+        while left and left[0][0] + length_ms <= now_ms:
+            left.popleft()
         return self.units
+
+    def since(self, window: Window, since_ms: int, now_ms: int) -> int:
+        """Return the units with those that left the window only after `since_ms`."""
+        units = self.now(window, now_ms)
+        return units + sum(units for left_ms, units in self.left if left_ms > since_ms)
 
 
 @dataclass(slots=True)
@@ -113,11 +124,17 @@ class Budget:
         for name, units in ticket.cost.items():
             self._uses[name].counted.append((now_ms, units))
 
-    def told(self, name: str, used: int, now_ms: int) -> None:
-        """Take the venue's own count of a window; where it is higher than ours, it is right."""
+    def told(self, name: str, used: int, asked_ms: int, now_ms: int) -> None:
+        """Take the venue's own count of a window; where it is higher than ours, it is right.
+
+        The venue counted after `asked_ms`, when the request left that it answered: what has left
+        our window since then may be in its count.
+        """
         for window in self.windows:
-            if window.name == name and (missing := used - self.used(window, now_ms)) > 0:
-                self.close(self.take({name: missing}), now_ms)
+            if window.name == name:
+                missing = used - self._uses[name].since(window, asked_ms, now_ms)
+                if missing > 0:
+                    self.close(self.take({name: missing}), now_ms)
 
     def used(self, window: Window, now_ms: int) -> int:
         """Return the units of `window` that are taken up."""
@@ -172,9 +189,13 @@ class Limiter:
         self.budget.close(ticket, self._now_ms())
         self._freed.set()
 
-    def told(self, name: str, used: int) -> None:
-        """Take the venue's own count of a window."""
-        self.budget.told(name, used, self._now_ms())
+    def now_ms(self) -> int:
+        """Return the time that the limiter goes by."""
+        return self._now_ms()
+
+    def told(self, name: str, used: int, asked_ms: int) -> None:
+        """Take the venue's own count of a window, told to a request that left at `asked_ms`."""
+        self.budget.told(name, used, asked_ms, self._now_ms())
 
     def used(self) -> dict[Window, int]:
         """Return what is taken up of each window, by our count and the venue's where it tells."""

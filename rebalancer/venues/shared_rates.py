@@ -21,12 +21,17 @@ SHUT_OUT_SECONDS = 10
 SHUT_OUT_SECONDS_MAX = 3 * 86_400
 
 
-def believe(limiter: Limiter, counters: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """Take the venue's own counts, which stand in `headers` (lower case) under `counters`."""
+def believe(
+    limiter: Limiter, counters: Mapping[str, str], headers: Mapping[str, str], asked_ms: int
+) -> None:
+    """Take the venue's own counts, which stand in `headers` (lower case) under `counters`.
+
+    `asked_ms`: when the request left that they answer, by the limiter's time.
+    """
     for header, window in counters.items():
         used = headers.get(header, "")
         if used.isdecimal():
-            limiter.told(window, int(used))
+            limiter.told(window, int(used), asked_ms)
 
 
 def stay_away(limiter: Limiter, venue_id: str, headers: Mapping[str, str]) -> None:
@@ -48,6 +53,7 @@ def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
 
     async def turn(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         ticket = await limiter.enter(cost)
+        asked_ms = limiter.now_ms()
         try:
             return await fetch(url, method, headers, body)
         except (ccxt.DDoSProtection, ccxt.RateLimitExceeded):
@@ -55,7 +61,7 @@ def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
             raise
         finally:
             limiter.leave(ticket)
-            believe(limiter, facts.limits.counters, _told(exchange))
+            believe(limiter, facts.limits.counters, _told(exchange), asked_ms)
 
     exchange.fetch = turn
     return exchange

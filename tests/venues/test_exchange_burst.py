@@ -17,6 +17,7 @@ from tests.loopback.server import LoopbackVenue
 
 COUNT = 500
 #: 300 orders in 10 s: the first 300 at once, the others ten seconds later
+AT_ONCE = 300
 BOUND_SECONDS = 10.0
 D = Decimal
 
@@ -60,11 +61,14 @@ async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_n
             )
         finally:
             await client.close()
-        arrivals = [call.at_ms for call in market.calls if call.path.endswith("/order")]
-        taken_seconds = (max(arrivals) - min(arrivals)) / 1_000
+        arrivals = sorted(call.at_ms for call in market.calls if call.path.endswith("/order"))
+        taken_seconds = (arrivals[-1] - arrivals[0]) / 1_000
+        # What this machine needs for as many orders as no limit holds up. Places come free as those
+        # are answered, and the others need their time as well.
+        busy_seconds = (arrivals[AT_ONCE - 1] - arrivals[0]) / 1_000
         assert {finding.reason for finding in findings} == {""}
         assert {finding.outcome for finding in findings} == {Outcome.ACCEPTED}
         assert len(arrivals) == COUNT
         assert market.violations == []
-        # The exact figure is held in virtual time (test_rates); here a busy machine may be slower.
-        assert BOUND_SECONDS * 0.95 <= taken_seconds <= BOUND_SECONDS * 1.5
+        # The same without a machine's share is held in virtual time (test_rates_bursts).
+        assert BOUND_SECONDS <= taken_seconds <= BOUND_SECONDS * 1.05 + 2 * busy_seconds

@@ -299,7 +299,8 @@ async def test_the_venues_own_count_is_believed():
     async with trading() as desk:
         await desk.venue.submit(intent("0.5"))
         # Eleven orders of somebody else on the same account.
-        desk.venue._client._limiter.told("orders-10s", 12)
+        limiter = desk.venue._client._limiter
+        limiter.told("orders-10s", 12, limiter.now_ms())
         used = {window.name: units for window, units in desk.venue._client.used().items()}
         assert used["orders-10s"] == 12
 

@@ -120,10 +120,25 @@ def test_a_batch_counts_as_the_venue_counts_it():
 
 def test_the_venues_own_higher_count_is_believed():
     budget = Budget([Window(name="w", limit=10, length_ms=1_000)])
-    budget.told("w", 10, 500)
+    budget.told("w", 10, 400, 500)
     assert budget.wait_ms({"w": 1}, 500, urgent=True) == 1_000
-    budget.told("w", 3, 500)
+    budget.told("w", 3, 400, 500)
     assert budget.wait_ms({"w": 1}, 500, urgent=True) == 1_000
+
+
+def test_a_count_that_is_read_late_is_not_taken_for_the_requests_of_somebody_else():
+    window = Window(name="w", limit=10, length_ms=1_000)
+    budget = Budget([window])
+    for _ in range(2):
+        budget.close(budget.take({"w": 1}), 100)
+    budget.take({"w": 1})
+    # The venue counted all three at 1,090; two have left our window by the time that we hear of it.
+    budget.told("w", 3, 1_080, 1_200)
+    assert budget.used(window, 1_200) == 1
+    budget.told("w", 5, 1_080, 1_200)
+    assert budget.used(window, 1_200) == 3, "two are somebody else's"
+    budget.told("w", 5, 1_150, 1_200)
+    assert budget.used(window, 1_200) == 5, "none of ours had yet to leave"
 
 
 def test_a_ban_shuts_everything_until_the_time_the_venue_named():
