@@ -24,6 +24,7 @@ from rebalancer.api.messages import (
 )
 from rebalancer.api.pictures import Picture, picture_of
 from rebalancer.core.actions import Alert
+from rebalancer.core.capital import Consolidated
 from rebalancer.core.money import text
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
@@ -58,6 +59,13 @@ class Board:
         #: publications so far, and when the last one was complete, in seconds of the loop's clock
         self.publications = 0
         self.published_s: float | None = None
+
+    def convert(self, records: Iterable[Record]) -> None:
+        """Tell the minutes before in today's shares, where committed records converted a fund's."""
+        for record in records:
+            if isinstance(record, Consolidated) and record.fund in self.klines:
+                factor = record.shares_before / record.shares_after
+                self.klines[record.fund].rescale(factor)
 
     def picture(self, name: str) -> Picture | None:
         """Return the latest picture of a fund."""
@@ -215,6 +223,12 @@ _TOLD: Mapping[type[Record], Callable[[Any], Told]] = {
     ),
     FundWiped: lambda r: ("state", r.fund, "wiped", r.reason),
     VerdictChanged: lambda r: ("decision", r.fund, str(r.trigger), r.reason),
+    Consolidated: lambda r: (
+        "consolidation",
+        r.fund,
+        str(r.kind),
+        f"{r.ratio}:1, NAV {text(r.nav_before)} -> {text(r.nav_after)}: candles are in new shares",
+    ),
     NavStruck: lambda r: ("strike", r.fund, text(r.nav), "daily NAV"),
 }
 

@@ -59,6 +59,18 @@ class Kline:
             updates=self.updates + other.updates,
         )
 
+    def rescaled(self, factor: Decimal) -> Kline:
+        """Return it with every amount per share multiplied."""
+        return replace(
+            self,
+            open=self.open * factor,
+            high=self.high * factor,
+            low=self.low * factor,
+            close=self.close * factor,
+            formula=None if self.formula is None else self.formula * factor,
+            market=None if self.market is None else self.market * factor,
+        )
+
 
 def one_update(
     at_ms: int,
@@ -116,6 +128,12 @@ class NavKlines:
             return kept[-1], None
         kept.append(replace(update, open_ms=open_ms, close_ms=open_ms + length_ms - 1))
         return kept[-1], last
+
+    def rescale(self, factor: Decimal) -> None:
+        """Tell everything kept in other shares: after a merge of 10:1 with a factor of 10."""
+        for kept in self._kept.values():
+            for place, kline in enumerate(kept):
+                kept[place] = kline.rescaled(factor)
 
     def latest(self) -> Kline | None:
         """Return the open minute."""

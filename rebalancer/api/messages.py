@@ -88,7 +88,7 @@ class NavKline(StreamMessage):
 class DeskEvent(StreamMessage):
     """`events`: what happened to a token, as it was committed to the records."""
 
-    e: str = Field(description="rebalance, state, premium, decision, strike, alert")
+    e: str = Field(description="rebalance, state, premium, decision, strike, consolidation, alert")
     E: Milliseconds = Field(description="time of the message")
     u: int = Field(description="sequence number")
     s: str = Field(description="token; of an alert what it is about, empty for the desk")

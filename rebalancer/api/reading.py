@@ -113,8 +113,8 @@ class Reads:
         self.refuse_unknown(name)
         found: Sequence[Kline]
         if interval == "1d":
-            strikes = await self._desk.store.read(lambda reader: reader.navs(name))
-            found = writing.day_klines(strikes)
+            known = await self._desk.store.read(lambda r: (r.navs(name), r.conversions(name)))
+            found = writing.day_klines(*known)
         else:
             found = list(self._desk.board.klines[name].of_length(INTERVALS_MS[interval]))
         start_ms, end_ms, limit = span

@@ -105,6 +105,8 @@ class ApiService:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Take committed records."""
+        # Between a commit and the next step: no NAV in new shares meets a candle in old ones.
+        self.board.convert(records)
         self._journalist.publish(records)
         self.metrics.publish(records)
 

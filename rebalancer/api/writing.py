@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ from rebalancer.api import documents
 from rebalancer.api.klines import Kline
 from rebalancer.api.margins import margin_document, position_documents
 from rebalancer.api.pictures import Picture
-from rebalancer.core.capital import Consolidated, FinancingPosted
+from rebalancer.core.capital import Consolidated, FinancingPosted, factor_since
 from rebalancer.core.footing import Footing
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.money import text, text_or_none
@@ -278,12 +279,18 @@ def kline_row(kline: Kline) -> list[str | int]:
     ]
 
 
-def day_klines(strikes: Sequence[NavRow]) -> list[Kline]:
-    """Return the candle of each day between two strikes, oldest first.
+def _in_todays_shares(row: NavRow, conversions: Sequence[Consolidated]) -> NavRow:
+    factor = factor_since(conversions, row.boundary_ms)
+    return replace(row, nav=row.nav * factor, formula_nav=row.formula_nav * factor)
+
+
+def day_klines(strikes: Sequence[NavRow], conversions: Sequence[Consolidated]) -> list[Kline]:
+    """Return the candle of each day between two strikes in today's shares, oldest first.
 
     The day opens at the strike before and closes at its own; between them no NAV is on record, so
     that high and low are the higher and the lower of the two.
     """
+    strikes = [_in_todays_shares(row, conversions) for row in strikes]
     made = []
     for before, row in zip([strikes[0], *strikes] if strikes else [], strikes, strict=False):
         made.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,6 @@ from rebalancer.core.money import ONE, text
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
-    from rebalancer.core.capital import Consolidated
     from rebalancer.store.rows import NavRow
 
 
@@ -105,6 +103,8 @@ def series(
     as_json: AsJson = False,
 ) -> None:
     """Show the daily NAVs of a fund, adjusted for its merges and splits."""
+    from rebalancer.core.capital import factor_since  # noqa: PLC0415 - not needed to print --help
+
     with opened(config) as (_, reader):
         rows, conversions = reader.navs(fund), reader.conversions(fund)
     factors = [ONE if raw else factor_since(conversions, row.boundary_ms) for row in rows]
@@ -121,15 +121,6 @@ def series(
         for row, factor in zip(rows, factors, strict=True)
     ]
     console().print(table(fund, ("struck", ">account NAV", ">formula NAV", ">shares"), shown))
-
-
-def factor_since(conversions: Sequence[Consolidated], at_ms: int) -> Decimal:
-    """Return what an amount per share at `at_ms` is multiplied with to be in today's shares."""
-    factor = ONE
-    for each in conversions:
-        if each.at_ms >= at_ms:
-            factor = factor * each.shares_before / each.shares_after
-    return factor
 
 
 def _struck(row: NavRow, factor: Decimal) -> dict[str, Any]:

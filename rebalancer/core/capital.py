@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.money import ONE
 from rebalancer.core.record import Record
 
 
@@ -161,6 +162,18 @@ class Consolidated(Record):
     @property
     def key(self) -> str:
         return f"consolidated/{self.fund}/{self.number}"
+
+
+def factor_since(conversions: Iterable[Consolidated], at_ms: int) -> Decimal:
+    """Return what an amount per share at `at_ms` is multiplied with to be in today's shares.
+
+    `conversions` are those of one fund. At one instant a strike comes before a conversion.
+    """
+    factor = ONE
+    for each in conversions:
+        if each.at_ms >= at_ms:
+            factor = factor * each.shares_before / each.shares_after
+    return factor
 
 
 @dataclass(frozen=True, slots=True)

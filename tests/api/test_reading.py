@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rebalancer.api.answers import read_cursor, write_cursor
+from rebalancer.api.board import event_of
 from rebalancer.api.klines import NavKlines
 from rebalancer.api.problems import ApiProblem
 from rebalancer.api.writing import day_klines, distribution_document, market_name
@@ -189,10 +190,10 @@ async def test_decisions_say_why_and_why_not(tmp_path: Path) -> None:
     assert numbers == sorted(numbers, reverse=True)
 
 
-async def test_a_merge_is_shown_as_the_worked_number_says(tmp_path: Path) -> None:
+def a_merge(at_ms: int = NOON) -> Consolidated:
     """Spec section 6: merge NAV 0.03, 1 000 shares: 10:1, NAV 0.3, 100 shares, 30 = 30."""
-    merge = Consolidated(
-        at_ms=NOON,
+    return Consolidated(
+        at_ms=at_ms,
         fund="BTC3L",
         kind=ConversionKind.MERGE,
         ratio=10,
@@ -203,8 +204,11 @@ async def test_a_merge_is_shown_as_the_worked_number_says(tmp_path: Path) -> Non
         equity=Decimal(30),
         number=1,
     )
+
+
+async def test_a_merge_is_shown_as_the_worked_number_says(tmp_path: Path) -> None:
     async with published(tmp_path) as desk_at_work:
-        await desk_at_work.daemon.store.commit([merge])
+        await desk_at_work.daemon.store.commit([a_merge()])
         page = await got(desk_at_work.public, "tokens/BTC3L/consolidations")
         other = await got(desk_at_work.public, "tokens/BTC3S/consolidations")
     (shown,) = page["items"]
@@ -232,6 +236,27 @@ async def test_daily_navs_are_candles_and_strikes(tmp_path: Path) -> None:
     assert [row[4] for row in days] == navs[::-1]
     assert [len(row) for row in days] == [12, 12]
     assert days[1][0] + DAY_MS - 1 == days[1][6] == strikes["items"][0]["time"] - 1
+
+
+async def test_candles_of_before_a_merge_are_in_shares_of_after_it(tmp_path: Path) -> None:
+    """3x from 100 to 105 and a day later 110: NAVs 115 and 130, then 10:1 after the first."""
+    async with published(tmp_path, resting()) as desk_at_work:
+        await desk_at_work.price(105, after_ms=DAY_MS)
+        merge = a_merge(desk_at_work.clock.now_ms() + 1)
+        await desk_at_work.daemon.store.commit([merge])
+        desk_at_work.service.publish([merge])
+        minutes = await got(desk_at_work.private, "tokens/BTC3L/klines")
+        hours = await got(desk_at_work.private, "tokens/BTC3L/klines", interval="1h")
+        await desk_at_work.price(110, after_ms=DAY_MS)
+        days = await got(desk_at_work.private, "tokens/BTC3L/klines", interval="1d")
+    for before, _ in (minutes, hours):
+        told = [*before[1:5], before[9]]
+        assert {Decimal(each) for each in told} == {Decimal(1_000)}, "what was 100 a share"
+    assert [row[4] for row in days] == ["1150", "130"]
+    assert event_of(merge) == (
+        *("consolidation", "BTC3L", "merge"),
+        "10:1, NAV 0.03 -> 0.3: candles are in new shares",
+    )
 
 
 async def test_minutes_are_candles_of_what_was_published(tmp_path: Path) -> None:
@@ -348,10 +373,10 @@ class TestKlines:
             NavRow("F", day * DAY_MS, Decimal(nav), Decimal(nav), Decimal(1), Decimal(1))
             for day, nav in ((1, 100), (2, 90))
         ]
-        first, second = day_klines(strikes)
+        first, second = day_klines(strikes, ())
         assert [first.open, first.close, first.updates] == [100, 100, 1]
         assert [second.open, second.high, second.low, second.close] == [100, 100, 90, 90]
-        assert day_klines([]) == []
+        assert day_klines([], ()) == []
 
 
 class TestCursors:

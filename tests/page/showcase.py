@@ -21,6 +21,9 @@ from rebalancer.store.sql import open_store
 CONFIG = Path(__file__).with_name("showcase.toml")
 WATCHED = "BTC3L"
 QUOTE_SECONDS = 0.05
+#: of the token's own market: its step of price, and how far bid and ask are from their middle
+TICK = Decimal("0.0001")
+SIDES = (Decimal("0.9995"), Decimal("1.0005"))
 #: until there are charts worth looking at
 WARM_SECONDS = 75
 #: when the token is bought beyond reason, and for how long, in seconds since the start
@@ -59,7 +62,7 @@ async def quote(daemon: Daemon) -> None:
         nav = view_fund(daemon.state, daemon.state.funds[WATCHED], now_ms).nav
         if nav is not None:
             middle = nav * (1 + Decimal(str(round(premium_at(loop.time() - began_s), 5))))
-            bid, ask = middle * Decimal("0.9995"), middle * Decimal("1.0005")
+            bid, ask = ((middle * side).quantize(TICK) for side in SIDES)
             daemon.inbox.put(TokenQuoted(now_ms, WATCHED, bid, ask))
         await asyncio.sleep(QUOTE_SECONDS)
 

@@ -65,26 +65,18 @@ export function takeNav(message) {
   }
 }
 
-// Ratio of NAVs over merges and splits between two times.
-function scaled(value, from, consolidations) {
-  return consolidations.filter((one) => one.time > from)
-    .reduce((nav, one) => (nav * Number(one.navAfter)) / Number(one.navBefore), value);
-}
-
-// The NAVs of the last day in today's shares, and the one of a day before: null where the desk has
-// not run that long.
+// The NAVs of the last day, and the one of a day before: null where the desk has not run that long.
 export async function loadDay(name) {
   const from = (desk.tokens.get(name)?.timestamp ?? 0) - DAY_MS;
   const path = `tokens/${encodeURIComponent(name)}`;
-  const [klines, hours, merges] = await Promise.all([
+  const [klines, hours] = await Promise.all([
     read(`${path}/klines?interval=15m&startTime=${Math.max(0, from - HOUR_MS)}&limit=6`
       + `&endTime=${Math.max(0, from)}`),
     read(`${path}/klines?interval=1h&limit=24`),
-    list(`${path}/consolidations?limit=20`, 20),
   ]);
   const open = klines.at(-1);
-  desk.day.set(name, hours.map((row) => [row[6], scaled(Number(row[4]), row[6], merges)]));
-  desk.dayAgo.set(name, open ? scaled(Number(open[4]), open[6], merges) : null);
+  desk.day.set(name, hours.map((row) => [row[6], Number(row[4])]));
+  desk.dayAgo.set(name, open ? Number(open[4]) : null);
 }
 
 const ratio = (now, before) => (now && before ? Number(now) / Number(before) - 1 : null);

@@ -95,7 +95,7 @@ function take(kind, data) {
     draw();
   } else if (kind === "dropped") {
     desk.linkWhy = data.r;
-  } else if (["rebalance", "state", "premium", "decision", "strike", "alert"].includes(kind)) {
+  } else if (["rebalance", "state", "premium", "decision", "strike", "consolidation", "alert"].includes(kind)) {
     takeEvent(data);
     if (kind !== "decision") soon();
   }
