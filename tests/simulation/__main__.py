@@ -39,6 +39,8 @@ COUNTS = {
     "kills": 300,
     "storage": 500,
 }
+#: a sweep of hours says so often how far it is
+SO_FAR_SECONDS = 60.0
 #: seeds that one task of a process takes
 CHUNKS = {"days": 50, "prices": 1_000, "kills": AT_ONE_PLACE, "storage": 10}
 
@@ -61,7 +63,7 @@ def main() -> int:
         "storage": _storage,
     }
     step = CHUNKS.get(asked.what, 1)
-    lived, broken = 0, 0
+    lived, broken, told = 0, 0, begun
     with ProcessPoolExecutor(asked.jobs, initializer=sweep.quiet) as pool:
         starts = itertools.count(asked.first, step)
         for count, problems in _until(pool, work[asked.what], starts, step, asked):
@@ -69,6 +71,10 @@ def main() -> int:
             broken += len(problems)
             for problem in problems:
                 sys.stdout.write(problem + "\n")
+            if time.perf_counter() - told > SO_FAR_SECONDS:
+                told = time.perf_counter()
+                sys.stdout.write(f"{asked.what}: {lived} lived, {broken} broken so far\n")
+                sys.stdout.flush()
     seconds = time.perf_counter() - begun
     sys.stdout.write(
         f"{asked.what}: {lived} lived from seed {asked.first}, {broken} broken, "
