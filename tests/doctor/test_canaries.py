@@ -36,7 +36,7 @@ def _quick_and_quiet_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("rebalancer.venues.live_dry_run.REQUEST_SECONDS", 0.15)
     monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.1)
     monkeypatch.setattr("rebalancer.exchanges.LONGEST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("rebalancer.venues.ccxt_client.SHUT_OUT_SECONDS_MAX", 0)
+    monkeypatch.setattr("rebalancer.venues.shared_rates.SHUT_OUT_SECONDS_MAX", 0)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -118,7 +118,7 @@ def _quick_and_quiet_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.1)
     monkeypatch.setattr("rebalancer.exchanges.LONGEST_PAUSE_SECONDS", 0.01)
     # What a ban does is tested elsewhere; here every question is to get its answer.
-    monkeypatch.setattr("rebalancer.venues.ccxt_client.SHUT_OUT_SECONDS_MAX", 0)
+    monkeypatch.setattr("rebalancer.venues.shared_rates.SHUT_OUT_SECONDS_MAX", 0)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
