@@ -85,7 +85,6 @@ function concerns() {
 const phone = matchMedia("(max-width: 720px)");
 const fold = () => { find("alert-fold").open = !phone.matches; };
 phone.addEventListener("change", fold);
-fold();
 
 // Redrawn only when something else is the matter, so that a screen reader speaks only then.
 export function drawAlerts() {
@@ -93,6 +92,7 @@ export function drawAlerts() {
   const told = JSON.stringify(found);
   const node = find("alert-list");
   if (node.dataset.told === told) return;
+  if (node.dataset.told === undefined) fold();
   node.dataset.told = told;
   find("alert-none").hidden = found.length > 0;
   find("alert-fold").hidden = found.length === 0;
