@@ -68,7 +68,7 @@ def test_a_desk_on_an_old_backup_says_why_it_does_not_trade_and_how_that_ends(
             assert command(tmp_path, *resume, **KEYS).code == 0
             desk_too = ("resume", "--desk", "--reason", "checked")
             assert command(tmp_path, *desk_too, **KEYS).code == 0
-            traded.price("44000")
+            traded.price("58000")
             wait_until(lambda: sent(place) > before, "it trades again")
             place.until(desk, lambda records: done(records, Trigger.PRICE_MOVE), "a run is done")
             assert desk.end() == 0
