@@ -47,13 +47,14 @@ export function paid(token, fees) {
     [`Management fee, ${rate}`, fixed(fees.managementFee, 2)], ["Financing", fixed(fees.financing, 2)]]));
 }
 
-// The prices at which each rule fires. Both NAVs can end a fund, and mostly they do so at one price.
+// The prices at which each rule fires, the nearest first: either NAV can end a fund, and the nearer does.
 export function triggers({ items }) {
   const rows = new Map();
   for (const { trigger, source, fires, prices, move } of items) {
     const at = Object.entries(prices).map(([symbol, value]) => `${symbol} ${fires} ${price(value)}`).join(", ");
     const told = [words(trigger), `${source} of ${at}`, num(change(Number(move)).text)];
-    rows.set(JSON.stringify(told), told);
+    const rule = JSON.stringify([trigger, source, fires, Object.keys(prices)]);
+    if (!rows.has(rule)) rows.set(rule, told);
   }
   if (!rows.size) {
     return nothing("Trigger prices", "No price is known at which a rule fires.");
