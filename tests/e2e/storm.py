@@ -27,7 +27,8 @@ from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ask_at
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
-from rebalancer.core.records import IntentCreated, Record, RunOpened, TradingChanged
+from rebalancer.core.order import Outcome
+from rebalancer.core.records import IntentCreated, OrderMoved, Record, RunOpened, TradingChanged
 from rebalancer.errors import CommandRefused
 from rebalancer.settings import load
 from rebalancer.settings.in_force import InForce, in_force
@@ -230,8 +231,17 @@ class Storm:
         assert not [*orders_within_their_settings(records, self.texts)]
         intents = [record.intent.client_order_id for record in of(records, IntentCreated)]
         self.counts["orders"] = len(intents)
-        at_venue = self.traded.account["ids"]
-        assert sorted(at_venue) == sorted(intents), "each intent is one order, and once"
+        # On a machine that is slow enough an order comes too late for the venue to take it.
+        over = {
+            moved.client_order_id: moved.outcome
+            for moved in of(records, OrderMoved)
+            if moved.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT, Outcome.ABSENT)
+        }
+        self.counts["orders that the venue did not take"] = len(over)
+        taken = sorted(each for each in intents if each not in over)
+        assert sorted(self.traded.account["ids"]) == taken, (
+            f"each intent is one order, and once; not taken: {over}"
+        )
         assert self.traded.tell("state")["violations"] == 0
         checked = command(self.folder, "verify", **KEYS)
         assert checked.code == 0, checked.out

@@ -257,7 +257,7 @@ async def test_an_order_taken_late_is_found_by_a_later_question():
             Fault(
                 shape=Shape.RESET,
                 taken=Taken.LATER,
-                late_ms=80,
+                late_ms=1_000,
                 method="POST",
                 path=ORDER_PATH,
             )
@@ -266,7 +266,7 @@ async def test_an_order_taken_late_is_found_by_a_later_question():
         await desk.venue.submit(order)
         await desk.venue.query(order)
         assert desk.outcomes() == [Outcome.UNKNOWN, Outcome.UNKNOWN]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.2)
         await desk.venue.query(order)
         assert desk.outcomes()[-1] is Outcome.CLOSED
         assert desk.filled() == D("0.5")
