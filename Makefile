@@ -28,7 +28,7 @@ demo: setup
 
 # Compiled modules are kept whatever the environment says: the tests start the program a hundred times.
 test: setup
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
