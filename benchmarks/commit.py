@@ -1,9 +1,11 @@
 """What a durable commit costs as the loop awaits it, against the disk and against bare sqlite3.
 
 In every round, in turn: one append of a page with `fdatasync`; one row by sqlite3 in the event
-loop's own thread (WAL, synchronous FULL, the same settings as the store's); the record of one real
-intent through the store; and the records of a plan of 500 orders in one commit. Rounds are short
-and paired, so that a disk that others use slows all of them.
+loop's own thread (WAL, synchronous FULL, the same settings as the store's); and the record of one
+real intent through the store. Each is done twice: first after a moment of calm, in which the disk
+and the writer's thread rested, and again straight after it. Then one intent and the records of a
+plan of 500 orders in one commit, in a store of their own, which has brought its tables up to date
+meanwhile. Rounds are short and paired, so that a disk that others use slows all of them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from rebalancer.store.sql import SqlStore, open_store
 ROUNDS = 60
 WARM_UP = 5
 PLAN = 500
+#: in which the stores bring their tables up to date
+CALM_SECONDS = 0.25
+WHEN = ("after a calm moment", "straight after")
 PAGE = bytes(4096)
 #: an intent of one fund as the journal writes it has about so many
 ROW_BYTES = 600
@@ -101,27 +106,36 @@ async def commit_us(store: SqlStore, records: tuple[IntentCreated, ...]) -> floa
 
 async def measure(folder: Path) -> list[dict[str, float]]:
     """Return the times of every round in microseconds."""
-    row = "x" * ROW_BYTES
-    bare = Bare(folder / "bare.db", row)
-    store = open_store(f"sqlite:///{folder / 'store.db'}")
+    bare = Bare(folder / "bare.db", "x" * ROW_BYTES)
     file = os.open(folder / "append", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    await store.load()
-    await store.commit((DeskOpened(0, "commit", "1"),))
+    single, planned = [await _opened(folder / name) for name in ("single.db", "planned.db")]
     rounds, seq = [], 1
     try:
         for _ in range(WARM_UP + ROUNDS):
-            flush = timed_us(lambda: append(file))
-            plain = timed_us(bare.commit)
-            one = await commit_us(store, intents(seq, 1))
-            plan = await commit_us(store, intents(seq + 1, PLAN))
+            told = {}
+            for when in WHEN:
+                told[f"flush {when}"] = timed_us(lambda: append(file))
+                told[f"sqlite3 {when}"] = timed_us(bare.commit)
+                told[f"one {when}"] = await commit_us(single, intents(seq, 1))
+                seq += 1
+            told["before"] = await commit_us(planned, intents(seq, 1))
+            told["plan"] = await commit_us(planned, intents(seq + 1, PLAN))
             seq += 1 + PLAN
-            rounds.append({"flush": flush, "sqlite3": plain, "one": one, "plan": plan})
-            await asyncio.sleep(0.02)  # the store brings its projections up to date meanwhile
+            rounds.append(told)
+            await asyncio.sleep(CALM_SECONDS)
     finally:
         os.close(file)
         bare.close()
-        await store.close()
+        for store in (single, planned):
+            await store.close()
     return rounds[WARM_UP:]
+
+
+async def _opened(path: Path) -> SqlStore:
+    store = open_store(f"sqlite:///{path}")
+    await store.load()
+    await store.commit((DeskOpened(0, "commit", "1"),))
+    return store
 
 
 def run(say: Callable[[str], None] = print) -> None:
@@ -136,7 +150,10 @@ def run(say: Callable[[str], None] = print) -> None:
         ratio = statistics.median(each[name] / each[over] for each in rounds)
         say(f"  {what:<48} {taken:>8,.0f} us, {ratio:5.2f} x {than}")
 
-    told("flush", "one page and its fdatasync", "flush", "itself")
-    told("sqlite3", "one row by bare sqlite3", "flush", "the fdatasync")
-    told("one", "one real intent, as the loop awaits it", "flush", "the fdatasync (goal 2.5 x)")
-    told("plan", f"a plan of {PLAN} orders in one commit", "one", "one intent (goal 8 x)")
+    for when in WHEN:
+        say(f" {when}:")
+        told(f"flush {when}", "one page and its fdatasync", f"flush {when}", "itself")
+        told(f"sqlite3 {when}", "one row by bare sqlite3", f"flush {when}", "the fdatasync")
+        goal = "the fdatasync (goal 2.5 x)"
+        told(f"one {when}", "one real intent, as the loop awaits it", f"flush {when}", goal)
+    told("plan", f"a plan of {PLAN} orders in one commit", "before", "one intent (goal 8 x)")

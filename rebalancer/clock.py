@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rebalancer.ports import Clock  # only named here: its imports cost each command 0.1 s
 
 _NS_PER_MS = 1_000_000
+_NS_PER_SECOND = 1_000_000_000
 
 
 class WallClock:
@@ -26,8 +27,11 @@ class WallClock:
         return time.time_ns() // _NS_PER_MS
 
     def seconds_until(self, at_ms: int) -> float:
-        """Return how many seconds pass until `at_ms` (0 or less: it is past)."""
-        return (at_ms - self.now_ms()) / SECOND_MS
+        """Return how many seconds pass until `at_ms` (0 or less: it is past).
+
+        To the nanosecond: by the instant of `now_ms` it would be half a millisecond too long.
+        """
+        return (at_ms * _NS_PER_MS - time.time_ns()) / _NS_PER_SECOND
 
 
 class FastClock:

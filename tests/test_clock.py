@@ -29,8 +29,14 @@ def test_every_clock_is_a_clock_of_the_desk() -> None:
 
 def test_the_wall_clock_counts_whole_milliseconds_of_utc(frozen: dict[str, int]) -> None:
     assert WallClock().now_ms() == 1_767_225_600_000
-    assert WallClock().seconds_until(1_767_225_601_500) == 1.5
-    assert WallClock().seconds_until(1_767_225_599_000) == -1.0
+
+
+def test_the_wall_clock_knows_how_long_to_wait_below_a_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_767_225_600_000_750_000)
+    assert WallClock().seconds_until(1_767_225_600_001) == 0.000_25
+    assert WallClock().seconds_until(1_767_225_599_000) == -1.000_75
 
 
 def test_a_fast_clock_starts_where_it_is_told_and_runs_faster(frozen: dict[str, int]) -> None:
