@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
 from rebalancer import live, publishing
 from rebalancer.clock import FastClock, HeldClock, WallClock
+from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.core.actions import Alert
-from rebalancer.core.contract import Contract
 from rebalancer.core.events import FundingPaid, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import NavStruck, Record, RunMoved
@@ -33,7 +33,7 @@ from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.preparing import prepare, refuse_taken
 from rebalancer.reloading import Reloader
-from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
+from rebalancer.settings import Config, FeedSource, InForce, Mode
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
@@ -49,22 +49,6 @@ class Source:
 
 
 Sources = Mapping[str, tuple[PriceSource, ...]]
-
-
-def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> Desk:
-    """Return the configured desk; `contracts` are the venue's own, under the described ones."""
-    known = dict(contracts or {}) | dict(config.contracts)
-    for fund in config.funds.values():
-        # An index-only fund trades nothing: its members need no lots.
-        for symbol in () if fund.index_only else fund.symbols:
-            known.setdefault(symbol, contract_for(config, symbol))
-    rates = {name: source.max_age_ms for name, source in config.rates.items()}
-    return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
-
-
-def paper_costs_of(config: Config) -> dict[str, PaperCosts]:
-    """Return what trading on paper costs, by account."""
-    return {name: PaperCosts(**asdict(paper)) for name, paper in config.paper.items()}
 
 
 def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:

@@ -42,7 +42,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "costing", "preparing", "doctor", "api", "fast", "report"}
+        | {"bootstrap", "configured", "costing", "preparing", "doctor", "api", "fast", "report"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),
@@ -56,9 +56,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "planning": frozenset({"core", "ports", "settings", "sim"}),
     "costing": frozenset({"core", "settings", "feeds", "live"}),
+    "configured": frozenset({"core", "settings", "venues"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"costing", "live", "planning", "preparing", "publishing", "reloading"}
+        | {"configured", "costing", "live", "planning", "preparing", "publishing", "reloading"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

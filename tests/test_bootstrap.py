@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from rebalancer.bootstrap import (
-    desk_of,
     last_marks,
     open_daemon,
     sources_of,
 )
 from rebalancer.clock import FastClock, WallClock
+from rebalancer.configured import desk_of
 from rebalancer.core.actions import Alert
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import parse as instant

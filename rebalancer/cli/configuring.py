@@ -26,7 +26,7 @@ def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
     Everything is looked at that a start looks at before it asks a venue: keys and secrets, files,
     addresses, and whether the store goes with it.
     """
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.preparing import (  # noqa: PLC0415 - as above
         prepare,
         refuse_taken,

@@ -42,7 +42,7 @@ def counterfactual(
     as_json: AsJson = False,
 ) -> None:
     """Show a day under other rules: which would have saved the fund, and what each costs."""
-    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.core.instant import parse, parse_duration  # noqa: PLC0415 - as above
     from rebalancer.sim.counterfactual import counterfactual as asked  # noqa: PLC0415 - as above
 

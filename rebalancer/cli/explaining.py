@@ -107,7 +107,7 @@ def triggers(
 
 
 def _past(config: Path | None, at: str | None) -> Past:
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - as above
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.sim.explain import desk_at  # noqa: PLC0415 - as above
 

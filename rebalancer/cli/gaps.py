@@ -39,7 +39,7 @@ def _signed(amount: Decimal) -> str:
 
 def gaps_of(config: Path | None) -> dict[str, dict[str, Decimal]]:
     """Return the parts of each fund's gap and, last, the gap that they sum to."""
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.core.attribution import attribute  # noqa: PLC0415 - as above
     from rebalancer.core.folding import fold  # noqa: PLC0415 - as above
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above

@@ -199,7 +199,7 @@ def backtest(
 
 
 def _by_engine(settings: Config, histories: Mapping[str, History], way: Way) -> Outcome:
-    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.sim.backtest import backtest as replay  # noqa: PLC0415 - as above
     from rebalancer.sim.checkpoint import Checkpoint, resumable_backtest  # noqa: PLC0415 - as above
 
@@ -212,7 +212,7 @@ def _by_engine(settings: Config, histories: Mapping[str, History], way: Way) -> 
 
 def _by_arrays(settings: Config, histories: Mapping[str, History]) -> Outcome:
     """Run the fast path, and say of which funds the engine had to replay what."""
-    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
 
     try:
         from rebalancer.fast.backtest import fast_backtest  # noqa: PLC0415 - an extra

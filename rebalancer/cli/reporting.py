@@ -82,7 +82,7 @@ def _and_more(others: Sequence[Path], folder: Path | None) -> str:
 
 
 def _replayed(settings: Config, prices: Sequence[str], funding: Sequence[str]) -> Report:
-    from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+    from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.core.instant import duration  # noqa: PLC0415 - as above
     from rebalancer.report.story import Gatherer  # noqa: PLC0415 - as above
     from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - as above
@@ -113,7 +113,7 @@ def _file(given: str) -> str:
 
 
 def _stored(config: Path | None) -> Report:
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.report.story import Gatherer  # noqa: PLC0415 - as above
 

@@ -33,7 +33,7 @@ def taken_snapshot(settings: Config, path: Path | None) -> Snapshot:
 
 
 def _from_document(settings: Config, path: Path) -> Snapshot:
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.sim.snapshot import read_snapshot  # noqa: PLC0415 - as above
 
     try:
@@ -47,7 +47,7 @@ def _from_document(settings: Config, path: Path) -> Snapshot:
 
 def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
     """Return the desk as the store has it, and how old its prices are, in milliseconds."""
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.desk.recovery import refuse_lost_funds  # noqa: PLC0415 - as above
     from rebalancer.sim.snapshot import snapshot_of  # noqa: PLC0415 - as above
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - as above

@@ -79,7 +79,7 @@ class Replayed:
 
     def __call__(self, point: tuple[Setting, ...]) -> dict[str, Any]:
         """Replay the history at `point` and return the figures of each fund."""
-        from rebalancer.bootstrap import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
+        from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
         from rebalancer.sim.backtest import backtest  # noqa: PLC0415 - as above
         from rebalancer.sim.summary import summaries_of  # noqa: PLC0415 - as above
         from rebalancer.sim.sweep import figures  # noqa: PLC0415 - as above

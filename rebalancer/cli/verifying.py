@@ -33,7 +33,7 @@ _SAID = (
 @told
 def verify(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Check the store against itself: chain, postings, NAVs, positions, tables. Changes nothing."""
-    from rebalancer.bootstrap import desk_of  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
     from rebalancer.core.verification import Verifier  # noqa: PLC0415 - as above
     from rebalancer.store.whole import table_problems  # noqa: PLC0415 - as above
 

@@ -15,8 +15,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from rebalancer.bootstrap import desk_of
 from rebalancer.cli.app import app
+from rebalancer.configured import desk_of
 from rebalancer.settings import parse
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store

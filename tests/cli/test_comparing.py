@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rebalancer.bootstrap import desk_of
+from rebalancer.configured import desk_of
 from rebalancer.settings import parse
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store

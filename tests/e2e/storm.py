@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rebalancer.bootstrap import desk_of
 from rebalancer.cli.exits import DeskUnreachable
 from rebalancer.cli.operating import ask_at
+from rebalancer.configured import desk_of
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
 from rebalancer.core.order import Outcome

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from rebalancer.bootstrap import desk_of
 from rebalancer.clock import WallClock
+from rebalancer.configured import desk_of
 from rebalancer.core.folding import fold
 from rebalancer.core.instant import DAY_MS, HOUR_MS, SECOND_MS
 from rebalancer.core.methodology import Trigger

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rebalancer.bootstrap import desk_of, paper_costs_of
+from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.feeds.candles import read_history
 from rebalancer.settings.loading import parse
 from rebalancer.sim.backtest import backtest

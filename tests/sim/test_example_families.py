@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rebalancer.bootstrap import desk_of, paper_costs_of
+from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.core.instant import DAY_MS, HOUR_MS, iso, parse
 from rebalancer.feeds.candles import History, PricePoint
 from rebalancer.settings import load

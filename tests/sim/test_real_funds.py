@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rebalancer.bootstrap import desk_of
+from rebalancer.configured import desk_of
 from rebalancer.core.instant import parse
 from rebalancer.feeds.candles import History, PricePoint
 from rebalancer.settings import parse as parse_config
