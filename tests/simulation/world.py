@@ -236,7 +236,9 @@ class World:
         """Return a tick by which all is quiet again: well after what comes next, or the end."""
         if self.short is None:
             return self.end_tick
-        soon = self.next_tick + self._down_ms // TICK_MS + self.short
+        sight = self.day.sight
+        blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
+        soon = self.next_tick + (self._down_ms + blind_ms) // TICK_MS + self.short
         for event in (DUE_TICK, SHOCK_TICK):
             if event - 5 <= soon < event + self.short:
                 soon = event + self.short
