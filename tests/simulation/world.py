@@ -238,7 +238,9 @@ class World:
             return self.end_tick
         sight = self.day.sight
         blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
-        soon = self.next_tick + (self._down_ms + blind_ms) // TICK_MS + self.short
+        # Not the next tick of the feed, which stands still while the desk is down.
+        passed_ms = self.clock.true_ms() - BEGIN_MS + self._down_ms + blind_ms
+        soon = passed_ms // TICK_MS + self.short
         for event in (DUE_TICK, SHOCK_TICK):
             if event - 5 <= soon < event + self.short:
                 soon = event + self.short
