@@ -61,6 +61,8 @@ ACCOUNT_SECONDS = 300.0
 ALERTS_SECONDS = 60.0
 #: so long the feed goes by its old reading of the venue's clock after one of them was set
 CLOCK_READ_TICKS = 2
+#: an order of which nothing is to be found is absent within so long, at every venue
+UNKNOWN_MS = 75 * SECOND_MS
 #: turns of the loop that no day needs; one that takes more does not come to rest
 ROUNDS_MAX = 60_000
 EXPECTED = Expected(accept_untold=True)
@@ -238,6 +240,8 @@ class World:
             return self.end_tick
         sight = self.day.sight
         blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
+        # Each fault makes an order unknown for a while, and the next one may meet the next fault.
+        blind_ms += sum(fault.times - 1 for fault in self.day.wire) * UNKNOWN_MS
         # Not the next tick of the feed, which stands still while the desk is down.
         passed_ms = self.clock.true_ms() - BEGIN_MS + self._down_ms + blind_ms
         soon = passed_ms // TICK_MS + self.short
