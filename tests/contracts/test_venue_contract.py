@@ -27,13 +27,13 @@ from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_clien
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
 from rebalancer.venues.paper import PaperBook
 from rebalancer.venues.paper_venue import PaperVenue
-from rebalancer.venues.rates import Budget, Limiter
 from tests.desk.rig import Recorder, tick
 from tests.factories import BTC
 from tests.loopback.dialect import Dialect
 from tests.loopback.instruments import Depth, Instrument
 from tests.loopback.presets import KEY, SECRET, binance, xt
 from tests.loopback.server import LoopbackVenue
+from tests.unlimited import unlimited
 
 NOW = 1_700_000_000_000
 #: older than any window in which a request could still be taken
@@ -163,9 +163,8 @@ def order(name: str) -> Order:
 @pytest.fixture
 async def venue(name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Venue]:
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
-    # XT lets through six questions a second; that is tested where the windows are.
     for module in (exchange_venue, live_dry_run):
-        monkeypatch.setattr(module, "limiter_of", lambda _facts: Limiter(Budget(())))
+        monkeypatch.setattr(module, "limiter_of", unlimited)
     async with VENUES[name]() as made:
         yield made
 

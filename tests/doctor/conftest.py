@@ -9,7 +9,7 @@ import pytest
 from rebalancer.doctor import examination
 from rebalancer.exchanges import open_streams
 from rebalancer.venues import exchange_account, live_dry_run
-from rebalancer.venues.rates import Budget, Limiter
+from tests.unlimited import unlimited
 
 
 def _unthrottled(venue_id: str, endpoint: str) -> Any:
@@ -29,7 +29,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+def unlimited_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep to no window of the venue."""
-    # Bitget lets through five questions a second and XT six; that is tested where the windows are.
-    monkeypatch.setattr(live_dry_run, "limiter_of", lambda _facts: Limiter(Budget(())))
+    monkeypatch.setattr(live_dry_run, "limiter_of", unlimited)

@@ -97,7 +97,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(params=DIALECTS)
-async def clinic(request: pytest.FixtureRequest, tmp_path: Path, unlimited: None) -> Any:
+async def clinic(request: pytest.FixtureRequest, tmp_path: Path, unlimited_account: None) -> Any:
     async with LoopbackVenue(DIALECTS[request.param](), beat_ms=50) as market:
         yield Clinic(market, request.param, tmp_path)
 

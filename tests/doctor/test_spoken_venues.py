@@ -55,7 +55,7 @@ SECRETS = {
 UNTOLD = [name for name in TONGUES if ACCOUNTS[name].key_rights is None]
 
 
-pytestmark = pytest.mark.usefixtures("quick", "unlimited")
+pytestmark = pytest.mark.usefixtures("quick", "unlimited_account")
 
 
 @asynccontextmanager

@@ -27,7 +27,6 @@ from rebalancer.cli.operating import ask_at
 from rebalancer.configured import desk_of
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
-from rebalancer.core.order import Outcome
 from rebalancer.core.records import IntentCreated, OrderMoved, Record, RunOpened, TradingChanged
 from rebalancer.errors import CommandRefused
 from rebalancer.settings import load
@@ -38,6 +37,7 @@ from tests.e2e.market import Market, market
 from tests.e2e.process import Desk, command, running, wait_until
 from tests.factories import dice_of
 from tests.loopback.presets import KEY, SECRET
+from tests.simulation.judge_runs import OVER
 from tests.test_reloading import orders_within_their_settings, refuse_mixtures
 
 KEYS = {
@@ -235,7 +235,7 @@ class Storm:
         over = {
             moved.client_order_id: moved.outcome
             for moved in of(records, OrderMoved)
-            if moved.outcome in (Outcome.REJECTED, Outcome.NEVER_SENT, Outcome.ABSENT)
+            if moved.outcome in OVER
         }
         self.counts["orders that the venue did not take"] = len(over)
         taken = sorted(each for each in intents if each not in over)

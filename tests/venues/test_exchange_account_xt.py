@@ -24,7 +24,6 @@ from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import facts_of, limiter_of, open_client
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.rates import Budget, Limiter
 from tests.loopback import presets
 from tests.loopback.accounts import Account as Owner
 from tests.loopback.accounts import Margin
@@ -32,6 +31,7 @@ from tests.loopback.faults import Fault, Shape
 from tests.loopback.orders import Book
 from tests.loopback.presets import KEY, SECRET
 from tests.loopback.server import LoopbackVenue
+from tests.unlimited import unlimited
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 D = Decimal
@@ -69,9 +69,7 @@ class Desk:
 async def account() -> AsyncIterator[Desk]:
     clock, facts = WallClock(), facts_of("xt")
     async with LoopbackVenue(presets.xt()) as market:
-        # XT lets through six questions a second; that is tested where the windows are.
-        limiter = Limiter(Budget(()))
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, market.rest, limiter)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, market.rest, unlimited())
         try:
             await client.load_markets(facts.limits.costs[Ask.MARKETS])
             contracts = {name: contract_of(client.markets[name], "xt") for name in SIZES}

@@ -19,12 +19,12 @@ from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.rates import Budget, Limiter
 from tests.loopback import presets
 from tests.loopback.faults import Fault, Shape, Taken
 from tests.loopback.instruments import Depth
 from tests.loopback.presets import KEY, SECRET
 from tests.loopback.server import LoopbackVenue
+from tests.unlimited import unlimited
 
 BTC = "BTC/USDT:USDT"
 D = Decimal
@@ -80,9 +80,7 @@ async def trading() -> AsyncIterator[Desk]:
     clock = WallClock()
     async with LoopbackVenue(presets.xt()) as market:
         facts = facts_of("xt")
-        # XT lets through six questions a second; that is tested where the windows are.
-        limiter = Limiter(Budget(()))
-        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, limiter=limiter)
+        client = open_client(facts, {"apiKey": KEY, "secret": SECRET}, limiter=unlimited())
         market.point(client._exchange)
         await client.load_markets(facts.limits.costs[Ask.MARKETS])
         contract = contract_of(client.markets[BTC], "xt")

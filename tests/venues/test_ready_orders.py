@@ -15,9 +15,9 @@ from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
 from rebalancer.venues.wire import Reply, SignedRequest
+from tests.unlimited import unlimited
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.recorder import LEGS, Recorder, intent_of
 
@@ -46,7 +46,7 @@ class Bench:
         exchange.milliseconds = lambda: self.now_ms
         del exchange.nonce  # ccxt's own goes by the time above and the venue's offset
         self.wire = Wire()
-        self.client = CcxtClient(exchange, self.wire, Limiter(Budget(())))
+        self.client = CcxtClient(exchange, self.wire, unlimited())
         self.contract: Contract = contracts_of(VENUE)[0]
         self.sends = OrderSends(self.client, FACTS[VENUE], {self.contract.symbol: self.contract})
         _, side, reduces, _ = LEGS[0]

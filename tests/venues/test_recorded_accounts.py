@@ -26,9 +26,9 @@ from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
 from rebalancer.venues.wire import Reply, SignedRequest
+from tests.unlimited import unlimited
 from tests.venues.test_recorded_material import FIXTURES
 from tests.venues.test_spoken_accounts import KEYS
 
@@ -66,7 +66,7 @@ async def account(
     """Yield what reads the account at an instant, through the contracts of the recording."""
     facts = FACTS[venue_id]
     exchange = open_with_keys(facts, KEYS)
-    client = CcxtClient(exchange, Recorded(answers), Limiter(Budget(())))
+    client = CcxtClient(exchange, Recorded(answers), unlimited())
     try:
         await client.load_markets({})
         linear = [one for one in client.markets.values() if one["swap"] and one["linear"]]

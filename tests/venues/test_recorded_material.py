@@ -28,10 +28,10 @@ from rebalancer.venues.evidence import Evidence
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.requests import order_request
 from rebalancer.venues.transport import Transport
 from rebalancer.venues.wire import Reply, SignedRequest
+from tests.unlimited import unlimited
 from tests.venues.golden.recorder import Recorder, intent_of
 
 SHARED = Path(
@@ -87,7 +87,7 @@ class Shelf(Transport):
 async def reading(venue_id: str) -> AsyncIterator[tuple[CcxtClient, dict[str, Contract]]]:
     """Yield a client that has loaded the recorded markets, and their linear perpetuals."""
     exchange = open_with_keys(FACTS[venue_id], KEYS)
-    client = CcxtClient(exchange, Shelf(venue_id), Limiter(Budget(())))
+    client = CcxtClient(exchange, Shelf(venue_id), unlimited())
     try:
         await client.load_markets({})
         linear = [one for one in client.markets.values() if one["swap"] and one["linear"]]

@@ -25,11 +25,11 @@ from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.read_only import ReadOnlyTransport
 from tests.spoken.scene import ENTRY, LIQUIDATION, Paid, Prices, Scene, Traded
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
+from tests.unlimited import unlimited
 from tests.venues.golden.proofs import PAGED
 
 D = Decimal
@@ -58,7 +58,7 @@ async def account(scene: Scene) -> AsyncIterator[tuple[ExchangeAccount, Spoken]]
         keys = {name: KEYS[name] for name in ACCOUNTS[scene.venue_id].keys}
         exchange = open_with_keys(facts, keys, spoken.endpoint)
         transport = ReadOnlyTransport(2.0, facts.venue_id)
-        client = CcxtClient(exchange, transport, Limiter(Budget(())))
+        client = CcxtClient(exchange, transport, unlimited())
         try:
             await client.load_markets({})
             contracts = {
