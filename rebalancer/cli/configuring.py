@@ -10,7 +10,8 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import is_running
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
-from rebalancer.cli.output import console, counted, print_json
+from rebalancer.cli.output import console, print_json
+from rebalancer.core.money import counted
 
 if TYPE_CHECKING:
     from rebalancer.settings.showing import Setting

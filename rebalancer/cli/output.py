@@ -185,11 +185,6 @@ def short(value: Decimal) -> str:
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
-def counted(count: int, noun: str) -> str:
-    """Write how many there are of something: 1 fund, 2 funds."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def share(ratio: Decimal | None) -> str:
     """Write a move of prices for a person: -33.3 %; or a dash where it is none that happens."""
     return NONE if ratio is None or abs(ratio) > 10 else f"{ratio * 100:+.1f} %"

@@ -108,6 +108,11 @@ def text(value: Decimal) -> str:
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something: 1 fund, 2 funds."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def text_or_none(value: Decimal | None) -> str | None:
     """Write `value` as `text` does; None, which JSON has as null, where there is none."""
     return None if value is None else text(value)

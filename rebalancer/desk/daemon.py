@@ -13,6 +13,7 @@ import structlog
 from rebalancer.core.actions import Alert
 from rebalancer.core.events import Event, KillSwitchFound
 from rebalancer.core.instant import iso
+from rebalancer.core.money import counted
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.state import DeskState
 from rebalancer.desk.alert_book import AlertBook
@@ -171,8 +172,7 @@ class Daemon:
     def status(self) -> str:
         """Say in one line how the desk is, for whoever started it."""
         halted = [name for name, fund in self.state.funds.items() if fund.trading != "active"]
-        count = len(self.state.funds)
-        words = f"{self.mode}, {count} fund{'s' if count != 1 else ''}"
+        words = f"{self.mode}, {counted(len(self.state.funds), 'fund')}"
         if halted:
             words += f", not trading: {', '.join(halted)}"
         coming = next_fixed(self.state, self.clock.now_ms())

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
+from rebalancer.core.money import counted
 from rebalancer.core.order import is_ours
 from rebalancer.doctor.findings import Finding, Level, judge_budget, judge_clock, named
 from rebalancer.errors import InputRefused, VenueUnavailable
@@ -109,7 +110,7 @@ def _contracts(patient: Patient) -> Iterator[Finding]:
             )
             yield patient.say(Level.FAIL, "contracts", f"{symbol}: {told}", fix)
     if good:
-        count = f"{len(good)} contract{'s' if len(good) > 1 else ''}"
+        count = counted(len(good), "contract")
         yield patient.say(Level.OK, "contracts", f"{count} open for orders: {named([*good])}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rebalancer import live
 from rebalancer.core.fund import Account, Fund
+from rebalancer.core.money import counted
 from rebalancer.doctor.account import (
     Patient,
     examine_account,
@@ -198,8 +199,7 @@ def _examine_configuration(config: Config) -> Iterator[Finding]:
             seen, remedy = _parts(problem)
             yield Finding(Level.FAIL, "here", "configuration", seen, remedy)
     else:
-        count = len(config.funds)
-        seen = f"{count} fund{'s' if count != 1 else ''}, digest {config.digest[:12]}"
+        seen = f"{counted(len(config.funds), 'fund')}, digest {config.digest[:12]}"
         yield Finding(Level.OK, "here", "configuration", seen)
     yield Finding(Level.OK, "here", "mode", _MODES[config.mode])
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.money import counted
 from rebalancer.doctor.findings import Finding, Level, named
 from rebalancer.feeds.stream import StreamFeed, StreamPlan
 from rebalancer.feeds.stream_socket import StreamPace
@@ -96,7 +97,7 @@ def _told(where: str, first: Mapping[str, Seen], way: str) -> Iterator[Finding]:
     if first:
         slowest = max(first, key=lambda name: first[name].after_ms)
         text = (
-            f"marks of {len(first)} contract{'s' if len(first) > 1 else ''} {way}: the last, "
+            f"marks of {counted(len(first), 'contract')} {way}: the last, "
             f"{slowest}, after {first[slowest].after_ms / SECOND_MS:.1f} s; the oldest was "
             f"{max(0, *(seen.age_ms for seen in first.values()))} ms old"
         )
