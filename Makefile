@@ -64,18 +64,33 @@ REQUESTS       := 20000
 KILLS          := 300
 STORAGE_FAULTS := 500
 
-soak: setup
+# `make -k soak` goes on after a part that failed; `make soak-crashes CRASH_DAYS=3` runs one part.
+SOAK := days crashes double prices mutants kills storage fast requests storm boot
+
+.PHONY: $(SOAK:%=soak-%)
+
+soak: $(SOAK:%=soak-%)
+
+soak-days: setup
 	$(BIN)/python -m tests.simulation days --count $(DAYS)
+soak-crashes: setup
 	$(BIN)/python -m tests.simulation crashes --count $(CRASH_DAYS)
+soak-double: setup
 	$(BIN)/python -m tests.simulation double --count $(DOUBLE_CRASHES)
+soak-prices: setup
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
+soak-mutants: setup
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
+soak-kills: setup
 	$(BIN)/python -m tests.simulation kills --count $(KILLS)
+soak-storage: setup
 	$(BIN)/python -m tests.simulation storage --count $(STORAGE_FAULTS)
+soak-fast: setup
 	$(BIN)/python -m tests.fast --count $(FAST)
+soak-requests: setup
 	REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/api/test_any_request.py
-	$(BIN)/python -m tests.e2e.storm --seconds $(RELOAD_SECONDS)
-	$(BIN)/python -m tests.boot
+soak-storm: storm
+soak-boot: boot
 
 # Boots a Debian in a folder and runs the desk there as deploy/README.md says; needs root, debootstrap
 # and systemd-nspawn (apt-get install debootstrap systemd-container).

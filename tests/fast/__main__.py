@@ -14,6 +14,9 @@ from pathlib import Path
 from tests.fast.histories import FILES, case_of, real_case
 from tests.fast.judge import differences
 
+#: a run of an hour says so often how far it is
+SO_FAR_SECONDS = 60.0
+
 
 def judged(seed: int | Path) -> tuple[int | Path, list[str], tuple[int, int, int], Counter[str]]:
     """Return what differs for a seed or a file, who played its funds, and its runs."""
@@ -32,14 +35,19 @@ def main() -> int:
     asked = parser.parse_args()
     begun, broken, counts = time.perf_counter(), 0, (0, 0, 0)
     runs: Counter[str] = Counter()
+    told_at = begun
     with ProcessPoolExecutor(asked.jobs) as pool:
         seeds = [*FILES, *range(asked.first, asked.first + asked.count)]
-        for seed, found, counted, made in pool.map(judged, seeds):
+        for done, (seed, found, counted, made) in enumerate(pool.map(judged, seeds), start=1):
             arrays, sketched, engine = map(add, counts, counted)
             counts, runs = (arrays, sketched, engine), runs + made
             broken += bool(found)
             for each in found:
                 sys.stdout.write(f"{seed}: {each}\n")
+            if time.perf_counter() - told_at > SO_FAR_SECONDS:
+                told_at = time.perf_counter()
+                sys.stdout.write(f"fast: {done} of {len(seeds)} judged, {broken} differ so far\n")
+                sys.stdout.flush()
     told = ", ".join(f"{count} {trigger}" for trigger, count in runs.most_common())
     sys.stdout.write(
         f"fast: {len(FILES)} real histories and {asked.count} from seed {asked.first}, "

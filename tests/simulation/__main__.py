@@ -17,8 +17,9 @@ import itertools
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -91,17 +92,22 @@ def _until(
     step: int,
     asked: argparse.Namespace,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Hand out chunks of seeds until the count is reached: of days, or of kills for `double`."""
+    """Hand out chunks of seeds until the count is reached: of days, or of kills for `double`.
+
+    Two chunks wait for each process, so that none is idle; they are heard in the order of seeds.
+    """
+    counts_kills = asked.what == "double"
+    left = itertools.islice(starts, None if counts_kills else -(-asked.count // step))
+    handed: deque[Future[tuple[int, list[str]]]] = deque()
     reached = 0
     while reached < asked.count:
-        firsts = list(itertools.islice(starts, asked.jobs * 4))
-        if asked.what != "double":
-            firsts = firsts[: -(-(asked.count - reached) // step)]
-        for count, problems in pool.map(work, firsts, [step] * len(firsts)):
-            yield count, problems
-            reached += count if asked.what == "double" else step
-            if reached >= asked.count:
-                return
+        room = asked.jobs * 3 - len(handed)
+        handed.extend(pool.submit(work, first, step) for first in itertools.islice(left, room))
+        count, problems = handed.popleft().result()
+        yield count, problems
+        reached += count if counts_kills else step
+    for each in handed:
+        each.cancel()
 
 
 def _days(first: int, count: int) -> tuple[int, list[str]]:
