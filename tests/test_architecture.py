@@ -42,7 +42,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "cli": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}
-        | {"bootstrap", "configured", "costing", "preparing", "doctor", "api", "fast", "report"}
+        | {"arranging", "bootstrap", "configured", "costing", "preparing", "doctor", "api", "fast"}
+        | {"report"}
     ),
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),
@@ -53,6 +54,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "preparing": frozenset(
         {"core", "clock", "settings", "feeds", "store", "desk", "live", "api", "webhooks"}
+    ),
+    "arranging": frozenset(
+        {"core", "ports", "settings", "configured", "live", "exchanges", "store", "desk", "venues"}
     ),
     "planning": frozenset({"core", "ports", "settings", "sim"}),
     "costing": frozenset({"core", "settings", "feeds", "live"}),

@@ -29,6 +29,7 @@ from rebalancer.cli import (
     reading,
     reloading,
     reporting,
+    setting_modes,
     standing,
     states,
     sweeping,
@@ -120,6 +121,7 @@ app.command()(whatif.simulate)
 app.command()(sweeping.sweep)
 app.command()(counterfactual.counterfactual)
 app.command()(examining.doctor)
+app.command("set-modes")(setting_modes.set_modes)
 app.command()(alerting.alerts)
 app.command("help")(helping.help_)
 app.command()(helping.man)

@@ -36,6 +36,8 @@ WRITE_WAIT_SECONDS = 60.0
 #: a request that was signed ahead is used for so long; then it is signed anew, with a new stamp
 READY_SECONDS = 0.5
 
+#: so much of a refusal is told to the operator whose command was refused
+SAID_CHARACTERS = 200
 #: statuses that mean "too many requests"
 SHUT_OUT = frozenset({418, 429})
 NO_COUNTERS: Mapping[str, str] = MappingProxyType({})
@@ -210,6 +212,33 @@ class CcxtClient:
     def learn(self, order: OrderRequest) -> None:
         """Make the mould for orders like this one, at a time when nobody waits; sends nothing."""
         self._moulds.learn(order)
+
+    async def change(self, build: Callable[[Any], Awaitable[Any]], cost: Cost) -> None:
+        """Change a setting of the account by the one request that `build(exchange)` makes, once.
+
+        Raises VenueUnavailable with the venue's own words where it refuses, and where its answer
+        does not come: what is set then, a question tells.
+        """
+        import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
+
+        sent: list[SignedRequest] = []
+
+        async def signed() -> SignedRequest:
+            sent.append(await self.sign(build))
+            return sent[0]
+
+        reply = await self._write(signed, cost)
+        try:
+            self._read(sent[0], reply)
+        except ccxt.NoChange:
+            return  # it was set to that already
+        except (ccxt.BaseError, *UNREADABLE) as error:
+            said = (reply.evidence.body or "")[:SAID_CHARACTERS]
+            told = f": {said}" if said else ""
+            refusal = VenueUnavailable(f"{self.venue_id} {in_our_words(error)}{told}")
+        else:
+            return
+        raise refusal
 
     async def _build(self, order: OrderRequest) -> SignedRequest:
         return await self.sign(lambda exchange: exchange.create_order(*order.call.arguments))

@@ -124,7 +124,7 @@ class ExchangeAccount:
         self._account = account
         self._client = client
         self._facts = facts
-        self._contracts = contracts
+        self.contracts = contracts
         self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
         self._lists = WholeLists(self._ask, facts.venue_id, clock)
@@ -220,7 +220,7 @@ class ExchangeAccount:
         books = self._facts.spelling.books
         if len(books) == 1 or PositionSide.NET not in books:
             return PositionSide.NET not in books
-        symbol, read = next(iter(self._contracts)), self._told.hedged
+        symbol, read = next(iter(self.contracts)), self._told.hedged
         if read is not None:
             return await self._ask_by(lambda exchange: read(exchange, symbol), Ask.SETTINGS)
         answer = await self._ask(Call(self._facts.position_mode.read, (symbol,)), Ask.SETTINGS)
@@ -273,16 +273,16 @@ class ExchangeAccount:
             ):
                 # Perhaps ours, and only missing from the list of markets: no answer is not flat.
                 raise VenueUnavailable(f"{self._facts.venue_id}: holds what it does not list")
-            found = [self._position(row) for row in answer if row["symbol"] in self._contracts]
+            found = [self._position(row) for row in answer if row["symbol"] in self.contracts]
         return tuple(each for each in found if each.units)
 
     def _position_calls(self) -> list[Call]:
         """Return the questions for what is held: one for each currency that contracts settle in."""
         by_quote: dict[str, list[str]] = {}
-        for contract in self._contracts.values():
+        for contract in self.contracts.values():
             by_quote.setdefault(contract.quote, []).append(contract.symbol)
         # Named, one that the venue does not list any more would make ccxt refuse all of them.
-        listed = self._contracts.keys() <= self._client.markets.keys()
+        listed = self.contracts.keys() <= self._client.markets.keys()
         arguments = [
             self._told.positions(quote, symbols if listed else None)
             for quote, symbols in by_quote.items()
@@ -296,11 +296,10 @@ class ExchangeAccount:
     async def _settings(self, one: str, every: str) -> Mapping[str, Any]:
         """Return a setting's answers by contract: all in one request where the venue can."""
         if every:
-            answer = await self._ask(Call(every, (list(self._contracts),)), Ask.SETTINGS)
-            return {symbol: answer[symbol] for symbol in self._contracts if symbol in answer}
+            answer = await self._ask(Call(every, (list(self.contracts),)), Ask.SETTINGS)
+            return {symbol: answer[symbol] for symbol in self.contracts if symbol in answer}
         return {
-            symbol: await self._ask(Call(one, (symbol,)), Ask.SETTINGS)
-            for symbol in self._contracts
+            symbol: await self._ask(Call(one, (symbol,)), Ask.SETTINGS) for symbol in self.contracts
         }
 
     async def _ask(self, call: Call, kind: Ask) -> Any:
@@ -351,12 +350,12 @@ class ExchangeAccount:
 
     def _fee(self, contract: str, row: Mapping[str, Any]) -> Decimal:
         fee = row.get("fee") or {}
-        ours = fee.get("currency") in (None, self._contracts[contract].quote)
+        ours = fee.get("currency") in (None, self.contracts[contract].quote)
         return number(fee["cost"], "a fee") if ours and fee.get("cost") is not None else ZERO
 
     def _units(self, symbol: str, amount: Any, unit: Unit) -> Decimal:
         size = number(amount, f"{symbol}: an amount of the venue")
-        return self._contracts[symbol].units_in(size) if unit is Unit.CONTRACTS else size
+        return self.contracts[symbol].units_in(size) if unit is Unit.CONTRACTS else size
 
 
 def held_units(positions: tuple[Position, ...]) -> dict[str, Decimal]:

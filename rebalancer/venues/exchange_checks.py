@@ -1,8 +1,8 @@
 """What must hold before an account is traded: contracts, clock, books, margin, leverage, the key.
 
 Whatever differs from the configuration is refused in one sentence that names the setting, both
-values and the remedy. Nothing is changed at the venue, least of all under open positions: a switch
-of mode or margin there can liquidate.
+values and the remedy: where there is one, the command that sets it. Nothing is changed at the venue
+here, least of all under open positions: a switch of mode or margin there can liquidate.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_lists import readable
+from rebalancer.venues.exchange_settings import (
+    MARGIN_MODE,
+    Change,
+    leverage_changes,
+    margin_mode_changes,
+    position_mode_changes,
+)
 from rebalancer.venues.facts_shape import Ask, VenueFacts
 
 _log = structlog.get_logger(__name__)
@@ -34,8 +41,6 @@ CLOCK_DRIFT_MS = 250
 #: a clock further off than this must be mended, not corrected for
 CLOCK_OFFSET_MS_MAX = 60_000
 CLOCK_REMEDY = "synchronise it (timedatectl set-ntp true) and start again"
-#: the margin mode that every row of the table writes its orders for
-MARGIN_MODE = "cross"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,8 @@ class Checked:
     remedy: str = ""
     #: not as it should be, and the operator said to go on
     accepted: bool = False
+    #: what would set it as configured, also where the venue does not tell what it is
+    changes: tuple[Change, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -183,6 +190,7 @@ class StartChecks:
         self._account = account
         self._facts = facts
         self._book = book
+        self._contracts = book.contracts
         self._expected = expected
         #: every check by its name, in the order of the start
         self.checks: Mapping[str, Callable[[], Awaitable[Checked]]] = {
@@ -239,24 +247,32 @@ class StartChecks:
         if hedged == self._account.hedge:
             return Checked(seen=f"{theirs}, as configured")
         remedy = f"set it to {_word(hedged)}"
-        if self._facts.position_mode.set:
+        changes = position_mode_changes(self._facts, self._contracts, hedge=self._account.hedge)
+        if changes:
             wanted = "hedge" if self._account.hedge else "one-way"
-            remedy += f", or the position mode there to {wanted} while nothing is held"
-        return Checked(seen=f"{ours}, the account at {title} keeps {theirs}", remedy=remedy)
+            remedy += f", or {self._command('the position mode', wanted)}"
+        return Checked(
+            seen=f"{ours}, the account at {title} keeps {theirs}", remedy=remedy, changes=changes
+        )
 
     async def _margin(self) -> Checked:
         modes = await self._book.margin_modes()
-        title = self._facts.title
-        for symbol, mode in modes.items():
-            if mode != MARGIN_MODE:
-                return Checked(
-                    seen=f"{self.where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
-                    f"{title} is set to {mode}",
-                    remedy=f"set its margin mode there to {MARGIN_MODE} while nothing is held",
-                )
+        title, leverage = self._facts.title, self._expected.leverage
         if not modes:
-            return Checked(seen=_untold_before_a_position(title))
-        return Checked(seen=f"{MARGIN_MODE} on {_contracts(modes)}")
+            changes = margin_mode_changes(self._facts, self._contracts, leverage)
+            return Checked(seen=_untold_before_a_position(title), changes=changes)
+        wrong = {symbol: mode for symbol, mode in modes.items() if mode != MARGIN_MODE}
+        if not wrong:
+            return Checked(seen=f"{MARGIN_MODE} on {_contracts(modes)}")
+        changes = margin_mode_changes(self._facts, self._among(wrong), leverage)
+        symbol, mode = next(iter(wrong.items()))
+        there = f"set its margin mode there to {MARGIN_MODE} while nothing is held"
+        return Checked(
+            seen=f"{self.where}: the desk trades {MARGIN_MODE} margin, {symbol} at "
+            f"{title} is set to {mode}",
+            remedy=self._command("it", MARGIN_MODE) if changes else there,
+            changes=changes,
+        )
 
     async def _leverage(self) -> Checked:
         wanted, leverages = self._expected.leverage, await self._book.leverages()
@@ -265,16 +281,27 @@ class StartChecks:
             found = {each for told in leverages.values() for each in told}
             shown = ", ".join(_plain(each) for each in sorted(found)) or "not told"
             return Checked(seen=f"any will do; {title} is set to {shown}")
-        for symbol, told in leverages.items():
-            if other := sorted(told - {wanted}):
-                return Checked(
-                    seen=f"{self.where}.leverage is {wanted}, {symbol} at {title} is set to "
-                    f"{_plain(other[0])}",
-                    remedy=f"set the leverage there to {wanted}, or change it in the configuration",
-                )
         if not leverages:
-            return Checked(seen=_untold_before_a_position(title))
-        return Checked(seen=f"{wanted} on {_contracts(leverages)}, as configured")
+            changes = leverage_changes(self._facts, self._contracts, wanted)
+            return Checked(seen=_untold_before_a_position(title), changes=changes)
+        wrong = {symbol: other for symbol, told in leverages.items() if (other := told - {wanted})}
+        if not wrong:
+            return Checked(seen=f"{wanted} on {_contracts(leverages)}, as configured")
+        symbol, others = next(iter(wrong.items()))
+        return Checked(
+            seen=f"{self.where}.leverage is {wanted}, {symbol} at {title} is set to "
+            f"{_plain(min(others))}",
+            remedy=f"{self._command('it', str(wanted))}, or change it in the configuration",
+            changes=leverage_changes(self._facts, self._among(wrong), wanted),
+        )
+
+    def _command(self, what: str, value: str) -> str:
+        """Return how an operator has the desk's own program set something there."""
+        command = f"rebalancer set-modes {self._account.name}"
+        return f"have `{command}` set {what} to {value} there while nothing is held"
+
+    def _among(self, symbols: Collection[str]) -> dict[str, Contract]:
+        return {symbol: self._contracts[symbol] for symbol in symbols}
 
     async def _capital(self) -> Checked:
         title, seen = self._facts.title, []

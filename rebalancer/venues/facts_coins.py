@@ -12,6 +12,7 @@ from rebalancer.venues.evidence import Judge
 from rebalancer.venues.facts_shape import (
     Batch,
     Certainty,
+    Reach,
     Setting,
     Shown,
     Spelling,
@@ -25,10 +26,6 @@ _NET, _LONG, _SHORT = PositionSide.NET, PositionSide.LONG, PositionSide.SHORT
 _IOC = {"timeInForce": "IOC"}
 _SHRINK = {"reduceOnly": True}
 _SHOWS_NOTHING = Shown(market_id=answers.nothing_of)
-_ONLY_POSITION_MODE = Setting(
-    set="set_position_mode", note="one mode for the whole account; read it from the positions"
-)
-
 BINANCE = VenueFacts(
     venue_id="binanceusdm",
     title="Binance USD-M",
@@ -44,7 +41,7 @@ BINANCE = VenueFacts(
         # In hedge mode the venue refuses reduceOnly: the book says it already.
         shrink_net=_SHRINK,
     ),
-    position_mode=Setting(read="fetch_position_mode", set="set_position_mode"),
+    position_mode=Setting(read="fetch_position_mode", set="set_position_mode", reach=Reach.ACCOUNT),
     margin_mode=Setting(read="fetch_margin_mode", set="set_margin_mode"),
     leverage=Setting(read="fetch_leverage", set="set_leverage"),
     streams=Streams(
@@ -87,7 +84,10 @@ BYBIT = VenueFacts(
     ),
     position_mode=Setting(set="set_position_mode", note="read it from the positions"),
     margin_mode=Setting(
-        read="fetch_margin_mode", set="set_margin_mode", note="one mode for the whole account"
+        read="fetch_margin_mode",
+        set="set_margin_mode",
+        reach=Reach.ACCOUNT,
+        note="one mode for the whole account",
     ),
     leverage=Setting(read="fetch_leverage", set="set_leverage"),
     streams=Streams(
@@ -138,7 +138,11 @@ BITGET = VenueFacts(
         shrink_net=_SHRINK,
         shrink_hedged=_SHRINK,
     ),
-    position_mode=_ONLY_POSITION_MODE,
+    position_mode=Setting(
+        set="set_position_mode",
+        reach=Reach.QUOTE,
+        note="one mode for the whole account; read it from the positions",
+    ),
     margin_mode=Setting(read="fetch_margin_mode", set="set_margin_mode"),
     leverage=Setting(read="fetch_leverage", set="set_leverage"),
     streams=Streams(
@@ -179,7 +183,7 @@ HYPERLIQUID = VenueFacts(
         price_digits=5,
     ),
     position_mode=Setting(note="cannot be set: one-way"),
-    margin_mode=Setting(set="set_margin_mode", note="set with the leverage; read the positions"),
+    margin_mode=Setting(with_leverage=True, note="set with the leverage; read the positions"),
     leverage=Setting(
         set="set_leverage", calls=({"marginMode": "cross"},), note="read it from the positions"
     ),

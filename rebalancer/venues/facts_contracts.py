@@ -12,6 +12,7 @@ from rebalancer.venues.evidence import Judge
 from rebalancer.venues.facts_shape import (
     Batch,
     Certainty,
+    Reach,
     Setting,
     Shown,
     Spelling,
@@ -26,10 +27,6 @@ _NET, _LONG, _SHORT = PositionSide.NET, PositionSide.LONG, PositionSide.SHORT
 _IOC = {"timeInForce": "IOC"}
 _SHRINK = {"reduceOnly": True}
 _SHOWS_NOTHING = Shown(market_id=answers.nothing_of)
-_ONLY_POSITION_MODE = Setting(
-    set="set_position_mode", note="one mode for the whole account; read it from the positions"
-)
-
 OKX = VenueFacts(
     venue_id="okx",
     title="OKX",
@@ -45,7 +42,7 @@ OKX = VenueFacts(
         # Only net positions take reduceOnly.
         shrink_net=_SHRINK,
     ),
-    position_mode=Setting(read="fetch_position_mode", set="set_position_mode"),
+    position_mode=Setting(read="fetch_position_mode", set="set_position_mode", reach=Reach.ACCOUNT),
     margin_mode=Setting(note="said by every order (tdMode), so there is nothing to set"),
     leverage=Setting(read="fetch_leverage", set="set_leverage", calls=({"marginMode": "cross"},)),
     streams=Streams(
@@ -90,8 +87,14 @@ GATE = VenueFacts(
         shrink_net=_SHRINK,
         shrink_hedged=_SHRINK,
     ),
-    position_mode=_ONLY_POSITION_MODE,
-    margin_mode=Setting(note="cross is a leverage of 0 with a limit, set with the leverage"),
+    position_mode=Setting(
+        set="set_position_mode",
+        reach=Reach.ACCOUNT,
+        note="one mode for the whole account; read it from the positions",
+    ),
+    margin_mode=Setting(
+        with_leverage=True, note="cross is a leverage of 0 with a limit, set with the leverage"
+    ),
     leverage=Setting(
         # ccxt's fetch_leverage is for spot margin only here.
         set="set_leverage",
@@ -198,7 +201,7 @@ KUCOIN = VenueFacts(
         whole_amounts=True,
         leverage_param="leverage",
     ),
-    position_mode=Setting(read="fetch_position_mode", set="set_position_mode"),
+    position_mode=Setting(read="fetch_position_mode", set="set_position_mode", reach=Reach.ACCOUNT),
     margin_mode=Setting(read="fetch_margin_mode", set="set_margin_mode"),
     leverage=Setting(read="fetch_leverage", set="set_leverage", calls=({"marginMode": "cross"},)),
     streams=Streams(
@@ -245,7 +248,7 @@ MEXC = VenueFacts(
         shrink_net=_SHRINK,
         shrink_hedged=_SHRINK,
     ),
-    position_mode=Setting(read="fetch_position_mode", set="set_position_mode"),
+    position_mode=Setting(read="fetch_position_mode", set="set_position_mode", reach=Reach.ACCOUNT),
     margin_mode=Setting(note="said by every order (openType), so there is nothing to set"),
     leverage=Setting(
         read="fetch_leverage",

@@ -245,14 +245,25 @@ class Spelling:
     leverage_param: str = ""
 
 
+class Reach(StrEnum):
+    """What one call that sets a setting reaches."""
+
+    ACCOUNT = "account"
+    QUOTE = "quote"  # every contract that settles in one currency
+    CONTRACT = "contract"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One account setting: which ccxt method reads it, and which sets it."""
 
     read: str = ""
     set: str = ""
+    reach: Reach = Reach.CONTRACT
     #: parameters of each call of `set`; several where each book is set apart
     calls: tuple[Params, ...] = ({},)
+    #: whether it has no call of its own and is set to what the desk trades with each leverage
+    with_leverage: bool = False
     note: str = ""
 
 

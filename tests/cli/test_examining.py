@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rebalancer.store.locks import FileLock
 from tests.e2e.process import command
 from tests.loopback.presets import KEY, SECRET
 
@@ -53,6 +55,11 @@ leverage = {leverage}
     (folder / "config.toml").write_text(text)
 
 
+def one_line(text: str) -> str:
+    """Return what a narrow terminal breaks into lines."""
+    return " ".join(text.split())
+
+
 def test_a_good_desk_is_told_line_by_line_and_ends_with_0(tmp_path: Path, endpoint: str) -> None:
     live(tmp_path, endpoint, leverage=20)
     answer = command(tmp_path, "doctor", **KEYS)
@@ -72,7 +79,7 @@ def test_a_fault_ends_with_1_and_says_what_to_do(tmp_path: Path, endpoint: str) 
     assert answer.code == 1
     (line,) = (line for line in answer.out.splitlines() if line.startswith("FAIL"))
     assert "accounts.main leverage" in line
-    assert "-> set the leverage there to 5" in answer.out
+    assert "have `rebalancer set-modes main` set it to 5 there" in one_line(answer.out)
     assert "Not yet: " in answer.out
 
 
@@ -84,7 +91,7 @@ def test_a_script_reads_one_document(tmp_path: Path, endpoint: str) -> None:
     assert (document["ok"], document["mode"], document["counts"]["fail"]) == (False, "live", 1)
     (finding,) = (each for each in document["findings"] if each["level"] == "fail")
     assert (finding["where"], finding["check"]) == ("accounts.main", "leverage")
-    assert finding["fix"].startswith("set the leverage there to 5")
+    assert finding["fix"].startswith("have `rebalancer set-modes main` set it to 5 there")
     assert sum(document["counts"].values()) == len(document["findings"])
 
 
@@ -113,3 +120,48 @@ def test_a_paper_desk_on_simulated_prices_needs_no_venue(tmp_path: Path) -> None
         "venue 'paper' is none that the desk trades on",
         "simulated prices come from no venue",
     }
+
+
+MEANT = ("--yes", "--confirm", "main")
+
+
+def test_what_the_doctor_finds_set_otherwise_its_command_sets(tmp_path: Path, endpoint: str):
+    live(tmp_path, endpoint, leverage=7)
+    unmeant = command(tmp_path, "set-modes", "main", **KEYS)
+    assert unmeant.code == 4
+    assert "leverage" in unmeant.out
+    assert "nothing was changed; mean it with --yes --confirm main" in unmeant.err
+    assert command(tmp_path, "doctor", **KEYS).code == 1
+    done = command(tmp_path, "set-modes", "main", *MEANT, "--json", **KEYS)
+    assert done.code == 0, done.err
+    change = {"setting": "leverage", "contract": "BTC/USDT:USDT", "value": "7", "refusal": None}
+    assert done.json["changes"] == [change]
+    assert command(tmp_path, "doctor", **KEYS).code == 0
+    again = command(tmp_path, "set-modes", "main", **KEYS)
+    assert (again.code, again.out) == (0, "main: everything the venue tells is as configured\n")
+    live(tmp_path, endpoint, leverage=20)
+    assert command(tmp_path, "set-modes", "main", *MEANT, **KEYS).code == 0
+    assert {each.name for each in tmp_path.iterdir()} == {"config.toml"}, "it leaves nothing"
+
+
+def test_modes_are_set_for_a_live_account_that_there_is_and_no_desk_trades(
+    tmp_path: Path, endpoint: str
+) -> None:
+    live(tmp_path, endpoint, leverage=7)
+    other = command(tmp_path, "set-modes", "mian", *MEANT, **KEYS)
+    assert (other.code, other.err) == (
+        2,
+        "rebalancer: there is no account 'mian'; the nearest is main\n",
+    )
+    lock = FileLock(tmp_path / "rebalancer.db")
+    (tmp_path / "rebalancer.db").touch()
+    try:
+        held = command(tmp_path, "set-modes", "main", *MEANT, **KEYS)
+    finally:
+        lock.release()
+    assert held.code == 4
+    assert f"a desk (pid {os.getpid()}) runs on the store" in held.err
+    (tmp_path / "config.toml").write_text(PAPER)
+    paper = command(tmp_path, "set-modes", "main", *MEANT)
+    assert paper.code == 4
+    assert "the mode is paper, in which nothing is written to a venue" in paper.err

@@ -83,7 +83,8 @@ class TestManual:
         page = run("man").out
         for command in app.registered_commands:
             assert command.callback is not None
-            assert f".SS {command.name or command.callback.__name__}" in page
+            name = command.name or command.callback.__name__
+            assert f".SS {name.replace('-', chr(92) + '-')}" in page
         for code in ("0", "1", "2", "3", "4", "5", "6", "130"):
             assert f".B {code}\n" in page
 

@@ -255,7 +255,7 @@ async def test_leverage_that_is_set_otherwise(clinic: Clinic) -> None:
     hold(clinic, "2")
     clinic.account = GOOD[clinic.venue_id].replace("leverage = 20", "") + "\nleverage = 7"
     finding = await only(clinic, Level.FAIL, "leverage")
-    assert finding.fix.startswith("set the leverage there to 7")
+    assert finding.fix.startswith("have `rebalancer set-modes main` set it to 7 there")
 
 
 async def test_what_is_held_is_told(clinic: Clinic) -> None:

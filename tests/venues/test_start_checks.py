@@ -47,7 +47,8 @@ def from_anywhere(each: VenueAccount) -> None:
             Expected(),
             (
                 "accounts.main.hedge is false, the account at Binance USD-M keeps two books (hedge "
-                "mode): set it to true, or the position mode there to one-way while nothing is held"
+                "mode): set it to true, or have `rebalancer set-modes main` set the position mode "
+                "to one-way there while nothing is held"
             ),
         ),
         (
@@ -55,15 +56,17 @@ def from_anywhere(each: VenueAccount) -> None:
             Expected(),
             (
                 f"accounts.main: the desk trades cross margin, {ETH} at Binance USD-M is set to "
-                "isolated: set its margin mode there to cross while nothing is held"
+                "isolated: have `rebalancer set-modes main` set it to cross there while nothing is "
+                "held"
             ),
         ),
         (
             lambda each: None,
             Expected(leverage=5),
             (
-                f"accounts.main.leverage is 5, {BTC} at Binance USD-M is set to 20: set the "
-                "leverage there to 5, or change it in the configuration"
+                f"accounts.main.leverage is 5, {BTC} at Binance USD-M is set to 20: have "
+                "`rebalancer set-modes main` set it to 5 there while nothing is held, or change it "
+                "in the configuration"
             ),
         ),
         (

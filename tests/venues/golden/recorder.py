@@ -16,6 +16,11 @@ from typing import Any
 from rebalancer.core.contract import Contract
 from rebalancer.core.order import OrderIntent, OrderSide, PositionSide, client_order_id
 from rebalancer.exchanges import open_exchange
+from rebalancer.venues.exchange_settings import (
+    leverage_changes,
+    margin_mode_changes,
+    position_mode_changes,
+)
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Call, Halves, Onward, OrderList, Params
@@ -154,7 +159,7 @@ def next_page_of(listing: OrderList) -> Params | None:
 
 
 def calls_of(facts: VenueFacts) -> dict[str, Call]:
-    """Return every call of the desk about an order at a venue, by what it does."""
+    """Return every call at a venue about an order or a setting, by what it does."""
     contract, other = contracts_of(facts.venue_id)
     calls: dict[str, Call] = {}
     for what, side, reduce_only, book in LEGS:
@@ -190,11 +195,26 @@ def calls_of(facts: VenueFacts) -> dict[str, Call]:
     cancel = facts.cancel(order)
     if cancel is not None:
         calls["cancel"] = cancel
-    return calls
+    return calls | _settings_of(facts, contract)
+
+
+def _settings_of(facts: VenueFacts, contract: Contract) -> dict[str, Call]:
+    """Return every call that sets what an account trades with."""
+    one = {contract.symbol: contract}
+    return {
+        f"set the {change.setting} to {change.value}, call {number}": call
+        for change in (
+            *position_mode_changes(facts, one, hedge=False),
+            *position_mode_changes(facts, one, hedge=True),
+            *margin_mode_changes(facts, one, LEVERAGE),
+            *leverage_changes(facts, one, LEVERAGE),
+        )
+        for number, call in enumerate(change.calls, start=1)
+    }
 
 
 async def requests_of(venue_id: str) -> dict[str, list[Written]]:
-    """Return what every call of the desk about an order would send."""
+    """Return what every call about an order or a setting would send."""
     recorder = Recorder(FACTS[venue_id])
     try:
         calls = calls_of(recorder.facts)

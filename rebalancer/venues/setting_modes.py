@@ -1,0 +1,111 @@
+"""Sets an account's modes and leverage as configured, for an operator who says so.
+
+Nothing is set while anything is held or stands open: a switch of mode or margin under a position
+can liquidate it. Each request leaves once; what it led to, the account itself is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from rebalancer.core.money import ZERO, counted, number
+from rebalancer.errors import CommandRefused, VenueUnavailable
+from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.exchange_account import EMPTY_AGAIN_SECONDS, ExchangeAccount
+from rebalancer.venues.exchange_checks import StartChecks
+from rebalancer.venues.exchange_lists import readable
+from rebalancer.venues.exchange_settings import Change
+from rebalancer.venues.facts_account import ACCOUNTS
+from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
+
+#: contracts that are named in a refusal
+NAMED_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What became of one change."""
+
+    change: Change
+    #: why it was not made, in the venue's words; "" where the venue took it
+    refusal: str
+
+
+class ModeSetter:
+    """Sets one account at its venue; the markets must be loaded and the clock measured."""
+
+    def __init__(
+        self, client: CcxtClient, facts: VenueFacts, account: ExchangeAccount, checks: StartChecks
+    ) -> None:
+        self._client = client
+        self._facts = facts
+        self._account = account
+        self._checks = checks
+
+    async def wanted(self) -> tuple[Change, ...]:
+        """Return what sets the account as configured; nothing where it is. VenueUnavailable."""
+        wanted = list[Change]()
+        for check in self._checks.checks.values():
+            # Margin mode and leverage may be one setting of a venue.
+            wanted += [each for each in (await check()).changes if each not in wanted]
+        return tuple(wanted)
+
+    async def differing(self) -> tuple[str, ...]:
+        """Return every setting that is not as configured, in a sentence each. VenueUnavailable."""
+        checked = [await check() for check in self._checks.checks.values()]
+        return tuple(each.seen for each in checked if each.refused and each.changes)
+
+    async def carry_out(self, changes: Iterable[Change]) -> AsyncIterator[Carried]:
+        """Make each change once; a refusal of one does not stop the others.
+
+        Raises CommandRefused before the first where anything is held on the account, or an order
+        stands open on one of its contracts; VenueUnavailable where the venue does not tell.
+        """
+        await self._refuse_held()
+        cost = self._facts.limits.costs[Ask.SETTINGS]
+        for change in changes:
+            refusal = ""
+            for call in change.calls:
+                try:
+                    await self._client.change(call.carry_out, cost)
+                except VenueUnavailable as refused:
+                    refusal = str(refused)
+            yield Carried(change, refusal)
+
+    async def _refuse_held(self) -> None:
+        title = self._facts.title
+        if held := sorted(await self._held()):
+            shown = ", ".join(held[:NAMED_MOST]) + (", ..." if len(held) > NAMED_MOST else "")
+            raise CommandRefused(
+                f"{counted(len(held), 'contract')} held at {title} ({shown}), and no mode is "
+                "changed under a position; nothing was changed: flatten the account first"
+            )
+        for symbol in self._account.contracts:
+            if orders := await self._account.open_orders(symbol):
+                raise CommandRefused(
+                    f"{counted(len(orders), 'order')} of {symbol} open at {title}, and no mode is "
+                    "changed under an order; nothing was changed: cancel there first"
+                )
+
+    async def _held(self) -> set[str]:
+        """Return every contract that is held, the desk's or not; it is flat when told twice."""
+        quotes = dict.fromkeys(each.quote for each in self._account.contracts.values())
+        named = ACCOUNTS[self._facts.venue_id].positions
+        calls = [Call("fetch_positions", named(quote, None)) for quote in quotes]
+        held = await self._held_by(calls)
+        if not held:
+            await asyncio.sleep(EMPTY_AGAIN_SECONDS)
+            held = await self._held_by(calls)
+        return held
+
+    async def _held_by(self, calls: Iterable[Call]) -> set[str]:
+        cost = self._facts.limits.costs[Ask.POSITIONS]
+        rows = [row for call in calls for row in await self._client.ask(call.carry_out, cost)]
+        with readable(self._facts.venue_id, "positions"):
+            return {
+                str(row["symbol"])
+                for row in rows
+                if number(row.get("contracts") or ZERO, "contracts of a position")
+            }
