@@ -8,6 +8,7 @@ prices    bad prices, one case of each seed
 kills     SIGKILL of real desks on exchanges of their own, both processes of this machine
 storage   full, locked, read-only and torn files under a real store
 day       one seed, told step by step
+shares    where the time of a day goes
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tempfile import TemporaryDirectory
 from rebalancer.core.instant import iso
 from tests.e2e.kills import AT_ONE_PLACE, killed
 from tests.e2e.test_live_desk import KINDS
-from tests.simulation import bad_prices, mutants, sweep
+from tests.simulation import bad_prices, mutants, shares, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
 from tests.store import storage_faults
@@ -52,6 +53,8 @@ def main() -> int:
     if asked.what == "day":
         return _tell(asked.seed, tuple(asked.kill))
     sweep.quiet()
+    if asked.what == "shares":
+        return _share(asked.count)
     if asked.what == "mutants":
         return _hunt(asked)
     begun = time.perf_counter()
@@ -175,6 +178,12 @@ def _tell(seed: int, kills: tuple[int, ...]) -> int:
     return 1 if problems else 0
 
 
+def _share(count: int) -> int:
+    for part, share in shares.shares(count).items():
+        sys.stdout.write(f"{share:6.1%}  {part}\n")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     commands = parser.add_subparsers(dest="what", required=True)
@@ -188,6 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("day")
     one.add_argument("seed", type=int)
     one.add_argument("--kill", type=lambda text: [int(n) for n in text.split(",")], default=[])
+    share = commands.add_parser("shares")
+    share.add_argument("--count", type=int, default=40)
     return parser
 
 
