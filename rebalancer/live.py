@@ -199,14 +199,18 @@ def feed_of(
     sources: Mapping[str, tuple[PriceSource, ...]],
     clock: Clock,
     on_reconnect: Callable[[], Awaitable[None]],
-    limiters: Mapping[str, Limiter],
+    limiters: dict[str, Limiter],
 ) -> PriceFeed:
     """Return the prices of a venue: by stream where the table has one, else polled.
 
-    What is asked for them counts in the limiter of the venue's accounts, where it has one.
+    What is asked for them counts in the limiter of the venue's accounts in `limiters`, which is
+    made where no account is reached at the venue.
     """
     venue_id, every_ms = config.feed.venue or "", config.feed.interval_ms
-    streams = FACTS[venue_id].streams if venue_id in FACTS else None
+    streams = None
+    if venue_id in FACTS:
+        streams = FACTS[venue_id].streams
+        limiters.setdefault(venue_id, limiter_of(FACTS[venue_id]))
     if streams is None or streams.mark is None:
         opened = opener(config, open_exchange, limiters=limiters)
         return CcxtFeed(venue_id, sources, clock, every_ms, opened)

@@ -60,6 +60,19 @@ async def _marks(exchange: Any, symbols: Sequence[str]) -> Tickers:
     return found
 
 
+async def _binance_marks(exchange: Any, symbols: Sequence[str]) -> Tickers:
+    # Those of all contracts come at once, and weigh ten times as much as that of one.
+    if len(symbols) > 1:
+        return await _marks(exchange, symbols)
+    return {symbols[0]: await exchange.fetch_mark_price(symbols[0])}
+
+
+async def _binance_lasts(exchange: Any, symbols: Sequence[str]) -> Tickers:
+    # The tickers of a day weigh twenty times as much.
+    told = await exchange.fetch_last_prices(symbols)
+    return {name: {**each, "last": each["price"]} for name, each in told.items()}
+
+
 async def _okx_indices(exchange: Any, symbols: Sequence[str]) -> Tickers:
     # ccxt has no question for them; an index is named after its coins, not after a contract.
     markets = [exchange.market(symbol) for symbol in symbols]
@@ -81,7 +94,10 @@ _MARK, _INDEX, _LAST = (
 _USUAL = (Question(_tickers, frozenset(UNIFIED)),)
 _APART: Mapping[str, tuple[Question, ...]] = MappingProxyType(
     {
-        "binanceusdm": (Question(_marks, _MARK | _INDEX), Question(_tickers, _LAST)),
+        "binanceusdm": (
+            Question(_binance_marks, _MARK | _INDEX),
+            Question(_binance_lasts, _LAST),
+        ),
         "okx": (
             Question(_marks, _MARK),
             Question(_okx_indices, _INDEX),
@@ -90,15 +106,6 @@ _APART: Mapping[str, tuple[Question, ...]] = MappingProxyType(
         "hyperliquid": (Question(_swap_tickers, frozenset(UNIFIED)),),
     }
 )
-
-
-#: the least time between two polls where they would take what the account needs of the same window
-_LEAST_MS: Mapping[str, int] = MappingProxyType({"hyperliquid": 3_000})
-
-
-def interval_of(venue_id: str, wished_ms: int) -> int:
-    """Return how often a venue is polled, at `wished_ms` or as often as it can be."""
-    return max(wished_ms, _LEAST_MS.get(venue_id, 0))
 
 
 def questions(venue_id: str) -> tuple[Question, ...]:

@@ -30,7 +30,7 @@ from rebalancer.exchanges import (
     open_exchange,
     read_retries,
 )
-from rebalancer.feeds.asked_prices import RAW, UNIFIED, interval_of, questions
+from rebalancer.feeds.asked_prices import RAW, UNIFIED, questions
 from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and one of the markets
@@ -95,7 +95,7 @@ class CcxtFeed:
         self._venue_id = venue_id
         self._sources = sources
         self._clock = clock
-        self._interval_ms = interval_of(venue_id, interval_ms)
+        self._interval_ms = interval_ms
         self._opened = opened
         #: how far the venue's clock is ahead of ours
         self.offset_ms = 0

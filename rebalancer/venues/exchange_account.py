@@ -207,7 +207,7 @@ class ExchangeAccount:
     async def funding_rate(self, contract: str, at_ms: int) -> Decimal | None:
         """Return the rate that was settled at `at_ms`; None while the venue does not show it."""
         call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, RATES_MOST))
-        rows = await self._ask(call, Ask.PRICES)
+        rows = await self._ask(call, Ask.RATES)
         with readable(self._facts.venue_id, f"funding rates of {contract}"):
             near = [row for row in rows if abs(int(row["timestamp"]) - at_ms) <= RATE_NEAR_MS]
             if not near:

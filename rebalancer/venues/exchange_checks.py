@@ -100,7 +100,7 @@ async def read_clock(
     for _ in range(count):
         asked_ms = clock.now_ms()
         told = await client.ask(
-            lambda exchange: exchange.fetch_time(), facts.limits.costs[Ask.PRICES]
+            lambda exchange: exchange.fetch_time(), facts.limits.costs[Ask.CLOCK]
         )
         answered_ms = clock.now_ms()
         half_trip_ms = (answered_ms - asked_ms) // 2

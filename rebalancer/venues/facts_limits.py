@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from rebalancer.venues import facts_weights as weights
 from rebalancer.venues.facts_shape import Ask, Certainty, Limit, Limits
 from rebalancer.venues.rates import Cost, Window
 
@@ -62,8 +63,11 @@ BINANCE = Limits(
         Ask.FUNDING: {"weight-1m": 30},
         Ask.SETTINGS: {"weight-1m": 30},
         Ask.MARKETS: {"weight-1m": 1},
-        Ask.PRICES: {"weight-1m": 40},
+        Ask.CLOCK: {"weight-1m": 1},
+        Ask.RATES: {"weight-1m": 1},
+        Ask.PUBLIC: {"weight-1m": 40},
     },
+    public=weights.BINANCE,
     batch=lambda n: {"orders-10s": n, "orders-1m": 1, "weight-1m": 5},
     counters={
         "x-mbx-used-weight-1m": "weight-1m",
@@ -97,7 +101,9 @@ BYBIT = Limits(
         Ask.ORDER: {"orders-1s": 1, "address-5s": 1},
         Ask.CANCEL: {"cancels-1s": 1, "address-5s": 1},
         Ask.MARKETS: {"address-5s": 2},
-        Ask.PRICES: {"address-5s": 1},
+        Ask.CLOCK: {"address-5s": 1},
+        Ask.RATES: {"address-5s": 1},
+        Ask.PUBLIC: {"address-5s": 1},
     },
     batch=lambda n: {"batch-1s": n, "address-5s": 1},
     too_many=frozenset({"10006", "10018"}),
@@ -124,7 +130,12 @@ OKX = Limits(
             "order, orders, fills by ccxt's costs",
             _CCXT,
         ),
-        _limit(_window("public-2s", 10, 2 * _SECOND), "address", "mark price, instruments", _SAID),
+        _limit(
+            _window("public-2s", 20, 2 * _SECOND),
+            "address and endpoint",
+            "ccxt's costs: 20, or 10 of weight 2; here all share one window",
+            _CCXT,
+        ),
     ),
     costs={
         **{ask: {"reads-2s": 1} for ask in Ask},
@@ -134,8 +145,11 @@ OKX = Limits(
         Ask.ORDERS: {"queries-2s": 2},
         Ask.TRADES: {"queries-2s": 1},
         Ask.MARKETS: {"public-2s": 1},
-        Ask.PRICES: {"public-2s": 1},
+        Ask.CLOCK: {"public-2s": 2},
+        Ask.RATES: {"public-2s": 2},
+        Ask.PUBLIC: {"public-2s": 2},
     },
+    public=weights.OKX,
     batch=_each({"orders-2s": 1}),
     too_many=frozenset({"50011", "50061"}),
     note="60 orders, 300 in batches, per 2 s and contract as well: out of the desk's reach",
@@ -163,7 +177,9 @@ GATE = Limits(
         Ask.ORDER: {"orders-1s": 1},
         Ask.CANCEL: {"cancels-1s": 1},
         Ask.MARKETS: {"public-10s": 1},
-        Ask.PRICES: {"public-10s": 1},
+        Ask.CLOCK: {"public-10s": 1},
+        Ask.RATES: {"public-10s": 1},
+        Ask.PUBLIC: {"public-10s": 1},
     },
     batch=_each({"orders-1s": 1}),
     too_many=frozenset({"TOO_FAST", "TOO_MANY_REQUESTS"}),
@@ -199,6 +215,7 @@ XT = Limits(
     note="a tenth of the minute is left unused, so that the lock-out is never reached",
 )
 
+_BITGET_PUBLIC = {"address-1m": 1, "public-1s": 1}
 BITGET = Limits(
     windows=(
         _limit(_window("orders-1s", 10, _SECOND), "account", "Place Order page", _DOC),
@@ -212,13 +229,21 @@ BITGET = Limits(
         _limit(
             _window("address-1m", 6_000, _MINUTE, reserve=1_000), "address", "remembered", _SAID
         ),
+        _limit(
+            _window("public-1s", 20, _SECOND),
+            "address and endpoint",
+            "ccxt's costs of the market endpoints",
+            _CCXT,
+        ),
     ),
     costs={
         **{ask: {"reads-1s": 1, "address-1m": 1} for ask in Ask},
         Ask.ORDER: {"orders-1s": 1, "address-1m": 1},
         Ask.CANCEL: {"cancels-1s": 1, "address-1m": 1},
-        Ask.MARKETS: {"address-1m": 6},
-        Ask.PRICES: {"address-1m": 1},
+        Ask.MARKETS: {"address-1m": 6, "public-1s": 6},
+        Ask.CLOCK: _BITGET_PUBLIC,
+        Ask.RATES: _BITGET_PUBLIC,
+        Ask.PUBLIC: _BITGET_PUBLIC,
     },
     batch=_each({"orders-1s": 1, "address-1m": 1}),
     too_many=frozenset({"429"}),
@@ -248,8 +273,11 @@ KUCOIN = Limits(
             settings=4,
         ),
         Ask.MARKETS: {"public-30s": 3},
-        Ask.PRICES: {"public-30s": 5},
+        Ask.CLOCK: {"public-30s": 2},
+        Ask.RATES: {"public-30s": 5},
+        Ask.PUBLIC: {"public-30s": 10},
     },
+    public=weights.KUCOIN,
     batch=lambda _n: {"futures-30s": 20},
     too_many=frozenset({"200002", "429000"}),
     note="weights are half of ccxt's costs; that of a batch is remembered (ccxt has it at 3)",
@@ -270,12 +298,17 @@ MEXC = Limits(
             "the same",
             _CCXT,
         ),
+        _limit(
+            _window("detail-5s", 1, 5 * _SECOND), "address", "ccxt's cost of contract/detail", _CCXT
+        ),
     ),
     costs={
         **_every("reads-2s"),
         Ask.ORDER: {"orders-2s": 1},
         Ask.CANCEL: {"cancels-2s": 1},
+        Ask.MARKETS: {"reads-2s": 2, "detail-5s": 1},
     },
+    public=weights.MEXC,
     batch=_each({"orders-2s": 1}),
     too_many=frozenset({"510"}),
 )
@@ -285,7 +318,7 @@ HYPERLIQUID = Limits(
         _limit(
             _window("weight-1m", 1_200, _MINUTE, reserve=300),
             "address",
-            "rate limits page; prices, polled every 3 s at the most, take 400 of them",
+            "rate limits page",
             _DOC,
         ),
     ),
@@ -299,8 +332,11 @@ HYPERLIQUID = Limits(
         funding=20,
         settings=20,
         markets=20,
-        prices=20,
+        clock=2,
+        rates=25,
+        public=20,
     ),
+    public=weights.HYPERLIQUID,
     batch=lambda n: {"weight-1m": 1 + n // 40},
     note=(
         "besides, a wallet has 10,000 actions and one more per USDC it ever traded, each order of "

@@ -17,6 +17,7 @@ from rebalancer.venues.facts_shape import (
     Setting,
     VenueFacts,
 )
+from rebalancer.venues.rates import Cost
 
 _HEAD = """\
 # Venues
@@ -218,15 +219,34 @@ def _limits() -> str:
         + _markdown(windows)
         + "\nWhat a request takes of the windows:\n\n"
         + _markdown(costs)
+        + "\nWhat is asked without keys is weighed by these lines, the first that fits; what fits "
+        'none counts as "any other public". What is polled is spread evenly over half of what a '
+        "window leaves beside the part kept for orders.\n\n"
+        + _markdown(_weights())
         + "\n"
         + "\n".join(notes)
         + "\n"
     )
 
 
+def _weights() -> Sequence[tuple[str, ...]]:
+    rows = [("venue", "request", "with", "takes", "source", "certainty")]
+    for facts in FACTS.values():
+        for each in facts.limits.public:
+            given = ", ".join(f"{name}={value or 'any'}" for name, value in each.given.items())
+            asked = f"`{each.method} {each.path}`"
+            told = (_cost(each.cost), each.source, each.certainty.value)
+            rows.append((facts.title, asked, given, *told))
+    return rows
+
+
 def _costs(limits: Limits) -> Iterable[str]:
     for cost in (*(limits.costs[ask] for ask in Ask), limits.batch(5)):
-        yield ", ".join(f"{units} {name}" for name, units in cost.items())
+        yield _cost(cost)
+
+
+def _cost(cost: Cost) -> str:
+    return ", ".join(f"{units} {name}" for name, units in cost.items())
 
 
 def _codes() -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rebalancer.core.order import PositionSide
 from rebalancer.venues.evidence import Answer, Judge
 from rebalancer.venues.rates import Cost, Window
+
+if TYPE_CHECKING:
+    from rebalancer.venues.facts_weights import Weight  # which is written in these columns
 
 Params = Mapping[str, Any]
 
@@ -54,7 +57,10 @@ class Ask(StrEnum):
     FUNDING = "funding payments"
     SETTINGS = "modes and leverage"
     MARKETS = "markets"
-    PRICES = "prices"
+    CLOCK = "the venue's time"
+    RATES = "rates of funding"
+    #: what is asked without keys and weighed by no line of `Limits.public`: the dearest of those
+    PUBLIC = "any other public"
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +306,14 @@ class Limits:
     #: codes by which an answer to anything says that there were too many requests; 429 and 418 as
     #: HTTP statuses say it at every venue
     too_many: frozenset[str] = frozenset()
+    #: the weights of public requests; the first that fits counts
+    public: tuple[Weight, ...] = ()
     note: str = ""
+
+    def public_cost(self, method: str, path: str, params: Params) -> Cost:
+        """Return what a public request takes; one that stands nowhere counts as the dearest."""
+        fitting = (each.cost for each in self.public if each.fits(method, path, params))
+        return next(fitting, self.costs[Ask.PUBLIC])
 
     @property
     def rate_windows(self) -> tuple[Window, ...]:

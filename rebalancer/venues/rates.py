@@ -9,6 +9,7 @@ limit.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,6 +144,31 @@ class Budget:
     def shut(self, until_ms: int) -> None:
         """Let nothing through before `until_ms`: the venue refused us and named a time."""
         self._shut_until_ms = max(self._shut_until_ms, until_ms)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Spreads out what is asked again and again. Pure: time is an argument, never falls.
+
+    Let through whenever a window has room, polls that are wished for more often than it allows
+    would come in a burst, and then not at all for the rest of the window.
+    """
+
+    #: after how long one unit of a window may be followed by the next, by the window's name
+    unit_ms: Mapping[str, float]
+    #: so much of a window's pace may be used at once, by its name
+    burst_ms: Mapping[str, int]
+    #: until when all that was asked so far would last, asked evenly
+    _lasts_ms: dict[str, float] = field(default_factory=dict)
+
+    def take(self, cost: Cost, now_ms: int) -> int:
+        """Give a request its place and return how long it must wait for it; 0 for not at all."""
+        longest = 0.0
+        for name, units in cost.items():
+            begins_ms = max(self._lasts_ms.get(name, 0), now_ms)
+            longest = max(longest, begins_ms - self.burst_ms[name] - now_ms)
+            self._lasts_ms[name] = begins_ms + units * self.unit_ms[name]
+        return math.ceil(longest)
 
 
 def loop_ms() -> int:

@@ -6,19 +6,24 @@ are polled, markets and sockets that are opened take of the same as orders and q
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
-from rebalancer.venues.facts_shape import Ask, VenueFacts
-from rebalancer.venues.rates import Limiter
+from rebalancer.venues.facts_shape import VenueFacts
+from rebalancer.venues.rates import Limiter, Pace, Window
 
 _log = structlog.get_logger(__name__)
 
 #: how long to stay away where no time is named, and at most
 SHUT_OUT_SECONDS = 10
 SHUT_OUT_SECONDS_MAX = 3 * 86_400
+#: so much of the pace of polls may be used at once: markets and clock are read at a start
+BURST_MS = 10_000
 
 
 def believe(
@@ -42,16 +47,32 @@ def stay_away(limiter: Limiter, venue_id: str, headers: Mapping[str, str]) -> No
     limiter.shut(min(seconds, SHUT_OUT_SECONDS_MAX) * 1_000)
 
 
+def pace_of(windows: Sequence[Window]) -> Pace:
+    """Return how what is polled is spread out: over half of what is not kept for orders.
+
+    The other half is for the questions of an account, and for what a start asks at once.
+    """
+    return Pace(
+        unit_ms={each.name: 2 * each.length_ms / (each.limit - each.reserve) for each in windows},
+        burst_ms={each.name: min(each.length_ms, BURST_MS) for each in windows},
+    )
+
+
 def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
     """Return an exchange of ccxt whose every request waits for its turn in `limiter`, and counts.
 
-    Each counts as a question for prices, the dearest of the public ones. Orders go first.
+    It counts by what is asked, as the table weighs it. Orders go first. ccxt's own throttle, which
+    weighs some requests for less than the venue does, is off.
     """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
-    fetch, cost = exchange.fetch, facts.limits.costs[Ask.PRICES]
+    fetch, pace = exchange.fetch, pace_of(facts.limits.rate_windows)
+    exchange.enableRateLimit = False
 
     async def turn(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        cost = facts.limits.public_cost(method, *_asked(url, body))
+        if wait_ms := pace.take(cost, limiter.now_ms()):
+            await asyncio.sleep(wait_ms / 1_000)
         ticket = await limiter.enter(cost)
         asked_ms = limiter.now_ms()
         try:
@@ -65,6 +86,15 @@ def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
 
     exchange.fetch = turn
     return exchange
+
+
+def _asked(url: str, body: str | None) -> tuple[str, Mapping[str, Any]]:
+    """Return the path of a request and its parameters, of the address and of a document."""
+    parts = urlsplit(url)
+    params: dict[str, Any] = dict(parse_qsl(parts.query))
+    if body and body.startswith("{"):
+        params |= json.loads(body)
+    return parts.path, params
 
 
 def _told(exchange: Any) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Venue:
                 marked("BTCUSDT", "60000.10000000", "59995.12345678"),
                 marked("ETHUSDT", "3000.01000000", "2999.5"),
             ],
-            "24hr": [{"symbol": "BTCUSDT", "lastPrice": "60001.20", "closeTime": NOW_MS - 5}],
+            "price": [{"symbol": "BTCUSDT", "price": "60001.20", "time": NOW_MS - 5}],
         }
         self.asked: list[str] = []
         self.failures: list[Exception] = []
@@ -136,7 +136,7 @@ async def test_the_last_price_is_asked_for_only_where_a_fund_needs_it(venue: Ven
     observed = await polls.next()
     assert found(observed) == [(BTC, MARK, "60000.10000000"), (BTC, LAST, "60001.20")]
     assert observed.ticks[1].at_ms == NOW_MS - 5
-    assert venue.asked == ["exchangeInfo", "premiumIndex", "24hr"]
+    assert venue.asked == ["exchangeInfo", "premiumIndex", "price"]
     await polls.feed.close()
 
 
@@ -151,7 +151,7 @@ async def test_a_price_with_the_stamp_of_the_one_before_is_no_news(venue: Venue)
 async def test_where_the_venue_stamps_nothing_the_instant_of_the_question_counts(
     venue: Venue,
 ) -> None:
-    del venue.answers["24hr"][0]["closeTime"]
+    del venue.answers["price"][0]["time"]
     polls = Polls({BTC: (LAST,)})
     assert (await polls.next()).ticks[0].at_ms == polls.clock.now_ms()
     await polls.feed.close()

@@ -217,7 +217,7 @@ async def test_a_price_without_a_stream_is_polled(market: LoopbackVenue):
             lambda: all(len(watched.of(BTC, source)) > 1 for source in (MARK, INDEX, LAST))
         )
         assert watched.asked("premiumIndex") > 1
-        assert watched.asked("ticker/24hr") > 1
+        assert watched.asked("ticker/price") > 1
 
 
 async def test_the_last_price_is_streamed_where_a_method_is_named(market: LoopbackVenue):
@@ -225,7 +225,7 @@ async def test_the_last_price_is_streamed_where_a_method_is_named(market: Loopba
     async with watching(market, {BTC: (LAST,)}, plan) as watched:
         await watched.until(lambda: len(watched.of(BTC, LAST)) > 3)
         assert watched.of(BTC, LAST)[-1].price == 50000
-        assert watched.asked("ticker/24hr") == 0
+        assert watched.asked("ticker/price") == 0
 
 
 async def test_a_venue_without_any_stream_is_polled_bid_and_ask_too(market: LoopbackVenue):
@@ -293,10 +293,10 @@ async def test_a_contract_of_which_the_venue_has_no_news_leaves_the_others_their
     async with watching(market, {BTC: (LAST,), ETH: (LAST,)}, plan) as watched:
         await watched.until(lambda: bool(watched.of(BTC, LAST)) and bool(watched.of(ETH, LAST)))
         mute(market, lambda frame: "ETHUSDT" in frame)
-        market.faults.plan(Fault(shape=Shape.EMPTY_OBJECT, path="ticker/24hr", times=100_000))
+        market.faults.plan(Fault(shape=Shape.EMPTY_OBJECT, path="ticker/price", times=100_000))
         await asyncio.sleep(3 * PACE.deadline_s)
         assert len(watched.opened) == 2
-        assert watched.asked("ticker/24hr") > 1
+        assert watched.asked("ticker/price") > 1
 
 
 async def lose_and_find(watched: Watched, reconnects: int) -> None:
