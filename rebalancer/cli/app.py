@@ -1,69 +1,105 @@
-"""The command line: every command of the program, none of them heavy to list."""
+"""The command line: every command of the program, none of them loaded before it is asked for."""
 
 from __future__ import annotations
 
+import gc
 import os
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from rebalancer import __version__
-from rebalancer.cli import (
-    alerting,
-    applying,
-    backing_up,
-    beginning,
-    breaking,
-    configuring,
-    consolidating,
-    counterfactual,
-    examining,
-    explaining,
-    flows,
-    following,
-    helping,
-    killing,
-    operating,
-    planning,
-    reading,
-    reloading,
-    reporting,
-    setting_modes,
-    standing,
-    states,
-    sweeping,
-    tokens,
-    verifying,
-    whatif,
-)
-from rebalancer.cli.exits import told
-from rebalancer.cli.helping import COMPLETE
-from rebalancer.cli.output import print_json
+from rebalancer.cli.loading import COMPLETE, Command, Group, Listed, lazily
 
-#: more than any command needs to say what it does
-SENTENCE_CHARACTERS_MAX = 400
+#: in the order in which they are listed
+COMMANDS: Mapping[str, Command | Group] = {
+    "run": Command("operating", "run"),
+    "demo": Command("operating", "demo"),
+    "plan": Command("planning", "plan"),
+    "apply": Command("applying", "apply"),
+    "rebalance": Command("operating", "rebalance"),
+    "subscribe": Command("flows", "subscribe"),
+    "redeem": Command("flows", "redeem"),
+    "flows": Command("flows", "flows"),
+    "consolidate": Command("consolidating", "consolidate"),
+    "cancel": Command("consolidating", "cancel"),
+    "close": Command("states", "close"),
+    "halt": Command("states", "halt"),
+    "pause": Command("states", "halt", help="The same as halt."),
+    "flatten": Command("states", "flatten"),
+    "resume": Command("states", "resume"),
+    "kill": Command("killing", "kill"),
+    "reload": Command("reloading", "reload"),
+    "verify": Command("verifying", "verify"),
+    "backup": Command("backing_up", "backup"),
+    "restore": Command("backing_up", "restore"),
+    "upgrade": Command("backing_up", "upgrade"),
+    "breaks": Command("breaking", "breaks"),
+    "adopt": Command("breaking", "adopt"),
+    "explain": Command("explaining", "explain"),
+    "triggers": Command("explaining", "triggers"),
+    "status": Command("standing", "status"),
+    "nav": Command("reading", "nav"),
+    "history": Command("reading", "history"),
+    "series": Command("consolidating", "series"),
+    "schedule": Command("following", "schedule"),
+    "orders": Command("following", "orders"),
+    "events": Command("following", "events"),
+    "backtest": Command("replaying", "backtest"),
+    "report": Command("reporting", "report"),
+    "simulate": Command("whatif", "simulate"),
+    "sweep": Command("sweeping", "sweep"),
+    "counterfactual": Command("counterfactual", "counterfactual"),
+    "doctor": Command("examining", "doctor"),
+    "set-modes": Command("setting_modes", "set_modes"),
+    "alerts": Command("alerting", "alerts"),
+    "help": Command("helping", "help_"),
+    "man": Command("helping", "man"),
+    "completion": Command("helping", "completion"),
+    "version": Command("helping", "version"),
+    "alert": Group(
+        "Try the way of an alert.",
+        {
+            "test": Command("alerting", "send_test"),
+        },
+    ),
+    "webhook": Group(
+        "What other programs are told.",
+        {
+            "replay": Command("alerting", "replay"),
+        },
+    ),
+    "token": Group(
+        "Tokens of the HTTP interface.",
+        {
+            "create": Command("tokens", "create"),
+            "list": Command("tokens", "list_tokens"),
+            "revoke": Command("tokens", "revoke"),
+        },
+    ),
+    "config": Group(
+        "Begin a configuration, and look at it.",
+        {
+            "init": Command("beginning", "init"),
+            "check": Command("configuring", "check"),
+            "show": Command("configuring", "show"),
+            "schema": Command("configuring", "schema"),
+            "diff": Command("reloading", "diff"),
+        },
+    ),
+}
 
 
-class WholeSentences(TyperGroup):
-    """A group that lists its commands with what each does in whole, not up to the line's end."""
+class Program(Listed):
+    """The program itself, whose commands typer is not told of: it would load them all."""
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands."""
-        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, each.get_short_help_str(limit=SENTENCE_CHARACTERS_MAX))
-                    for name, each in known
-                    if each is not None and not each.hidden
-                ]
-            )
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given | {"commands": lazily(COMMANDS)})
 
 
 app = typer.Typer(
     name="rebalancer",
-    cls=WholeSentences,
+    cls=Program,
     help="The rebalancing desk of a leveraged-token platform.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -72,86 +108,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong input, 3 partly done, 4 refused, 5 the plan has "
     "orders (--detailed-exitcode), 6 no desk runs, 130 interrupted; any other is a failure.",
 )
-token_app = typer.Typer(
-    cls=WholeSentences, help="Tokens of the HTTP interface.", no_args_is_help=True
-)
-webhook_app = typer.Typer(
-    cls=WholeSentences, help="What other programs are told.", no_args_is_help=True
-)
-alert_app = typer.Typer(cls=WholeSentences, help="Try the way of an alert.", no_args_is_help=True)
-config_app = typer.Typer(
-    cls=WholeSentences, help="Begin a configuration, and look at it.", no_args_is_help=True
-)
-
-app.command()(operating.run)
-app.command()(operating.demo)
-app.command()(planning.plan)
-app.command()(applying.apply)
-app.command()(operating.rebalance)
-app.command()(flows.subscribe)
-app.command()(flows.redeem)
-app.command()(flows.flows)
-app.command()(consolidating.consolidate)
-app.command()(consolidating.cancel)
-app.command()(states.close)
-app.command()(states.halt)
-app.command("pause", help="The same as halt.")(states.halt)
-app.command()(states.flatten)
-app.command()(states.resume)
-app.command()(killing.kill)
-app.command()(reloading.reload)
-app.command()(verifying.verify)
-app.command()(backing_up.backup)
-app.command()(backing_up.restore)
-app.command()(backing_up.upgrade)
-app.command()(breaking.breaks)
-app.command()(breaking.adopt)
-app.command()(explaining.explain)
-app.command()(explaining.triggers)
-app.command()(standing.status)
-app.command()(reading.nav)
-app.command()(reading.history)
-app.command()(consolidating.series)
-app.command()(following.schedule)
-app.command()(following.orders)
-app.command()(following.events)
-app.command()(planning.backtest)
-app.command()(reporting.report)
-app.command()(whatif.simulate)
-app.command()(sweeping.sweep)
-app.command()(counterfactual.counterfactual)
-app.command()(examining.doctor)
-app.command("set-modes")(setting_modes.set_modes)
-app.command()(alerting.alerts)
-app.command("help")(helping.help_)
-app.command()(helping.man)
-app.command()(helping.completion)
-app.add_typer(alert_app, name="alert")
-app.add_typer(webhook_app, name="webhook")
-webhook_app.command("replay")(alerting.replay)
-alert_app.command("test")(alerting.send_test)
-app.add_typer(token_app, name="token")
-token_app.command("create")(tokens.create)
-token_app.command("list")(tokens.list_tokens)
-token_app.command("revoke")(tokens.revoke)
-app.add_typer(config_app, name="config")
-config_app.command("init")(beginning.init)
-config_app.command("check")(configuring.check)
-config_app.command("show")(configuring.show)
-config_app.command("schema")(configuring.schema)
-config_app.command("diff")(reloading.diff)
 
 
-@app.command()
-@told
-def version(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Print the version."""
-    if as_json:
-        print_json({"version": __version__})
-    else:
-        typer.echo(f"rebalancer {__version__}")
+@app.callback()
+def program() -> None:
+    """Do nothing before a command: what has this is a program of commands, though none is told."""
 
 
 def main() -> None:
@@ -162,7 +123,12 @@ def main() -> None:
         )
 
         completion_init()
-    app()
+    try:
+        app()
+    finally:
+        # What is left dies with the process: looking through it for cycles would take a fifth of
+        # what a small command takes in all.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config, spread
 from rebalancer.cli.output import NONE, console, nav, print_json, table
-from rebalancer.cli.planning import Funding, Prices, histories_of
+from rebalancer.cli.replaying import Funding, Prices, histories_of
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rebalancer import __version__
 from rebalancer.cli.exits import told
+from rebalancer.cli.loading import COMPLETE
 from rebalancer.cli.options import AsJson
 from rebalancer.cli.output import console, print_json, table
 from rebalancer.cli.pages import KINDS, Page, page_of, pages
@@ -17,10 +19,6 @@ Topic = Annotated[
     list[str] | None,
     typer.Argument(help="A page, or a command. Default: list the pages.", show_default=False),
 ]
-
-
-#: set by a shell that wants a line completed
-COMPLETE = "_REBALANCER_COMPLETE"
 
 
 class Shell(StrEnum):
@@ -109,3 +107,14 @@ def completion(
     typer.echo(
         get_completion_script(prog_name="rebalancer", complete_var=COMPLETE, shell=str(shell))
     )
+
+
+@told
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        typer.echo(f"rebalancer {__version__}")

@@ -13,7 +13,7 @@ from rebalancer import __version__
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import note, print_json
-from rebalancer.cli.planning import Funding, histories_of, progress
+from rebalancer.cli.replaying import Funding, histories_of, progress
 from rebalancer.cli.stored import opened
 from rebalancer.errors import InputRefused
 

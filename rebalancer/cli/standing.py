@@ -33,7 +33,7 @@ from rebalancer.core.instant import parse_duration
 from rebalancer.core.scope import title
 
 if TYPE_CHECKING:
-    from rebalancer.cli.output import Listing
+    from rebalancer.cli.listing import Listing
     from rebalancer.ports import NavView
     from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader

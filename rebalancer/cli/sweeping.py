@@ -18,7 +18,7 @@ import typer
 from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, spread
 from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
-from rebalancer.cli.planning import Funding, Prices, histories_of, progress
+from rebalancer.cli.replaying import Funding, Prices, histories_of, progress
 from rebalancer.core.money import counted
 from rebalancer.errors import InputRefused
 

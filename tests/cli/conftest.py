@@ -44,6 +44,8 @@ target_leverage = 3
 target_leverage = -1
 """
 MINUTE = 60_000
+#: names the file that the fixture `prices` writes
+PRICES = f"{BTC}=prices.csv"
 
 
 @dataclass
@@ -105,6 +107,15 @@ def run() -> Run:
         return Answer(done.exit_code, done.stdout, done.stderr)
 
     return invoke
+
+
+@pytest.fixture
+def prices(folder: Path) -> Path:
+    """Two days of hours of a contract."""
+    path = folder / "prices.csv"
+    rows = [f"{1_767_225_600_000 + n * 3_600_000},{100 + n % 7}" for n in range(48)]
+    path.write_text("timestamp,close\n" + "\n".join(rows) + "\n")
+    return path
 
 
 @pytest.fixture

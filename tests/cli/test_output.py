@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from rebalancer.cli.output import WholeTables, short, table
+from rebalancer.cli.listing import WholeTables
+from rebalancer.cli.output import short, table
 
 ROWS = [
     ["BTC3L", "1,058,790.13", "3.2340x", "the price moved 16.00 % since the last point"],

@@ -9,24 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Answer, Run
+from tests.cli.conftest import PRICES, Answer, Run
 from tests.factories import BTC, holding, snapshot
-
-PRICES = f"{BTC}=prices.csv"
 
 
 @pytest.fixture
 def document() -> dict[str, Any]:
     """The plan example of the specification, with two funds."""
     return snapshot({"BTC3L": holding(), "BTC1S": holding(leverage=-1)}, "105")
-
-
-@pytest.fixture
-def prices(folder: Path) -> Path:
-    path = folder / "prices.csv"
-    rows = [f"{1_767_225_600_000 + n * 3_600_000},{100 + n % 7}" for n in range(48)]
-    path.write_text("timestamp,close\n" + "\n".join(rows) + "\n")
-    return path
 
 
 class TestPlan:
@@ -68,55 +58,6 @@ class TestPlan:
     ) -> None:
         run("plan", "--snapshot", "-", stdin=json.dumps(document))
         assert os.listdir(folder) == ["config.toml"]  # noqa: PTH208 - names are enough
-
-
-class TestBacktest:
-    @pytest.mark.usefixtures("prices")
-    def test_the_document(self, run: Run) -> None:
-        answer = run("backtest", "--prices", PRICES, "--json")
-        assert (answer.code, answer.err) == (0, "")
-        document = answer.json
-        assert (document["version"], document["bars"]) == (1, 48)
-        assert document["funds"]["BTC3L"]["start_nav"] == "100"
-        assert [one["trigger"] for one in document["funds"]["BTC3L"]["rebalances"]]
-
-    @pytest.mark.usefixtures("prices")
-    def test_people_see_a_table(self, run: Run) -> None:
-        answer = run("backtest", "--prices", PRICES)
-        assert answer.code == 0
-        assert "BTC3L" in answer.out
-
-    @pytest.mark.usefixtures("prices")
-    def test_a_checkpoint_stands_until_all_has_been_told(self, run: Run, folder: Path) -> None:
-        answer = run("backtest", "--prices", PRICES, "--json", "--checkpoint", "c")
-        assert answer.json == run("backtest", "--prices", PRICES, "--json").json
-        assert [path.name for path in folder.glob("c*")] == ["config.toml"]
-
-    @pytest.mark.usefixtures("prices")
-    def test_a_contract_nobody_holds_is_left_out_and_said(self, run: Run) -> None:
-        other = "ETH/USDT:USDT=prices.csv"
-        answer = run("backtest", "--prices", PRICES, "--prices", other, "--json")
-        assert answer.code == 0
-        assert "ETH/USDT:USDT: no fund holds it" in answer.err
-        assert answer.json["bars"] == 48
-
-    @pytest.mark.parametrize(
-        ("options", "words"),
-        [
-            (["--prices", "prices.csv"], 'write "BTC/USDT:USDT=FILE.csv"'),
-            (["--prices", f"{BTC}="], 'write "BTC/USDT:USDT=FILE.csv"'),
-            (["--prices", PRICES, "--prices", PRICES], "given twice"),
-            (["--prices", PRICES, "--funding", "ETH/USDT:USDT=f.csv"], "its prices are missing"),
-            (["--prices", PRICES, "--funding", f"{BTC}=none.csv"], "none.csv"),
-            (["--prices", PRICES, "--checkpoint", "prices.csv"], "is no checkpoint"),
-            (["--prices", PRICES, "--fast", "--checkpoint", "c"], "--fast is over in seconds"),
-        ],
-    )
-    @pytest.mark.usefixtures("prices")
-    def test_options_that_make_no_sense(self, run: Run, options: list[str], words: str) -> None:
-        answer = run("backtest", *options)
-        assert answer.code == 2
-        assert words in answer.sentence
 
 
 def spoilt(folder: Path, kind: str, broken: str) -> str:
