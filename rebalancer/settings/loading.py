@@ -13,11 +13,11 @@ from rebalancer.settings.config import Config
 from rebalancer.settings.convert import to_config
 from rebalancer.settings.problems import Places, from_validation, refuse
 from rebalancer.settings.sources import (
+    LayerSource,
     from_credentials,
     from_environment,
     from_options,
     from_toml,
-    laid_over,
 )
 from rebalancer.settings.tables import Settings
 
@@ -64,7 +64,7 @@ def validated(
     places = Places([layer.places for layer in layers], name)
     problems = [problem for layer in layers for problem in layer.problems]
     try:
-        settings = Settings.model_validate(laid_over(layers))
+        settings = Settings.from_sources([LayerSource(layer) for layer in layers])
     except ValidationError as error:
         refuse([*problems, *from_validation(error, places)])
     if problems:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
 
 from rebalancer.errors import ConfigRefused
 from rebalancer.settings.problems import Place, Problem, unknown_key
@@ -52,28 +55,36 @@ class Layer:
         self.places[path] = place
 
 
-def laid_over(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return what all of them set, the strongest first: tables are merged, baskets replace."""
-    laid: dict[str, Any] = {}
-    for layer in layers:
-        laid = _over(laid, layer.data)
-    return laid
+class LayerSource(PydanticBaseSettingsSource):
+    """Hands a layer to pydantic-settings, which merges the layers, the first one on top."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(Settings)
+        self._layer = layer
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one top-level setting, its name, and that it needs no decoding."""
+        del field
+        return self._layer.data.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the layer without the baskets that a stronger source has set: those replace."""
+        return _without_baskets(self._layer.data, self.current_state)
 
 
-def _over(above: Mapping[str, Any], below: Mapping[str, Any], path: KeyPath = ()) -> dict[str, Any]:
-    laid = dict(below)
-    for key, value in above.items():
-        here, under = (*path, key), below.get(key)
-        if isinstance(value, Mapping) and isinstance(under, Mapping) and not _is_basket(here):
-            laid[key] = _over(value, under, here)
-        else:
-            laid[key] = value
-    return laid
+def _without_baskets(data: Mapping[str, Any], above: object, path: KeyPath = ()) -> dict[str, Any]:
+    kept = {}
+    for key, value in data.items():
+        stronger = above.get(key) if isinstance(above, Mapping) else None
+        here = (*path, key)
+        if stronger is not None and (here == ("defaults", "basket") or _is_fund_basket(here)):
+            continue
+        kept[key] = _without_baskets(value, stronger, here) if isinstance(value, Mapping) else value
+    return kept
 
 
-def _is_basket(path: KeyPath) -> bool:
-    of_fund = len(path) == 3 and path[0] == "funds" and path[2] == "basket"
-    return of_fund or path == ("defaults", "basket")
+def _is_fund_basket(path: KeyPath) -> bool:
+    return len(path) == 3 and path[0] == "funds" and path[2] == "basket"
 
 
 def from_toml(text: str, name: str) -> Layer:

@@ -7,10 +7,12 @@ refused for what they are and not taken for misspelt ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account, Execution, Fund, Limits, NavKind, PriceSource
@@ -202,8 +204,15 @@ class ApiTable(Table):
     compat: tuple[Literal["binance", "bybit", "gate"], ...] = ()
 
 
-class Settings(Table):
-    """The whole configuration, validated and not yet merged with `[defaults]`."""
+class Settings(BaseSettings):
+    """The whole configuration, validated and not yet merged with `[defaults]`.
+
+    Made by `from_sources` only.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    later: ClassVar[frozenset[str]] = frozenset()
 
     mode: Literal["paper", "dry-run", "live"] = "paper"
     store: StoreTable = Field(default_factory=StoreTable)
@@ -219,3 +228,22 @@ class Settings(Table):
     alerts: dict[Name, AlertTable] = Field(default_factory=dict)
     defaults: FundTable = Field(default_factory=FundTable)
     funds: dict[Name, FundTable] = Field(default_factory=dict)
+
+    @classmethod
+    def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource]) -> Self:
+        """Merge the sources, the strongest first, and validate; raises ValidationError."""
+        given: dict[str, Any] = {"sources": sources}
+        return cls(**given)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_built_in: PydanticBaseSettingsSource,
+        **_more: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read only the sources handed in; pydantic's own skip misspelt names silently."""
+        del settings_cls
+        given = cast("dict[str, Any]", vars(init_settings)["init_kwargs"])
+        return tuple(cast("Sequence[PydanticBaseSettingsSource]", given["sources"]))
