@@ -112,9 +112,16 @@ def _known(classes: Any, venue_id: str) -> Any:
 def exactly(text: str) -> Any:
     """Return a decoded document whose fractions are text still: some venues write prices bare.
 
-    Raises ValueError where it is none.
+    Raises ValueError where it is none, and where a key of it stands twice: which one is meant?
     """
-    return json.loads(text, parse_float=str)
+    return json.loads(text, parse_float=str, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice")
+    return document
 
 
 def _moved(addresses: Any, endpoint: str) -> Any:

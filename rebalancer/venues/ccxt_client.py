@@ -336,4 +336,7 @@ class CcxtClient:
         sent = (dict(request.headers), request.body)
         exchange.handle_errors(*told, dict(reply.headers), evidence.body, decoded, *sent)
         exchange.handle_http_status_code(*told, evidence.body)
-        return evidence.body if decoded is None else decoded
+        if decoded is None:
+            # Of a text ccxt would make an answer that tells nothing, and nothing is not False.
+            raise ccxt.BadResponse("no document")
+        return decoded

@@ -23,7 +23,7 @@ from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, readable
 from rebalancer.venues.exchange_order_lists import OrderLists
-from rebalancer.venues.facts_account import ACCOUNTS, KeyRights
+from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, certain
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ class ExchangeAccount:
             return await self._ask_by(lambda exchange: read(exchange, symbol), Ask.SETTINGS)
         answer = await self._ask(Call(self._facts.position_mode.read, (symbol,)), Ask.SETTINGS)
         with readable(self._facts.venue_id, "position mode"):
-            return bool(answer["hedged"])
+            return certain(answer["hedged"])
 
     async def margin_modes(self) -> Mapping[str, str]:
         """Return "cross", "isolated", or both by contract, as far as the venue tells."""
@@ -234,8 +234,8 @@ class ExchangeAccount:
             told = _by_contract(await self.positions(), lambda each: each.margin_mode)
             return {symbol: " and ".join(sorted(modes)) for symbol, modes in told.items()}
         rows = await self._settings(read, self._told.margin_modes)
-        modes = {symbol: row.get("marginMode") for symbol, row in rows.items()}
-        return {symbol: mode for symbol, mode in modes.items() if mode}
+        with readable(self._facts.venue_id, "margin mode"):
+            return {symbol: _word(row["marginMode"]) for symbol, row in rows.items()}
 
     async def leverages(self) -> Mapping[str, frozenset[Decimal]]:
         """Return the leverages set by contract (two where the books differ), as far as told."""
@@ -246,8 +246,10 @@ class ExchangeAccount:
         found = {}
         with readable(self._facts.venue_id, "leverage"):
             for symbol, row in rows.items():
-                told = self._told.set_leverages(row["info"])
-                found[symbol] = frozenset(number(each, "leverage") for each in told if each)
+                told = [each for each in self._told.set_leverages(row["info"]) if each]
+                if not told:
+                    raise VenueUnavailable(f"{self._facts.venue_id}: tells no leverage of {symbol}")
+                found[symbol] = frozenset(number(each, "leverage") for each in told)
         return found
 
     async def key_rights(self) -> KeyRights | None:
@@ -297,7 +299,8 @@ class ExchangeAccount:
         """Return a setting's answers by contract: all in one request where the venue can."""
         if every:
             answer = await self._ask(Call(every, (list(self.contracts),)), Ask.SETTINGS)
-            return {symbol: answer[symbol] for symbol in self.contracts if symbol in answer}
+            with readable(self._facts.venue_id, "settings of all contracts"):
+                return {symbol: answer[symbol] for symbol in self.contracts}
         return {
             symbol: await self._ask(Call(one, (symbol,)), Ask.SETTINGS) for symbol in self.contracts
         }
@@ -375,6 +378,12 @@ def _by_contract(
         if (told := tell(each)) is not None:
             found[each.contract] = found.get(each.contract, frozenset()) | {told}
     return found
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no word")
+    return value
 
 
 def _known(value: Any, what: str) -> Decimal | None:

@@ -176,9 +176,9 @@ async def _binance_rights(exchange: Any) -> KeyRights:
     answer = await exchange.sapiGetAccountApiRestrictions()
     return KeyRights(
         # A transfer to another customer takes money away as well.
-        may_withdraw=answer["enableWithdrawals"] is not False
-        or answer.get("enableInternalTransfer", False) is not False,
-        bound_to_address=answer["ipRestrict"] is True,
+        may_withdraw=certain(answer["enableWithdrawals"])
+        or certain(answer.get("enableInternalTransfer", False)),
+        bound_to_address=certain(answer["ipRestrict"]),
     )
 
 
@@ -194,6 +194,14 @@ async def _bybit_rights(exchange: Any) -> KeyRights:
 
 def _mexc_equity(balance: Any, currency: str) -> Any:
     return next(row["equity"] for row in balance["info"]["data"] if row["currency"] == currency)
+
+
+def certain(value: Any) -> bool:
+    """Return what a venue says of a yes or no; raises TypeError where it says something else."""
+    flag = _flag(value)
+    if flag is None:
+        raise TypeError("neither true nor false")
+    return flag
 
 
 def _flag(value: Any) -> bool | None:

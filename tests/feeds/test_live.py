@@ -224,7 +224,7 @@ async def test_another_failure_is_told_in_our_words_and_the_feed_goes_on(
 async def test_a_venue_that_stays_away_is_unavailable(
     venue: Venue, monkeypatch: pytest.MonkeyPatch, failure: Exception, words: str
 ) -> None:
-    monkeypatch.setattr(live, "_MARKETS_WITHIN_S", 1.0)
+    monkeypatch.setattr(live, "_MARKETS_WITHIN_S", 2.0)
     venue.failures = [failure] * 100_000
     with pytest.raises(VenueUnavailable, match=f"binanceusdm {words}"):
         await contracts("binanceusdm", [BTC])

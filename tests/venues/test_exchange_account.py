@@ -141,6 +141,42 @@ async def test_modes_leverages_and_rights_are_told():
         assert await desk.book.key_rights() == KeyRights(may_withdraw=False, bound_to_address=True)
 
 
+async def test_an_answer_in_which_a_key_stands_twice_is_not_read():
+    async with account() as desk:
+        await desk.buy(BTC, "0.5")
+        for path, question in (
+            ("apiRestrictions", desk.book.key_rights),
+            ("positionSide/dual", desk.book.hedged),
+        ):
+            desk.market.faults.plan(Fault(shape=Shape.DUPLICATE_KEYS, path=path))
+            with pytest.raises(VenueUnavailable):
+                await question()
+            assert await question() is not None
+
+
+@pytest.mark.parametrize("told", ["", "yes", 4711, None])
+async def test_a_right_that_is_neither_given_nor_withheld_is_not_told(told: Any):
+    honest = {"enableWithdrawals": False, "ipRestrict": True}
+    for name in honest:
+        book = stubbed("binanceusdm", sapiGetAccountApiRestrictions=honest | {name: told})
+        with pytest.raises(TypeError):
+            await book.key_rights()
+
+
+async def test_a_setting_that_is_not_told_is_not_the_one_that_is_wanted():
+    async with account() as desk:
+        for what, question in (
+            ({}, desk.book.hedged),
+            ([], desk.book.margin_modes),
+            ([], desk.book.leverages),
+            ([{"symbol": "BTCUSDT", "marginType": "CROSSED"}], desk.book.margin_modes),
+        ):
+            path = "positionSide/dual" if what == {} else "symbolConfig"
+            desk.answers_once(path, what)
+            with pytest.raises(VenueUnavailable):
+                await question()
+
+
 # -- one empty answer is not flat ---------------------------------------------------------------
 
 
