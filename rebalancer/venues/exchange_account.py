@@ -174,7 +174,7 @@ class ExchangeAccount:
                         row.get("clientOrderId") or ""
                     ),
                     contract=contract,
-                    side=OrderSide(row["side"]),
+                    side=OrderSide(self._told.order_side(row)),
                     # Not ccxt's `remaining`, which is in contracts or in coins as XT pleases.
                     remaining=self._units(contract, row["amount"], units.order_amount)
                     - self._units(contract, row["filled"], units.order_filled),

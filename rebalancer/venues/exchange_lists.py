@@ -25,7 +25,7 @@ WINDOW_MS = 7 * DAY_MS
 
 Question = Callable[[Call, Ask], Awaitable[Any]]
 Rows = dict[tuple[str, ...], Any]
-"""ccxt's rows by id, stamp and amount: some venues give the same id to all."""
+"""ccxt's rows by id, contract, stamp and amount: some venues give the same id to all."""
 
 
 @contextmanager
@@ -59,7 +59,8 @@ class Listing:
 
 def own_trades(facts: VenueFacts) -> Listing:
     """Return how a venue lists own trades."""
-    return Listing("fetch_my_trades", Ask.TRADES, ACCOUNTS[facts.venue_id].trades)
+    told = ACCOUNTS[facts.venue_id].trades
+    return Listing(told.read or "fetch_my_trades", Ask.TRADES, told)
 
 
 def payments(facts: VenueFacts) -> Listing:
@@ -78,22 +79,33 @@ class WholeLists:
 
     async def whole(self, listing: Listing, contract: str, since_ms: int) -> list[Any]:
         """Return every row of `contract` at or after `since_ms`, oldest first."""
-        gather = self._by_number if listing.told.number else self._by_instant
-        rows = await gather(listing, contract, listing.told.begin_ms(since_ms))
+        told = listing.told
+        gather = self._by_number if told.number else self._by_instant
+        rows = await gather(listing, contract, told.begin_ms(since_ms))
+        if told.keeps and len(rows) >= told.keeps:
+            raise VenueUnavailable(
+                f"{self._venue_id}: keeps {told.keeps:,} rows of {listing.kind}, and there are as "
+                "many since then: older ones may be gone"
+            )
         # Not every venue heeds the instant that it was asked for.
         kept = [row for row in rows.values() if int(row["timestamp"]) >= since_ms]
         ordered = sorted(kept, key=lambda row: int(row["timestamp"]))
         return [row for row in ordered if row["symbol"] == contract]
 
     async def _by_number(self, listing: Listing, contract: str, since_ms: int) -> Rows:
-        """Ask for page after page, the newest first, until one is older than `since_ms`."""
+        """Ask for page after page of a window, and where windows end, for the next one."""
         rows: Rows = {}
-        for number in range(1, PAGES_MAX + 1):
-            page = await self._page(
-                listing, contract, since_ms, {listing.told.number: number}, rows
-            )
+        number = 1
+        for _ in range(PAGES_MAX):
+            bounds = listing.told.bounds(since_ms + WINDOW_MS - 1)
+            counted = {**bounds, listing.told.number: number}
+            page = await self._page(listing, contract, since_ms, counted, rows)
             ended = len(page) < listing.told.page
-            if ended or min(int(row["timestamp"]) for row in page) < since_ms:
+            if not ended and min(int(row["timestamp"]) for row in page) >= since_ms:
+                number += 1
+                continue
+            number, since_ms = 1, since_ms + WINDOW_MS
+            if not bounds or since_ms >= self._clock.now_ms():
                 return rows
         raise self._endless(listing, contract)
 
@@ -140,7 +152,7 @@ class WholeLists:
         with readable(self._venue_id, listing.kind):
             for row in page:
                 stamp = str(int(row["timestamp"]))
-                rows[(str(row.get("id")), stamp, str(row["amount"]))] = row
+                rows[(str(row.get("id")), row["symbol"], stamp, str(row["amount"]))] = row
         return page
 
     def _endless(self, listing: Listing, contract: str) -> VenueUnavailable:

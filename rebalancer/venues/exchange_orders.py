@@ -170,10 +170,7 @@ class ExchangeOrders:
 
     async def _fills(self, intent: OrderIntent, order_id: str) -> tuple[Fill, ...]:
         since_ms = self.departures.since_ms(intent)
-        call = Call(
-            "fetch_my_trades",
-            (intent.contract, since_ms, self._listing.told.page, {"orderId": order_id}),
-        )
+        call = self._listing.call(intent.contract, since_ms, {"orderId": order_id})
         trades = await self._questions.ask(call, Ask.TRADES)
         if len(trades) >= self._listing.told.page:
             # A large order has more fills than a page; what follows has to be asked for, too.

@@ -19,8 +19,7 @@ from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.departures import Departures
 from rebalancer.venues.exchange_lists import WholeLists, own_trades
 from rebalancer.venues.exchange_order_lists import OrderLists
-from rebalancer.venues.facts_lookups import trades
-from rebalancer.venues.facts_shape import FULL_PAGE, Ask, Named, VenueFacts
+from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.requests import named
 
@@ -115,10 +114,8 @@ class OrderSearch:
         A trade that names none has to belong to an order that the lists showed as another's.
         """
         since_ms = self._departures.since_ms(look.intent)
-        listed = await self._questions.ask(trades(look.order, since_ms), Ask.TRADES)
-        if len(listed) >= FULL_PAGE:
-            whole = own_trades(self._facts)
-            listed = await self._trades.whole(whole, look.order.symbol, since_ms)
+        whole = own_trades(self._facts)
+        listed = await self._trades.whole(whole, look.order.symbol, since_ms)
         unexplained = ""
         for trade in listed:
             name = self._name_in(trade, self._facts.lookup.trade_field)

@@ -29,6 +29,8 @@ NamePositions = Callable[[str, list[str] | None], tuple[Any, ...]]
 """Returns the arguments of `fetch_positions` for a quote currency and its contracts, if listed."""
 ReadLeverage = Callable[[Mapping[str, Any]], Any]
 """Reads the leverage of one of ccxt's positions; None or nought where it does not tell."""
+ReadSide = Callable[[Mapping[str, Any]], Any]
+"""Reads the side of one of ccxt's orders, "buy" or "sell"."""
 ReadLeverages = Callable[[Any], Collection[Any]]
 """Reads those of a contract, two where its books differ, from the venue's own answer."""
 
@@ -60,6 +62,21 @@ def _bitget_set_leverages(told: Any) -> Collection[Any]:
     cross = told["marginMode"] == "crossed"
     names = ("crossedMarginLeverage",) if cross else ("isolatedLongLever", "isolatedShortLever")
     return [told[name] for name in names]
+
+
+def _side(order: Mapping[str, Any]) -> Any:
+    return order["side"]
+
+
+#: open long, close short, open short, close long; ccxt passes the last two on as they are and takes
+#: the second for a sale
+_MEXC_SIDES: Mapping[str, str] = MappingProxyType(
+    {"1": "buy", "2": "buy", "3": "sell", "4": "sell"}
+)
+
+
+def _mexc_side(order: Mapping[str, Any]) -> Any:
+    return _MEXC_SIDES[str(order["info"]["side"])]
 
 
 def _leverage(position: Mapping[str, Any]) -> Any:
@@ -95,8 +112,10 @@ class ListFacts:
     #: a page would look shorter than it was
     grain_ms: int = 1
     params: Mapping[str, Any] = field(default_factory=dict)
-    #: the parameter that counts pages, newest first, where no instant bounds them; "": none
+    #: the parameter that counts pages, newest first; "": none, the instants of rows lead on
     number: str = ""
+    #: rows of all contracts that the venue keeps: of so many the oldest may be gone; None: all
+    keeps: int | None = None
     #: whether it is asked for by contract. Of rows of all contracts ccxt would put the name that
     #: it was asked for on every one, or drop the others, and a page would look shorter than it was
     named: bool = True
@@ -132,6 +151,7 @@ class AccountFacts:
     #: what turns the venue's number into a payment that is below zero where it was paid
     funding_sign: int = 1
     positions: NamePositions = _named
+    order_side: ReadSide = _side
     leverage: ReadLeverage = _leverage
     #: the same from what ccxt's `fetch_leverage` cuts to whole numbers
     set_leverages: ReadLeverages = _set_leverage
@@ -220,6 +240,30 @@ async def _bitget_payments(
     return rows
 
 
+async def _mexc_trades(
+    exchange: Any, symbol: str, _since: None, limit: int, params: Mapping[str, Any]
+) -> list[Any]:
+    # Where a row does not tell the position mode, and the venue's text knows none, ccxt takes it
+    # for one of a spot market.
+    request = {"symbol": exchange.market(symbol)["id"], "page_num": 1, "page_size": limit}
+    answer = await exchange.contractPrivateGetOrderListOrderDeals({**request, **params})
+    return [_mexc_trade(exchange, row) for row in answer["data"] or []]
+
+
+def _mexc_trade(exchange: Any, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "id": str(row["id"]),
+        "order": str(row["orderId"]),
+        "timestamp": int(row["timestamp"]),
+        "symbol": exchange.safe_symbol(row["symbol"], None, None, "swap"),
+        "side": _MEXC_SIDES[str(row["side"])],
+        "amount": str(row["vol"]),
+        "price": str(row["price"]),
+        "fee": {"cost": row["fee"], "currency": row["feeCurrency"]},
+        "info": row,
+    }
+
+
 _SWAP = MappingProxyType({"type": "swap"})
 _WITH_PASSWORD = MappingProxyType({**_KEYS, "password": "password"})
 _WALLET = MappingProxyType({"walletAddress": "api_key", "privateKey": "secret"})
@@ -278,13 +322,16 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             balance_params=_SWAP,
             equity=_mexc_equity,
             set_leverages=_set_leverages,
-            trades=ListFacts(until=Bound("end_time")),
+            order_side=_mexc_side,
+            trades=ListFacts(
+                until=Bound("end_time"), since="start_time", number="page_num", read=_mexc_trades
+            ),
             funding=ListFacts(until=None, number="page_num"),
         ),
         "hyperliquid": AccountFacts(
             balance_params=_SWAP,
             keys=_WALLET,
-            trades=ListFacts(page=2_000),
+            trades=ListFacts(page=2_000, named=False, keeps=10_000),
             funding=ListFacts(page=500, named=False),
         ),
     }

@@ -218,6 +218,7 @@ HYPERLIQUID = VenueFacts(
         "prices have five significant digits at most unless they are whole",
         "the documented answer names the order and not the client id",
         "a batch of 40 or more takes twice the weight, so 39 is the most",
+        "own trades are refused where 10,000 were made since: it keeps no more, of all contracts",
         "an order stays unknown where the newest 2,000 ended ones do not reach back to it",
     ),
 )

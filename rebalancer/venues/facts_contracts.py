@@ -279,5 +279,6 @@ MEXC = VenueFacts(
         "ccxt sends amount and price as JSON numbers",
         "on a net position a shrinking order is side 2 or 4; ccxt cannot send reduceOnly as well",
         "cancelling by client id goes past ccxt's own method, to cancel_with_external",
+        "own trades go past it as well, and sides of orders: ccxt takes closing a short for a sale",
     ),
 )

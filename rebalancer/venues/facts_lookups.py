@@ -11,7 +11,6 @@ from rebalancer.venues.facts_shape import Call, Lookup, Named
 
 _DAY_MS = 86_400_000
 #: most entries asked for in one list
-PAGE = 100
 #: where an IOC order ends up first, then where a lost one might be
 _XT_STATES = (
     "FILLED",
@@ -56,11 +55,6 @@ def _by_external_oid(named: Named) -> tuple[Call, ...]:
             ({"symbol": named.market_id, "external_oid": named.client_id},),
         ),
     )
-
-
-def trades(named: Named, since_ms: int) -> Call:
-    """Return how to ask for own trades of a contract since an instant in ms, at every venue."""
-    return Call("fetch_my_trades", (named.symbol, since_ms, PAGE))
 
 
 BINANCE = Lookup(

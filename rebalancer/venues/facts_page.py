@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rebalancer.venues.evidence import Judge
+from rebalancer.venues.exchange_lists import Listing, own_trades, payments
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import (
     Ask,
     Certainty,
@@ -151,11 +151,21 @@ def _stream(method: str | None) -> str:
     return f"`{method}`" if method else "polled"
 
 
+def _own_trades(facts: VenueFacts) -> str:
+    return _listed(own_trades(facts))
+
+
 def _payments(facts: VenueFacts) -> str:
-    told = ACCOUNTS[facts.venue_id].funding
-    if told.read is not None:
-        return "raw endpoint, of all contracts at once"
-    return f"`{facts.funding_query}`" + ("" if told.named else ", of all contracts at once")
+    return _listed(payments(facts))
+
+
+def _listed(listing: Listing) -> str:
+    told = listing.told
+    words = [f"`{listing.method}`" if isinstance(listing.method, str) else "raw endpoint"]
+    words.append(f"{told.page:,} at once")
+    words += [f"on by {told.number}"] if told.number else []
+    words += [] if told.named else ["of all contracts"]
+    return ", ".join(words)
 
 
 Column = tuple[str, Callable[[VenueFacts], str]]
@@ -183,6 +193,7 @@ _ACCOUNTS: tuple[Column, ...] = (
     ("bid and ask", lambda facts: _stream(facts.streams.bid_ask)),
     ("streams", lambda facts: facts.streams.note),
     ("fees", lambda facts: f"`{facts.fee_query}`"),
+    ("own trades", _own_trades),
     ("funding paid", _payments),
 )
 

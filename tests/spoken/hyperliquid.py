@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Paid, Scene, Traded, oldest
 from tests.spoken.server import Asked, Speak, Tongue
 
+#: at once, and at all
+FILLS_MOST, FILLS_KEPT = 2_000, 10_000
+PAYMENTS_MOST = 500
 _PRIVATE = ("clearinghouseState", "frontendOpenOrders")
 
 
@@ -91,6 +94,53 @@ def _order(scene: Scene) -> Any:
     }
 
 
+def _bounds(asked: Asked) -> tuple[int, int]:
+    return asked.body["startTime"], asked.body.get("endTime", 2**52)
+
+
+def _fill(_scene: Scene, each: Traded) -> Any:
+    return {
+        "coin": each.base,
+        "px": str(each.price),
+        "sz": str(abs(each.units)),
+        "side": "A" if each.units < 0 else "B",
+        "time": each.at_ms,
+        "startPosition": "0.0",
+        "dir": "Open Short" if each.units < 0 else "Open Long",
+        "closedPnl": "0.0",
+        "hash": f"0x{each.number:064x}",
+        "oid": each.number + 1,
+        "crossed": True,
+        "fee": str(each.fee),
+        "tid": each.number,
+        "feeToken": "USDC",
+        "twapId": None,
+    }
+
+
+def _fills(scene: Scene, asked: Asked) -> Any:
+    # Of all contracts, the oldest first, and none but the newest ten thousand.
+    kept = scene.traded[:FILLS_KEPT]
+    return [_fill(scene, each) for each in oldest(kept, _bounds(asked), FILLS_MOST)]
+
+
+def _payment(each: Paid) -> Any:
+    delta = {
+        "type": "funding",
+        "coin": each.base,
+        "usdc": str(each.amount),
+        "szi": "49.1477",
+        "fundingRate": "0.0000417",
+        "nSamples": None,
+    }
+    # The venue gives the same hash to all.
+    return {"time": each.at_ms, "hash": f"0x{0:064x}", "delta": delta}
+
+
+def _payments(scene: Scene, asked: Asked) -> Any:
+    return [_payment(each) for each in oldest(scene.paid, _bounds(asked), PAYMENTS_MOST)]
+
+
 def _markets(scene: Scene, asked: Asked) -> Any:
     # Those of an exchange that somebody built there are none of the desk's business.
     bases = [] if "dex" in asked.body else list(scene.contracts)
@@ -112,6 +162,8 @@ _QUESTIONS: Mapping[str, Speak] = {
     "spotMetaAndAssetCtxs": lambda _scene, _asked: [{"tokens": [], "universe": []}, []],
     "perpDexs": lambda _scene, _asked: [None, {"name": "xyz", "fullName": "XYZ"}],
     "l2Book": _book,
+    "userFillsByTime": _fills,
+    "userFunding": _payments,
     "clearinghouseState": lambda scene, _asked: _state(scene),
     "frontendOpenOrders": lambda scene, _asked: [_order(scene)] if scene.foreign else [],
 }

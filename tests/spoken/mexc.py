@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene
+from rebalancer.core.instant import DAY_MS
+from tests.spoken.scene import ASKS, BIDS, ENTRY, LIQUIDATION, Scene, Traded, newest
 from tests.spoken.server import Asked, Speak, Tongue
 
 PAGE_MOST = 100
@@ -122,7 +123,7 @@ def _order(scene: Scene) -> Any:
         "price": 40000.0,
         "vol": 4000,
         "leverage": 5,
-        "side": 1,
+        "side": scene.foreign_side,
         "category": 1,
         "orderType": 1,
         "dealAvgPrice": 40000.0,
@@ -155,6 +156,41 @@ def _funding(scene: Scene, query: Any) -> Any:
     pages = -(-len(paid) // size)
     told = {"pageSize": size, "totalCount": len(paid), "totalPage": pages, "currentPage": number}
     return _said({**told, "resultList": rows})
+
+
+def _side(each: Traded) -> int:
+    # To open long, to close short, to open short, to close long.
+    return (3, 4)[each.number % 2] if each.units < 0 else (1, 2)[each.number % 2]
+
+
+def _deal(scene: Scene, each: Traded) -> Any:
+    size = scene.contracts_in(each.units, each.base)
+    return {
+        "id": each.number,
+        "symbol": scene.ids[each.base],
+        "side": _side(each),
+        "vol": int(size),
+        "price": float(each.price),
+        "feeCurrency": "USDT",
+        "fee": float(each.fee),
+        "timestamp": each.at_ms,
+        "profit": 0.0,
+        "isTaker": True,
+        "category": 1,
+        "orderId": each.number + 1,
+        "opponentOrderId": 0,
+    }
+
+
+def _deals(scene: Scene, asked: Asked) -> Any:
+    query = asked.query
+    number, size = int(query["page_num"]), int(query["page_size"])
+    begin_ms = int(query.get("start_time", scene.now_ms - 7 * DAY_MS))
+    end_ms = int(query.get("end_time", scene.now_ms))
+    assert size <= PAGE_MOST, "a page is a hundred at most"
+    assert end_ms - begin_ms <= 90 * DAY_MS, "the span is 90 days at most"
+    shown = newest(scene.traded, (begin_ms, end_ms), number * size, scene.base_of(query["symbol"]))
+    return _said([_deal(scene, each) for each in shown[(number - 1) * size :]])
 
 
 def _tickers(scene: Scene, asked: Asked) -> Any:
@@ -191,6 +227,7 @@ _ROUTES: Mapping[str, Speak] = {
     "/api/v1/private/position/position_mode": lambda scene, _asked: _said(1 if scene.hedged else 2),
     "/api/v1/private/position/leverage": lambda scene, _asked: _said(_leverage(scene)),
     "/api/v1/private/position/funding_records": lambda scene, asked: _funding(scene, asked.query),
+    "/api/v1/private/order/list/order_deals": _deals,
     # Of all contracts: this address knows no symbol.
     "/api/v1/private/order/list/open_orders": lambda scene, _asked: _said(
         [_order(scene)] if scene.foreign else []

@@ -80,6 +80,8 @@ class Scene:
     open_for_orders: bool = True
     #: the id of an order of BTC that stands, not of the desk
     foreign: str = ""
+    #: MEXC's number of its side: to open long, close short, open short, close long
+    foreign_side: int = 1
     #: of both contracts, newest first
     paid: Sequence[Paid] = ()
     traded: Sequence[Traded] = ()
@@ -147,6 +149,11 @@ class Scene:
     def margin(self) -> Decimal:
         """What the position ties up."""
         return abs(self.units) * self.mark / self.leverage
+
+
+def oldest(rows: Sequence[Row], bounds: tuple[int, int], most: int) -> list[Row]:
+    """Return a page of rows of all contracts that begins with the oldest."""
+    return newest(rows, bounds, len(rows))[::-1][:most]
 
 
 def newest(rows: Sequence[Row], bounds: tuple[int, int], most: int, base: str = "") -> list[Row]:

@@ -30,7 +30,6 @@ from tests.spoken.scene import ENTRY, LIQUIDATION, Paid, Prices, Scene, Traded
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
 from tests.unlimited import unlimited
-from tests.venues.golden.proofs import PAGED
 
 D = Decimal
 SHORT = D("-0.002")
@@ -186,6 +185,8 @@ async def test_a_tick_of_hyperliquid_does_not_move_with_the_price() -> None:
 
 # -- own trades and payments of funding: as the venue pages them, over several of its windows -----
 
+#: ids of a trade and its order, units, price, fee, and when
+Told = tuple[str, str, Decimal, Decimal, Decimal, int]
 #: more of each contract than any venue shows of them at once, in eight days and a half
 MANY = 204
 BEGIN_MS = NOON_MS + 600
@@ -200,8 +201,8 @@ def paid(count: int, every_ms: int = HOUR_MS) -> list[Paid]:
     ]
 
 
-def traded(count: int) -> list[Traded]:
-    """Trades of both contracts, the newest first; every third sells."""
+def traded(count: int, every_ms: int = HOUR_MS, together: int = 1) -> list[Traded]:
+    """Trades of both contracts, the newest first, some at one instant; every third sells."""
     return [
         Traded(
             base,
@@ -209,7 +210,7 @@ def traded(count: int) -> list[Traded]:
             units=D("-0.5") if number % 3 == 0 else D("0.25"),
             price=D(50_000 + number) + D("0.5"),
             fee=D(number - 3) / 1_000,
-            at_ms=BEGIN_MS + HOUR_MS * number,
+            at_ms=BEGIN_MS + every_ms * (number // together),
         )
         for number in reversed(range(count))
         for place, base in enumerate(("ETH", "BTC"))
@@ -222,7 +223,7 @@ async def payments(scene: Scene, since_ms: int) -> list[FundingPayment]:
         return list(await book.funding(btc_of(scene), since_ms))
 
 
-@pytest.mark.parametrize("venue_id", PAGED)
+@pytest.mark.parametrize("venue_id", TONGUES)
 async def test_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_paid(
     venue_id: str,
 ) -> None:
@@ -232,26 +233,72 @@ async def test_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_
     assert [(each.amount, each.at_ms) for each in listed] == [
         (each.amount, each.at_ms) for each in expected
     ]
-    # Gate gives payments no id.
-    ids = {""} if venue_id == "gate" else {str(each.number) for each in expected}
+    # Gate gives payments no id, Hyperliquid the same to all.
+    same = {"gate": "", "hyperliquid": f"0x{0:064x}"}
+    ids = {same.get(venue_id, str(each.number)) for each in expected}
     assert {each.payment_id for each in listed} == ids
 
 
-@pytest.mark.parametrize("venue_id", PAGED)
+@pytest.mark.parametrize("venue_id", TONGUES)
 async def test_every_own_trade_of_a_contract_is_told_once_in_base_coins(venue_id: str) -> None:
-    count = 1_010 if venue_id == "gate" else MANY
-    scene = Scene(venue_id, traded=traded(count))
-    async with account(scene) as (book, _):
-        book._lists._clock = VirtualClock(BEGIN_MS + 2_000 * HOUR_MS)
-        listed = await book.trades(btc_of(scene), BEGIN_MS + HOUR_MS)
-    assert [
-        (each.trade_id, each.order_id, each.units, each.price, each.fee, each.at_ms)
-        for each in listed
-    ] == [
+    scene = Scene(venue_id, traded=traded(MANY))
+    listed, asked = await trades(scene, BEGIN_MS + HOUR_MS)
+    assert listed == told_of(scene)[1:]
+    assert asked > 1, "none shows more than a week at once"
+
+
+@pytest.mark.parametrize("venue_id", TONGUES)
+async def test_trades_of_one_instant_are_all_told_where_a_page_ends_among_them(
+    venue_id: str,
+) -> None:
+    """Seven fills at a time share a stamp; no page is a multiple of seven."""
+    page = ACCOUNTS[venue_id].trades.page
+    scene = Scene(venue_id, traded=traded(page + 30, every_ms=1_000, together=7))
+    listed, asked = await trades(scene, BEGIN_MS + 1_000)
+    assert sorted(listed) == sorted(told_of(scene)[7:])
+    assert asked > 1, "a page does not hold as many"
+
+
+async def trades(scene: Scene, since_ms: int) -> tuple[list[Told], int]:
+    """Return all of own trades of BTC, and how many requests that took."""
+    async with account(scene) as (book, spoken):
+        book._lists._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
+        spoken.asked.clear()
+        listed = [
+            (each.trade_id, each.order_id, each.units, each.price, each.fee, each.at_ms)
+            for each in await book.trades(btc_of(scene), since_ms)
+        ]
+        return listed, len(spoken.asked)
+
+
+def told_of(scene: Scene) -> list[Told]:
+    """Return what the venue has of own trades of BTC."""
+    return [
         (str(each.number), str(each.number + 1), each.units, each.price, each.fee, each.at_ms)
         for each in reversed(scene.traded)
         if each.base == "BTC"
-    ][1:]
+    ]
+
+
+async def test_a_list_of_which_hyperliquid_keeps_no_more_is_refused() -> None:
+    scene = Scene("hyperliquid", traded=traded(5_010, every_ms=1_000))
+    with pytest.raises(VenueUnavailable, match="older ones may be gone"):
+        await trades(scene, BEGIN_MS)
+    listed, _ = await trades(scene, BEGIN_MS + 100_000)
+    assert listed == told_of(scene)[100:]
+
+
+@pytest.mark.parametrize(
+    ("number", "side"),
+    [(1, OrderSide.BUY), (2, OrderSide.BUY), (3, OrderSide.SELL), (4, OrderSide.SELL)],
+)
+async def test_mexc_counts_the_sides_of_an_order_that_opens_or_closes(
+    number: int, side: OrderSide
+) -> None:
+    scene = Scene("mexc", foreign="4711", foreign_side=number)
+    async with account(scene) as (book, _):
+        (order,) = await book.open_orders(btc_of(scene))
+    assert order.side is side
 
 
 async def test_mexc_payments_before_the_instant_are_not_told_again() -> None:

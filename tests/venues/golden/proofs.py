@@ -17,8 +17,6 @@ BINANCE, XT = "binanceusdm", "xt"
 EVERY = tuple(FACTS)
 #: venues without a loopback
 SPOKEN = tuple(TONGUES)
-#: those whose lists of an account are paged as the venue pages them
-PAGED = ("bybit", "okx", "gate", "bitget", "kucoinfutures")
 
 
 class Kind(StrEnum):
@@ -181,7 +179,18 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             "test_exchange_account.py::test_the_bounds_of_a_list_reach_every_venue_by_its_own_name"
         ),
         _spoken(f"{_TOLD}_an_order_of_somebody_else_is_told_with_what_is_left_of_it"),
-        _spoken(f"{_TOLD}_every_own_trade_of_a_contract_is_told_once_in_base_coins", PAGED),
+        _spoken(f"{_TOLD}_every_own_trade_of_a_contract_is_told_once_in_base_coins"),
+        _spoken(f"{_TOLD}_trades_of_one_instant_are_all_told_where_a_page_ends_among_them"),
+        Proof(
+            Kind.STUB,
+            f"tests/{_TOLD}_mexc_counts_the_sides_of_an_order_that_opens_or_closes",
+            ("mexc",),
+        ),
+        Proof(
+            Kind.STUB,
+            f"tests/{_TOLD}_a_list_of_which_hyperliquid_keeps_no_more_is_refused",
+            ("hyperliquid",),
+        ),
         _on(BINANCE, f"{_ACCOUNT}_open_orders_and_own_trades_are_told_in_base_coins"),
         _on(XT, f"{_ACCOUNT_XT}_own_trades_since_an_instant_are_signed_base_coins"),
         _recorded(_ACCOUNTS_READ, BINANCE, "gate"),
@@ -195,9 +204,7 @@ PROOFS: Mapping[str, Sequence[Proof]] = {
             tuple(name for name, told in ACCOUNTS.items() if told.funding.until),
             case_each=True,
         ),
-        _spoken(
-            f"{_TOLD}_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_paid", PAGED
-        ),
+        _spoken(f"{_TOLD}_every_payment_of_a_contract_is_told_once_below_zero_where_it_was_paid"),
         Proof(
             Kind.STUB,
             f"tests/{_TOLD}_mexc_payments_are_read_page_by_page_as_far_back_as_they_are_wanted",

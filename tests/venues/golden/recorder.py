@@ -16,13 +16,13 @@ from typing import Any
 from rebalancer.core.contract import Contract
 from rebalancer.core.order import OrderIntent, OrderSide, PositionSide, client_order_id
 from rebalancer.exchanges import open_exchange
+from rebalancer.venues.exchange_lists import own_trades
 from rebalancer.venues.exchange_settings import (
     leverage_changes,
     margin_mode_changes,
     position_mode_changes,
 )
 from rebalancer.venues.facts import FACTS, VenueFacts
-from rebalancer.venues.facts_lookups import trades
 from rebalancer.venues.facts_shape import Call, Halves, Onward, OrderList, Params
 from rebalancer.venues.requests import named, order_request
 from tests.venues.golden.markets import contracts_of, markets_of
@@ -191,7 +191,8 @@ def calls_of(facts: VenueFacts) -> dict[str, Call]:
             calls[f"look up, next page of list {number}"] = listing.call(
                 order.symbol, SINCE_MS, page
             )
-    calls["look up, own trades"] = trades(order, SINCE_MS)
+    traded = own_trades(facts)
+    calls["look up, own trades"] = traded.call(order.symbol, SINCE_MS, traded.told.bounds(NOW_MS))
     cancel = facts.cancel(order)
     if cancel is not None:
         calls["cancel"] = cancel
