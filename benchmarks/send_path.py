@@ -47,6 +47,7 @@ from rebalancer.venues.departures import Departures
 from rebalancer.venues.exchange_sends import OrderSends, Send
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.rates import Budget, Limiter
+from rebalancer.venues.venue_clock import VenueClock
 
 SYMBOL = "BTC/USDT:USDT"
 CONTRACT = Contract(SYMBOL, Decimal(1), Decimal("0.001"), Decimal("0.1"))
@@ -106,7 +107,7 @@ class TickVenue:
         self._client = client
         self._clock = clock
         self._sends = OrderSends(client, FACTS_ROW, {SYMBOL: CONTRACT})
-        self._departures = Departures(client, clock, FACTS_ROW.valid_ms)
+        self._departures = Departures(VenueClock(clock, client), FACTS_ROW.valid_ms)
         self._emit: Emit | None = None
 
     async def start(self, emit: Emit) -> None:

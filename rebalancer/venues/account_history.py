@@ -20,7 +20,7 @@ LATE_MS = MINUTE_MS
 
 
 class AccountHistory:
-    """Reads the lists of one account. `offset_ms` is how far the venue's clock is ahead."""
+    """Reads the lists of one account."""
 
     def __init__(
         self, name: str, book: ExchangeAccount, contracts: Mapping[str, Contract], clock: Clock
@@ -30,14 +30,13 @@ class AccountHistory:
         self._contracts = tuple(contracts)
         self._clock = clock
         self._since_ms: dict[str, int] = {}
-        self.offset_ms = 0
 
     async def begin(self, read_ms: Mapping[str, int], emit: Emit) -> None:
         """Report everything since `read_ms` by contract; one that was never read begins now.
 
         Raises VenueUnavailable where the venue does not list it all.
         """
-        now_ms = self._clock.now_ms() + self.offset_ms
+        now_ms = self._book.venue_clock.now_ms()
         self._since_ms = {symbol: read_ms.get(symbol, now_ms) for symbol in self._contracts}
         await self.report(self._contracts, emit)
 
@@ -53,7 +52,7 @@ class AccountHistory:
             if symbol not in self._since_ms:
                 continue
             since_ms = self._since_ms[symbol]
-            asked_ms = self._clock.now_ms() + self.offset_ms
+            asked_ms = self._book.venue_clock.now_ms()
             trades[symbol] = await self._trades(symbol, since_ms)
             orders += [_standing(order) for order in await self._book.open_orders(symbol)]
             until_ms[symbol] = max(since_ms, asked_ms - LATE_MS)

@@ -40,7 +40,7 @@ NO_PAYMENTS: Mapping[str, int] = MappingProxyType({})
 
 
 class AccountWatch:
-    """Reports one account to the desk. `offset_ms` is how far the venue's clock is ahead."""
+    """Reports one account to the desk."""
 
     def __init__(
         self, name: str, book: ExchangeAccount, contracts: Mapping[str, Contract], clock: Clock
@@ -54,17 +54,7 @@ class AccountWatch:
         self._seen: dict[str, set[FundingPayment]] = {}
         self._missed = 0
         self.history = AccountHistory(name, book, contracts, clock)
-        self._offset_ms = 0
-        self.mind_clock: Callable[[int], Awaitable[int]] = _as_it_was
-
-    @property
-    def offset_ms(self) -> int:
-        """How far the venue's clock is ahead."""
-        return self._offset_ms
-
-    @offset_ms.setter
-    def offset_ms(self, offset_ms: int) -> None:
-        self._offset_ms = self.history.offset_ms = offset_ms
+        self.mind_clock: Callable[[], Awaitable[None]] = _as_it_was
 
     async def run(
         self, emit: Emit, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
@@ -74,7 +64,7 @@ class AccountWatch:
         Payments are told by contract from `funded_ms` on (by the venue's clock), else from now on.
         Raises VenueUnavailable when the account was not seen for several rounds.
         """
-        now_ms = self._venue_ms()
+        now_ms = self._book.venue_clock.now_ms()
         for contract in self._waiting:
             self._since_ms.setdefault(contract, funded_ms.get(contract, now_ms))
         while True:
@@ -98,7 +88,7 @@ class AccountWatch:
         Returns whether the venue told what is held.
         """
         try:
-            self.offset_ms = await self.mind_clock(self.offset_ms)
+            await self.mind_clock()
         except VenueUnavailable as outage:
             _log.warning("clock_unavailable", account=self._name, reason=str(outage))
         held = await self.report_positions(emit)
@@ -120,7 +110,7 @@ class AccountWatch:
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
         """Emit what is held; nothing when the venue does not answer."""
         asked_ms = self._clock.now_ms()
-        self._asked_ms = asked_ms + self.offset_ms
+        self._asked_ms = self._book.venue_clock.at(asked_ms)
         try:
             units = held_units(await self._book.positions())
         except VenueUnavailable as outage:
@@ -132,7 +122,7 @@ class AccountWatch:
     async def _report_funding(self, contract: str, held: Decimal, emit: Emit) -> None:
         since_ms = self._since_ms[contract]
         seen = self._seen.setdefault(contract, set())
-        until_ms = self._venue_ms() - LISTED_MS
+        until_ms = self._book.venue_clock.now_ms() - LISTED_MS
         listed = await self._book.funding(contract, since_ms)
         new = [each for each in listed if each.at_ms <= until_ms and each not in seen]
         for at_ms, settled in groupby(new, key=lambda each: each.at_ms):
@@ -172,9 +162,6 @@ class AccountWatch:
             return None
         return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark, settled_ms=at_ms)
 
-    def _venue_ms(self) -> int:
-        return self._clock.now_ms() + self.offset_ms
 
-
-async def _as_it_was(offset_ms: int) -> int:
-    return offset_ms
+async def _as_it_was() -> None:
+    """Leave the clock as it was measured."""

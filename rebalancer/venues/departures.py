@@ -10,8 +10,7 @@ import asyncio
 
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.order import OrderIntent
-from rebalancer.ports import Clock
-from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.venue_clock import VenueClock
 
 #: an order is absent only this long after its request can no longer be taken
 VISIBILITY_SECONDS = 10.0
@@ -29,10 +28,9 @@ LONG_BEFORE_MS = 65 * SECOND_MS
 class Departures:
     """The departures of one account's orders, as long as their fate is open."""
 
-    def __init__(self, client: CcxtClient, clock: Clock, valid_ms: int | None) -> None:
+    def __init__(self, venue_clock: VenueClock, valid_ms: int | None) -> None:
         """Take `valid_ms` for how long the venue takes a request; None: it does not say."""
-        self._client = client
-        self._clock = clock
+        self._venue_clock = venue_clock
         self._valid_seconds = (valid_ms or LONGEST_VALIDITY_MS) / SECOND_MS
         self._under_way: set[str] = set()
         #: when the request had left at the latest, in the loop's seconds
@@ -49,7 +47,7 @@ class Departures:
     def leaving(self, intent: OrderIntent) -> None:
         """Note that the order is about to leave."""
         self._under_way.add(intent.client_order_id)
-        self._begun_ms[intent.client_order_id] = self._clock.now_ms() + self._client.offset_ms
+        self._begun_ms[intent.client_order_id] = self._venue_clock.now_ms()
 
     def left(self, intent: OrderIntent) -> None:
         """Note that whatever became of the request, it is not under way any more."""
@@ -79,5 +77,5 @@ class Departures:
         if begun_ms is not None:
             since_ms = begun_ms - BEFORE_MS
         else:
-            since_ms = intent.created_ms + self._client.offset_ms - LONG_BEFORE_MS
+            since_ms = self._venue_clock.at(intent.created_ms) - LONG_BEFORE_MS
         return since_ms - since_ms % SECOND_MS

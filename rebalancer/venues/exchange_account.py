@@ -25,6 +25,7 @@ from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, r
 from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, certain
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
+from rebalancer.venues.venue_clock import VenueClock
 
 T = TypeVar("T")
 
@@ -127,10 +128,9 @@ class ExchangeAccount:
         self.contracts = contracts
         self._clock = clock
         self._told = ACCOUNTS[facts.venue_id]
-        self._lists = WholeLists(self._ask, facts.venue_id, clock)
-        self._orders = OrderLists(
-            self._ask, facts.venue_id, lambda: clock.now_ms() + client.offset_ms
-        )
+        self.venue_clock = VenueClock(clock, client)
+        self._lists = WholeLists(self._ask, facts.venue_id, self.venue_clock)
+        self._orders = OrderLists(self._ask, facts.venue_id, self.venue_clock)
         self._held: frozenset[str] = frozenset()
 
     async def positions(self) -> tuple[Position, ...]:

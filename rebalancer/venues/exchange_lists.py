@@ -14,9 +14,9 @@ from typing import Any
 from rebalancer.core.instant import DAY_MS
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE
-from rebalancer.ports import Clock
 from rebalancer.venues.facts_account import ACCOUNTS, ListFacts
 from rebalancer.venues.facts_shape import Ask, Call, Params, VenueFacts
+from rebalancer.venues.venue_clock import VenueClock
 
 #: how often a list is asked to go on
 PAGES_MAX = 20
@@ -72,10 +72,10 @@ def payments(facts: VenueFacts) -> Listing:
 class WholeLists:
     """Lists of one account."""
 
-    def __init__(self, ask: Question, venue_id: str, clock: Clock) -> None:
+    def __init__(self, ask: Question, venue_id: str, venue_clock: VenueClock) -> None:
         self._ask = ask
         self._venue_id = venue_id
-        self._clock = clock
+        self._venue_clock = venue_clock
 
     async def whole(self, listing: Listing, contract: str, since_ms: int) -> list[Any]:
         """Return every row of `contract` at or after `since_ms`, oldest first."""
@@ -105,7 +105,7 @@ class WholeLists:
                 number += 1
                 continue
             number, since_ms = 1, since_ms + WINDOW_MS
-            if not bounds or since_ms >= self._clock.now_ms():
+            if not bounds or since_ms >= self._venue_clock.now_ms():
                 return rows
         raise self._endless(listing, contract)
 
@@ -123,7 +123,7 @@ class WholeLists:
                     break
             else:
                 since_ms += WINDOW_MS
-                if since_ms >= self._clock.now_ms():
+                if since_ms >= self._venue_clock.now_ms():
                     return rows
         raise self._endless(listing, contract)
 

@@ -6,7 +6,7 @@ missing part would show must not count as absent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from rebalancer.errors import VenueUnavailable
@@ -21,6 +21,7 @@ from rebalancer.venues.facts_shape import (
     OrderList,
     Params,
 )
+from rebalancer.venues.venue_clock import VenueClock
 
 Page = Sequence[Any]
 #: a window of time as short as this is not halved again
@@ -30,11 +31,11 @@ SHORTEST_MS = 2
 class OrderLists:
     """Lists of orders of one account."""
 
-    def __init__(self, ask: Question, venue_id: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, ask: Question, venue_id: str, venue_clock: VenueClock) -> None:
         """Take what asks a question of the venue, and what tells the venue's time."""
         self._ask = ask
         self._venue_id = venue_id
-        self._now_ms = now_ms
+        self._venue_clock = venue_clock
 
     async def pages(
         self, listing: OrderList, symbol: str, since_ms: int
@@ -90,7 +91,7 @@ class OrderLists:
             page = await self._page(listing, symbol, first_ms, bound)
             yield page
             if len(page) >= halves.full:
-                length_ms = (self._now_ms() if last_ms is None else last_ms) - first_ms
+                length_ms = (self._venue_clock.now_ms() if last_ms is None else last_ms) - first_ms
                 if length_ms < SHORTEST_MS:
                     raise self._partly(listing, f"shows {len(page)} rows of one instant")
                 middle_ms = first_ms + length_ms // 2

@@ -24,6 +24,7 @@ from rebalancer.venues.exchange_search import OrderSearch
 from rebalancer.venues.exchange_sends import OrderSends
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 from rebalancer.venues.questions import Questions
+from rebalancer.venues.venue_clock import VenueClock
 
 _log = structlog.get_logger(__name__)
 
@@ -64,10 +65,11 @@ class ExchangeOrders:
         self._contracts = contracts
         self._clock = clock
         self._questions = Questions(client, facts)
-        self.departures = Departures(client, clock, facts.valid_ms)
-        self._search = OrderSearch(client, facts, self._questions, self.departures, clock)
+        venue_clock = VenueClock(clock, client)
+        self.departures = Departures(venue_clock, facts.valid_ms)
+        self._search = OrderSearch(client, facts, self._questions, self.departures, venue_clock)
         self._sends = OrderSends(client, facts, contracts, leverage=leverage)
-        self._trades = WholeLists(self._questions.ask, facts.venue_id, clock)
+        self._trades = WholeLists(self._questions.ask, facts.venue_id, venue_clock)
         self._listing = own_trades(facts)
         self._absent_once: set[str] = set()
 

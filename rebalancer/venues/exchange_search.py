@@ -14,7 +14,6 @@ from typing import Any
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.order import OrderIntent
 from rebalancer.errors import VenueUnavailable
-from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.departures import Departures
 from rebalancer.venues.exchange_lists import WholeLists, own_trades
@@ -22,6 +21,7 @@ from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_shape import Ask, Named, VenueFacts
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.requests import named
+from rebalancer.venues.venue_clock import VenueClock
 
 #: orders are listed from longer before than trades, so that each trade has its order among them
 ORDERS_BEFORE_MS = 55 * SECOND_MS
@@ -46,16 +46,14 @@ class OrderSearch:
         facts: VenueFacts,
         questions: Questions,
         departures: Departures,
-        clock: Clock,
+        venue_clock: VenueClock,
     ) -> None:
         self._client = client
         self._departures = departures
         self._facts = facts
         self._questions = questions
-        self._trades = WholeLists(questions.ask, facts.venue_id, clock)
-        self._lists = OrderLists(
-            questions.ask, facts.venue_id, lambda: clock.now_ms() + client.offset_ms
-        )
+        self._trades = WholeLists(questions.ask, facts.venue_id, venue_clock)
+        self._lists = OrderLists(questions.ask, facts.venue_id, venue_clock)
 
     async def find(self, intent: OrderIntent) -> str | None:
         """Return the venue's id of the order; None when every place answered and none shows it.

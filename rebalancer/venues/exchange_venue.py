@@ -114,7 +114,11 @@ class ExchangeVenue:
         #: ids that were sent, oldest first; the values mean nothing
         self._sent: dict[str, None] = {}
         self._emit: Emit | None = None
-        self.clock_offset_ms = 0
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far the venue's clock was ahead when it was last measured."""
+        return self._client.offset_ms
 
     async def start(self, emit: Emit) -> None:
         """Load markets, measure the clock, check the account; every answer asked for before orders.
@@ -123,10 +127,9 @@ class ExchangeVenue:
         VenueUnavailable where the venue does not answer.
         """
         self._orders.departures.begin()
-        self.clock_offset_ms = await ask_before_trading(
+        await ask_before_trading(
             self._client, self._facts, self._contracts, self._clock, self._checks
         )
-        self._watch.offset_ms = self.clock_offset_ms
         self._emit = emit
 
     def prepare(self, intents: Sequence[OrderIntent]) -> None:
@@ -187,12 +190,9 @@ class ExchangeVenue:
         """Give up every connection; may be called twice."""
         await self._client.close()
 
-    async def _mind_clock(self, offset_ms: int) -> int:
-        """Stamp requests anew where a clock was set; return the offset in force."""
-        self.clock_offset_ms = await correct_clock(
-            self._client, self._facts, self._clock, offset_ms
-        )
-        return self.clock_offset_ms
+    async def _mind_clock(self) -> None:
+        """Stamp requests anew where a clock was set."""
+        await correct_clock(self._client, self._facts, self._clock, self.clock_offset_ms)
 
     def _is_first_send(self, intent: OrderIntent) -> bool:
         """Say whether the id was never sent, and remember that it is now.

@@ -101,6 +101,7 @@ class Stub:
 
     def __init__(self, venue_id: str, **answers: Any) -> None:
         self.venue_id = venue_id
+        self.offset_ms = 0
         self.markets: dict[str, Any] = {contracts_of(venue_id)[0].symbol: {}}
         self._exchange = SimpleNamespace(
             market=lambda _symbol: {"settleId": "usdt"},

@@ -163,7 +163,7 @@ async def test_a_clock_that_is_too_far_off_is_not_corrected_for():
         before_ms = desk.venue.clock_offset_ms
         desk.market.skew_ms = 3_600_000
         with capture_logs() as logs:
-            await desk.venue._watch.mind_clock(before_ms)
+            await desk.venue._watch.mind_clock()
         assert desk.venue.clock_offset_ms == before_ms
         assert [log["log_level"] for log in logs if log["event"] == "clock_was_set"] == ["error"]
 

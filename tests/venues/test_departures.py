@@ -11,6 +11,7 @@ import pytest
 
 from rebalancer.clock import VirtualClock
 from rebalancer.venues.departures import Departures
+from rebalancer.venues.venue_clock import VenueClock
 from tests.venues.test_exchange_venue import intent
 
 NOW_MS = 1_767_319_800_000
@@ -23,7 +24,7 @@ class Bench:
         self.clock = VirtualClock(NOW_MS)
         client: Any = SimpleNamespace(offset_ms=0)
         self.client = client
-        self.departures = Departures(client, self.clock, 10_000)
+        self.departures = Departures(VenueClock(self.clock, client), 10_000)
         self.order = replace(intent("0.5"), created_ms=NOW_MS)
         self.loop_s = 1_000.0
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.loop_s)

@@ -24,6 +24,7 @@ from rebalancer.venues.facts_shape import FULL_PAGE, Halves
 from rebalancer.venues.questions import Questions
 from rebalancer.venues.rates import Budget, Limiter
 from rebalancer.venues.transport import Transport
+from rebalancer.venues.venue_clock import VenueClock
 from rebalancer.venues.wire import Reply, SignedRequest
 from tests.venues.golden.markets import contracts_of
 from tests.venues.golden.places import ORDER_ID, PLACES
@@ -96,8 +97,8 @@ async def find(shown: Shown) -> str | None:
     facts, transport = FACTS[shown.venue_id], cast("Transport", shown)
     limiter = Limiter(Budget(()), lambda: NOW_MS)
     client = CcxtClient(exchange_of(shown.venue_id), transport, limiter)
-    departures = Departures(client, VirtualClock(NOW_MS), facts.valid_ms)
-    clock = VirtualClock(NOW_MS)
+    clock = VenueClock(VirtualClock(NOW_MS), client)
+    departures = Departures(clock, facts.valid_ms)
     search = OrderSearch(client, facts, Questions(client, facts), departures, clock)
     return await search.find(order_of(shown.venue_id))
 

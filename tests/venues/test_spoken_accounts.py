@@ -219,7 +219,7 @@ def traded(count: int, every_ms: int = HOUR_MS, together: int = 1) -> list[Trade
 
 async def payments(scene: Scene, since_ms: int) -> list[FundingPayment]:
     async with account(scene) as (book, _):
-        book._lists._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
+        book.venue_clock._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
         return list(await book.funding(btc_of(scene), since_ms))
 
 
@@ -262,7 +262,7 @@ async def test_trades_of_one_instant_are_all_told_where_a_page_ends_among_them(
 async def trades(scene: Scene, since_ms: int) -> tuple[list[Told], int]:
     """Return all of own trades of BTC, and how many requests that took."""
     async with account(scene) as (book, spoken):
-        book._lists._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
+        book.venue_clock._clock = VirtualClock(BEGIN_MS + 400 * HOUR_MS)
         spoken.asked.clear()
         listed = [
             (each.trade_id, each.order_id, each.units, each.price, each.fee, each.at_ms)
