@@ -262,10 +262,13 @@ class CcxtClient:
                 f"{self.venue_id}: its limits let nothing leave for {WRITE_WAIT_SECONDS:.0f} s"
             ) from None
 
-    async def ask(self, question: Callable[[Any], Awaitable[T]], cost: Cost) -> T:
+    async def ask(
+        self, question: Callable[[Any], Awaitable[T]], cost: Cost, rows_per_unit: int = 0
+    ) -> T:
         """Ask something that changes nothing, again after network failures.
 
-        `cost` covers every request of the question. Raises VenueUnavailable in our own words.
+        `cost` covers every request of the question; for `rows_per_unit` rows of the answer it takes
+        one unit more, where that is above 0. Raises VenueUnavailable in our own words.
         """
         import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
@@ -273,9 +276,13 @@ class CcxtClient:
             # Waiting comes before signing here too, and each try is a request of its own.
             ticket = await self._limiter.enter(cost)
             try:
-                return await question(self._exchange)
+                answer = await question(self._exchange)
             finally:
                 self._limiter.leave(ticket)
+            if rows_per_unit and isinstance(answer, list):
+                more = -(-len(answer) // rows_per_unit)
+                self._limiter.took(dict.fromkeys(cost, more))
+            return answer
 
         try:
             return await persistently(once, QUESTION_SECONDS)

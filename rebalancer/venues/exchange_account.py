@@ -309,7 +309,8 @@ class ExchangeAccount:
         return await self._ask_by(call.carry_out, kind)
 
     async def _ask_by(self, question: Callable[[Any], Awaitable[T]], kind: Ask) -> T:
-        return await self._client.ask(question, self._facts.limits.costs[kind])
+        limits = self._facts.limits
+        return await self._client.ask(question, limits.costs[kind], limits.rows.get(kind, 0))
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -336,10 +336,12 @@ HYPERLIQUID = Limits(
         rates=25,
         public=20,
     ),
+    # Of open orders as well, though the page names ended ones only.
+    rows={Ask.ORDERS: 20, Ask.TRADES: 20, Ask.FUNDING: 20},
     public=weights.HYPERLIQUID,
     batch=lambda n: {"weight-1m": 1 + n // 40},
     note=(
-        "besides, a wallet has 10,000 actions and one more per USDC it ever traded, each order of "
-        "a batch counted; then one in 10 s"
+        "for 20 rows of a list one unit more; besides, a wallet has 10,000 actions and one more "
+        "per USDC it ever traded, each order of a batch counted; then one in 10 s"
     ),
 )

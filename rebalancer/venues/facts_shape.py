@@ -306,6 +306,8 @@ class Limits:
     #: codes by which an answer to anything says that there were too many requests; 429 and 418 as
     #: HTTP statuses say it at every venue
     too_many: frozenset[str] = frozenset()
+    #: for so many rows of an answer a question takes one unit more; none: whatever it brings
+    rows: Mapping[Ask, int] = field(default_factory=dict)
     #: the weights of public requests; the first that fits counts
     public: tuple[Weight, ...] = ()
     note: str = ""

@@ -19,6 +19,8 @@ class Questions:
     async def ask(self, call: Call, kind: Ask) -> Any:
         """Return the answer; raises NoSuchOrder, or VenueUnavailable where there is none."""
         try:
-            return await self._client.ask(call.carry_out, self._facts.limits.costs[kind])
+            limits = self._facts.limits
+            rows = limits.rows.get(kind, 0)
+            return await self._client.ask(call.carry_out, limits.costs[kind], rows)
         except InputRefused as unreadable:
             raise VenueUnavailable(f"{self._facts.venue_id}: {unreadable}") from None

@@ -215,6 +215,10 @@ class Limiter:
         self.budget.close(ticket, self._now_ms())
         self._freed.set()
 
+    def took(self, cost: Cost) -> None:
+        """Count what turned out only by its answer to have been taken."""
+        self.leave(self.budget.take(cost))
+
     def now_ms(self) -> int:
         """Return the time that the limiter goes by."""
         return self._now_ms()

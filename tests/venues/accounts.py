@@ -115,7 +115,7 @@ class Stub:
 
         return method
 
-    async def ask(self, question: Any, _cost: Any) -> Any:
+    async def ask(self, question: Any, *_costs: Any) -> Any:
         return await question(self._exchange)
 
 

@@ -21,10 +21,11 @@ from rebalancer.feeds.markets import changes_of
 from rebalancer.venues import exchange_account
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment
-from rebalancer.venues.exchange_venue import open_with_keys
+from rebalancer.venues.exchange_venue import limiter_of, open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.rates import Limiter
 from rebalancer.venues.read_only import ReadOnlyTransport
 from tests.spoken.scene import ENTRY, LIQUIDATION, Paid, Prices, Scene, Traded
 from tests.spoken.server import Spoken, speaking
@@ -50,14 +51,16 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def account(scene: Scene) -> AsyncIterator[tuple[ExchangeAccount, Spoken]]:
+async def account(
+    scene: Scene, limiter: Limiter | None = None
+) -> AsyncIterator[tuple[ExchangeAccount, Spoken]]:
     """Yield what reads the scene's account, markets loaded; its requests can be no writes."""
     facts = FACTS[scene.venue_id]
     async with speaking(scene, TONGUES[scene.venue_id]) as spoken:
         keys = {name: KEYS[name] for name in ACCOUNTS[scene.venue_id].keys}
         exchange = open_with_keys(facts, keys, spoken.endpoint)
         transport = ReadOnlyTransport(2.0, facts.venue_id)
-        client = CcxtClient(exchange, transport, unlimited())
+        client = CcxtClient(exchange, transport, limiter or unlimited())
         try:
             await client.load_markets({})
             contracts = {
@@ -286,6 +289,18 @@ async def test_a_list_of_which_hyperliquid_keeps_no_more_is_refused() -> None:
         await trades(scene, BEGIN_MS)
     listed, _ = await trades(scene, BEGIN_MS + 100_000)
     assert listed == told_of(scene)[100:]
+
+
+async def test_a_long_answer_of_hyperliquid_takes_as_much_more_as_it_has_rows() -> None:
+    scene = Scene("hyperliquid", traded=traded(1_050, every_ms=1_000))
+    limiter = limiter_of(FACTS["hyperliquid"])
+    async with account(scene, limiter) as (book, spoken):
+        book.venue_clock._clock = VirtualClock(BEGIN_MS + HOUR_MS)
+        spoken.asked.clear()
+        await book.trades(btc_of(scene), BEGIN_MS)
+        (used,) = limiter.used().values()
+        # Two thousand rows, the oldest instant again, and the last hundred and two.
+        assert used == 20 * len(spoken.asked) + 2_000 // 20 + 1 + 6
 
 
 @pytest.mark.parametrize(
