@@ -129,7 +129,8 @@ async def _wire(
     history = await store.load()
     last_ms = max((record.at_ms for record in history), default=0)
     clock = _clock(config, played, last_ms)
-    desk = desk_of(config, await live.venue_contracts(config))
+    limiters = live.limiters_of(config)
+    desk = desk_of(config, await live.venue_contracts(config, limiters))
     start = Start(
         at_ms=clock.now_ms(),
         mode=str(config.mode),
@@ -141,7 +142,6 @@ async def _wire(
     live.announce(config, recovered.state)
     inbox = Inbox()
     switch = KillSwitch(config.kill_switch) if control else None
-    limiters: dict[str, Limiter] = {}
     venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
 
@@ -234,7 +234,7 @@ def _venues(
     desk: Desk,
     recovered: Recovered,
     clock: Clock,
-    limiters: dict[str, Limiter],
+    limiters: Mapping[str, Limiter],
 ) -> dict[str, Venue]:
     state, costs = recovered.state, paper_costs_of(config)
     venues: dict[str, Venue] = {}

@@ -99,7 +99,17 @@ def at_exchange(config: Config, account: str) -> bool:
     return config.mode is Mode.LIVE or (dry and has_keys(config, account))
 
 
-async def venue_contracts(config: Config) -> dict[str, Contract]:
+def limiters_of(config: Config) -> dict[str, Limiter]:
+    """Return a limiter for each venue of the table: its accounts and its prices share it."""
+    venue_ids = {account.venue for account in config.accounts.values()}
+    if config.feed.source is FeedSource.CCXT and config.feed.venue is not None:
+        venue_ids.add(config.feed.venue)
+    return {venue_id: limiter_of(FACTS[venue_id]) for venue_id in venue_ids & FACTS.keys()}
+
+
+async def venue_contracts(
+    config: Config, limiters: Mapping[str, Limiter] = NO_LIMITERS
+) -> dict[str, Contract]:
     """Ask the venue of the prices for the contracts of all funds, where prices are real.
 
     Raises ConfigRefused for a contract that it does not have, VenueUnavailable.
@@ -107,7 +117,8 @@ async def venue_contracts(config: Config) -> dict[str, Contract]:
     if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
         return {}
     symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
-    return await contracts(config.feed.venue, sorted(symbols), opener(config, open_exchange))
+    opened = opener(config, open_exchange, limiters=limiters)
+    return await contracts(config.feed.venue, sorted(symbols), opened)
 
 
 def refuse_unknown_prices(config: Config) -> None:
@@ -139,7 +150,7 @@ def contracts_of(desk: Desk, account: str) -> dict[str, Contract]:
 
 
 def venue_of(
-    config: Config, state: DeskState, account: str, clock: Clock, limiters: dict[str, Limiter]
+    config: Config, state: DeskState, account: str, clock: Clock, limiters: Mapping[str, Limiter]
 ) -> Venue:
     """Return the account at its exchange: traded in live mode, only read in a dry run.
 
@@ -150,7 +161,7 @@ def venue_of(
     held = contracts_of(state.desk, account)
     keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
-    limiter = limiters.setdefault(known.venue, limiter_of(facts))
+    limiter = limiters[known.venue]
     if config.mode is Mode.LIVE:
         client = open_client(facts, keys, endpoint, limiter)
         client.barred = KillSwitch(config.kill_switch).reason
@@ -199,18 +210,14 @@ def feed_of(
     sources: Mapping[str, tuple[PriceSource, ...]],
     clock: Clock,
     on_reconnect: Callable[[], Awaitable[None]],
-    limiters: dict[str, Limiter],
+    limiters: Mapping[str, Limiter],
 ) -> PriceFeed:
     """Return the prices of a venue: by stream where the table has one, else polled.
 
-    What is asked for them counts in the limiter of the venue's accounts in `limiters`, which is
-    made where no account is reached at the venue.
+    What is asked for them counts in the venue's limiter, where it has one.
     """
     venue_id, every_ms = config.feed.venue or "", config.feed.interval_ms
-    streams = None
-    if venue_id in FACTS:
-        streams = FACTS[venue_id].streams
-        limiters.setdefault(venue_id, limiter_of(FACTS[venue_id]))
+    streams = FACTS[venue_id].streams if venue_id in FACTS else None
     if streams is None or streams.mark is None:
         opened = opener(config, open_exchange, limiters=limiters)
         return CcxtFeed(venue_id, sources, clock, every_ms, opened)

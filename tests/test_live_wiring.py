@@ -228,6 +228,9 @@ class TestLive:
             daemon = await open_daemon(known, MemoryStore(), control=False)
             assert isinstance(daemon.watcher._feed, CcxtFeed)
             assert daemon.state.desk.contracts[BTC].contract_size == D("0.0001")
+            client: Any = daemon.venues["main"]._client  # type: ignore[attr-defined]
+            used = {window.name: units for window, units in client.used().items()}
+            assert used["requests-1m"] == len(polled.calls) > 0, "the list of contracts counts, too"
             await daemon._close()
 
 
