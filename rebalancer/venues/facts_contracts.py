@@ -280,5 +280,6 @@ MEXC = VenueFacts(
         "on a net position a shrinking order is side 2 or 4; ccxt cannot send reduceOnly as well",
         "cancelling by client id goes past ccxt's own method, to cancel_with_external",
         "own trades go past it as well, and sides of orders: ccxt takes closing a short for a sale",
+        "own trades are asked for at order_deals; ccxt knows an order_deals/v3 besides",
     ),
 )

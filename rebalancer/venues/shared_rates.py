@@ -61,13 +61,13 @@ def pace_of(windows: Sequence[Window]) -> Pace:
 def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
     """Return an exchange of ccxt whose every request waits for its turn in `limiter`, and counts.
 
-    It counts by what is asked, as the table weighs it. Orders go first. ccxt's own throttle, which
-    weighs some requests for less than the venue does, is off.
+    It counts by what is asked, as the table weighs it. Orders go first. ccxt's own throttle of
+    requests, which weighs some for less than the venue does, is off; that of its sockets stays.
     """
     import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded with the exchange already
 
     fetch, pace = exchange.fetch, pace_of(facts.limits.rate_windows)
-    exchange.enableRateLimit = False
+    exchange.throttle = _at_once
 
     async def turn(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         cost = facts.limits.public_cost(method, *_asked(url, body))
@@ -86,6 +86,10 @@ def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
 
     exchange.fetch = turn
     return exchange
+
+
+async def _at_once(_cost: object = None) -> None:
+    """Stand in for ccxt's throttle."""
 
 
 def _asked(url: str, body: str | None) -> tuple[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import ccxt.async_support as ccxt
 import pytest
 
-from rebalancer.exchanges import open_exchange
+from rebalancer.exchanges import open_exchange, open_streams
 from rebalancer.venues.exchange_venue import facts_of, limiter_of, open_client
 from rebalancer.venues.facts import FACTS as EVERY
 from rebalancer.venues.facts_shape import Ask, VenueFacts
@@ -48,6 +48,17 @@ async def test_a_public_question_takes_of_the_windows_of_the_account() -> None:
     assert used_of(limiter) == 10
     assert await exchange.fetch(f"{FAPI}/v1/premiumIndex?symbol=BTCUSDT") == "told"
     assert used_of(limiter) == 10 + 1
+
+
+async def test_ccxts_own_throttle_holds_up_no_request_and_still_what_it_sends_over_sockets() -> (
+    None
+):
+    exchange = open_streams("binanceusdm")
+    exchange.throttler = None  # what it waits for
+    in_turn(exchange, FACTS, limiter_of(FACTS))
+    await exchange.throttle(10_000)
+    assert exchange.enableRateLimit
+    await exchange.close()
 
 
 async def test_what_the_table_does_not_know_counts_as_the_dearest() -> None:
