@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter, call, itemgetter
+from typing import Any, NamedTuple
 
 from rebalancer.core.records import RECORD_TYPES, Record
 from rebalancer.errors import BrokenInvariant, StoreUnavailable, ensure
@@ -39,8 +39,7 @@ class _UnfitError(Exception):
         self.path = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRecord:
+class EncodedRecord(NamedTuple):
     """A record as the journal keeps it; `body` is one line of ASCII."""
 
     at_ms: int
@@ -78,12 +77,7 @@ class Codec:
         except _UnfitError as unfit:
             raise BrokenInvariant(f"{kind}{unfit.path}: {unfit}") from None
         key = record.key
-        return EncodedRecord(
-            at_ms=record.at_ms,
-            kind=kind,
-            key=None if key is None else storable(key),
-            body=body,
-        )
+        return EncodedRecord(record.at_ms, kind, None if key is None else storable(key), body)
 
     def decode(self, kind: str, body: str) -> Record:
         """Return the record that `body` was made from.
@@ -122,7 +116,7 @@ class Codec:
 def decimal_text(value: Decimal) -> str:
     """Write a finite decimal exactly, in plain notation, without trailing zeros: 115, -0.285."""
     try:
-        return _decimal_out(value)
+        return _decimal_out(value)[1:-1]
     except _UnfitError as unfit:
         raise BrokenInvariant(str(unfit)) from None
 
@@ -153,23 +147,21 @@ _FROM_JSON: Callable[[str], Any] = json.JSONDecoder().decode
 
 
 def _decimal_out(value: Any) -> str:
+    """Return the decimal in quotes; nothing in it needs escaping."""
     if not isinstance(value, Decimal):
         raise _UnfitError(f"{value!r} is not a Decimal")
     if not value.is_finite():
         raise _UnfitError(f"{value} is not a finite number")
     if not value:
-        return "0"
+        return '"0"'
     text = str(value)
-    if "E" not in text and len(text) < MAX_POWER:  # it is plain already, and in range
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    if not -MAX_POWER < value.adjusted() < MAX_POWER:
-        raise _UnfitError(f"{value} is out of every range")
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _decimal_quoted(value: Any) -> str:
-    return f'"{_decimal_out(value)}"'  # nothing in it needs escaping
+    if "E" in text or len(text) >= MAX_POWER:  # else it is plain already, and in range
+        if not -MAX_POWER < value.adjusted() < MAX_POWER:
+            raise _UnfitError(f"{value} is out of every range")
+        text = format(value, "f")
+    if text[-1] == "0" and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f'"{text}"'
 
 
 def _decimal_in(value: Any) -> Decimal:
@@ -186,11 +178,11 @@ def _text(value: Any) -> str:
 
 
 def _text_out(value: Any) -> str:
-    return _QUOTED(_text(value))
+    return _QUOTED(value if isinstance(value, str) else _text(value))
 
 
 def _whole_out(value: Any) -> str:
-    return str(_whole(value))
+    return str(value if type(value) is int else _whole(value))
 
 
 def _flag_out(value: Any) -> str:
@@ -214,7 +206,7 @@ _OUT: Mapping[Any, _Convert] = {
     str: _text_out,
     int: _whole_out,
     bool: _flag_out,
-    Decimal: _decimal_quoted,
+    Decimal: _decimal_out,
 }
 _IN: Mapping[Any, _Convert] = {str: _text, int: _whole, bool: _flag, Decimal: _decimal_in}
 
@@ -225,15 +217,26 @@ class _Way:
 
     nothing: Any
     sequence: Callable[[list[Any]], Any]
-    mapping: Callable[[dict[str, Any]], Any]
+    mapping: Callable[[Mapping[Any, Any], _Convert], Any]
 
 
-def _object(members: Mapping[str, str]) -> str:
-    return "{" + ",".join([f"{_QUOTED(name)}:{members[name]}" for name in sorted(members)]) + "}"
+def _object_out(items: Mapping[Any, Any], convert: _Convert) -> str:
+    """Return the object in JSON; a name that is no text raises TypeError."""
+    return (
+        "{" + ",".join([f"{_QUOTED(name)}:{convert(items[name])}" for name in sorted(items)]) + "}"
+    )
 
 
-_WRITING = _Way("null", lambda items: "[" + ",".join(items) + "]", _object)
-_READING = _Way(None, tuple, dict)
+def _object_in(items: Mapping[Any, Any], convert: _Convert) -> dict[str, Any]:
+    return {name: convert(item) for name, item in items.items()}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_WRITING = _Way("null", lambda items: "[" + ",".join(items) + "]", _object_out)
+_READING = _Way(None, tuple, _object_in)
 
 
 @cache
@@ -295,18 +298,26 @@ def _fixed_sequence(converts: list[_Convert], way: _Way) -> _Convert:
 
 def _mapping(convert: _Convert, way: _Way) -> _Convert:
     def run(value: Any) -> Any:
-        if not isinstance(value, Mapping):
+        # Most are plain ones, of which it is known without asking what else may be a mapping.
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise _UnfitError(f"{value!r} is not a mapping")
-        result = {}
-        for name, item in value.items():
-            try:
-                result[_text(name)] = convert(item)
-            except _UnfitError as unfit:
-                unfit.path = f"[{name!r}]{unfit.path}"
-                raise
-        return way.mapping(result)
+        try:
+            return way.mapping(value, convert)
+        except (_UnfitError, TypeError):
+            return way.mapping(_each_named(value, convert), _as_it_is)  # once more, to say where
 
     return run
+
+
+def _each_named(value: Mapping[Any, Any], convert: _Convert) -> dict[str, Any]:
+    result = {}
+    for name, item in value.items():
+        try:
+            result[_text(name)] = convert(item)
+        except _UnfitError as unfit:
+            unfit.path = f"[{name!r}]{unfit.path}"
+            raise
+    return result
 
 
 def _enum_out(cls: type[StrEnum]) -> _Convert:
@@ -343,21 +354,32 @@ def _dataclass_out(cls: type, version: int | None = None) -> _Convert:
     The order of the keys and the text between the values are worked out here, once.
     """
     converters = sorted(_converters(cls, _encoder), key=itemgetter(0))
+    converts = [convert for _, convert in converters]
     names = [name for name, _ in converters]
-    known = sorted([*names, "v"]) if version is not None else names
-    fixed = {"v": f'"v":{version}'}
-    template = "{" + ",".join(fixed.get(name, f'"{name}":%s') for name in known) + "}"
+    between = _between(names, version)
+    # The name that comes twice makes a tuple of one value, too.
+    values_of = attrgetter(*names, names[0])
 
     def run(value: Any) -> str:
         if type(value) is not cls:
             raise _UnfitError(f"{value!r} is not a {cls.__name__}")
+        written = between.copy()
         try:
-            return template % tuple([convert(getattr(value, name)) for name, convert in converters])
+            written[1::2] = map(call, converts, values_of(value))
         except _UnfitError:
             # Once more, field by field, to say where: an order waits for the way above.
-            return template % tuple(_each(converters, lambda name: getattr(value, name)).values())
+            written[1::2] = _each(converters, lambda name: getattr(value, name)).values()
+        return "".join(written)
 
     return run
+
+
+def _between(names: Sequence[str], version: int | None) -> list[str]:
+    """Return an object's text around each value, which goes into every second place."""
+    known = sorted([*names, "v"]) if version is not None else names
+    fixed = {"v": f'"v":{version}'}
+    template = "{" + ",".join(fixed.get(name, f'"{name}":\n\n') for name in known) + "}"
+    return template.split("\n")
 
 
 def _dataclass_in(cls: type) -> _Convert:
@@ -384,7 +406,7 @@ def _each(converters: list[tuple[str, _Convert]], value_of: Callable[[str], Any]
     return result
 
 
-_DECIMALS_BY_NAME: Callable[[Any], str] = _mapping(_decimal_quoted, _WRITING)
+_DECIMALS_BY_NAME: Callable[[Any], str] = _mapping(_decimal_out, _WRITING)
 
 #: The codec of everything this program keeps.
 CODEC = Codec()

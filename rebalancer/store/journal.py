@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import zip_longest
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, insert, select
+from sqlalchemy import Row as Found
 
 from rebalancer.core.records import DeskStarted, FundLaunched, Record, Traded
 from rebalancer.errors import BrokenInvariant
@@ -26,8 +27,7 @@ _LOOKED_THROUGH_ROWS = 20_000
 _KEY_CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The end of the chain: the number and the hash of its last row."""
 
     seq: int
@@ -36,35 +36,30 @@ class Head:
 
 GENESIS = Head(0, "0" * 64)
 
+#: a row of the journal as it is written: seq, at_ms, kind, key, body, hash
+Row = tuple[int, int, str, str | None, str, str]
 
-def seal(head: Head, record: EncodedRecord) -> Head:
-    """Return the head after `record`: the hash covers its number, time, kind, key and body."""
+
+def seal(before: str, seq: int, record: EncodedRecord) -> str:
+    """Return the hash of row `seq`, which covers that of the row before and all of the record."""
+    at_ms, kind, key, body = record
     # The body is one line and comes last, so no other field can pass for part of it.
-    key = "-" if record.key is None else f"={record.key}"
-    seq = head.seq + 1
-    sealed = f"{head.hash}\n{seq}\n{record.at_ms}\n{record.kind}\n{key}\n{record.body}"
-    return Head(seq, hashlib.sha256(sealed.encode()).hexdigest())
+    named = "-" if key is None else f"={key}"
+    return sha256(f"{before}\n{seq}\n{at_ms}\n{kind}\n{named}\n{body}".encode()).hexdigest()
 
 
-def sealed(head: Head, records: Iterable[EncodedRecord]) -> tuple[list[Mapping[str, Any]], Head]:
+def sealed(head: Head, records: Iterable[EncodedRecord]) -> tuple[list[Row], Head]:
     """Return the rows that follow `head`, and the head after them."""
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Row] = []
+    seq, last = head
     for record in records:
-        head = seal(head, record)
-        rows.append(
-            {
-                "seq": head.seq,
-                "at_ms": record.at_ms,
-                "kind": record.kind,
-                "key": record.key,
-                "body": record.body,
-                "hash": head.hash,
-            }
-        )
-    return rows, head
+        seq += 1
+        last = seal(last, seq, record)
+        rows.append((seq, *record, last))
+    return rows, Head(seq, last)
 
 
-def append(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+def append(session: Session, rows: Sequence[Row]) -> None:
     """Insert sealed rows, durably, in one transaction."""
     session.insert(_INSERT, rows)
 
@@ -92,12 +87,12 @@ def verified(connection: Connection) -> Iterator[JournalRow]:
     """Yield every row from the first; a gap or a row that was changed raises BrokenInvariant."""
     head = GENESIS
     for row in _pages(connection):
-        encoded = EncodedRecord(at_ms=row.at_ms, kind=row.kind, key=row.key, body=row.body)
         if row.seq != head.seq + 1:
             raise BrokenInvariant(
                 f"the journal has a gap: record {head.seq + 1} is missing before {row.seq}"
             )
-        head = seal(head, encoded)
+        encoded = EncodedRecord(row.at_ms, row.kind, row.key, row.body)
+        head = Head(row.seq, seal(head.hash, row.seq, encoded))
         if row.hash != head.hash:
             raise BrokenInvariant(
                 f"the journal was changed: record {row.seq} does not match its hash"
@@ -161,20 +156,20 @@ def keyed(connection: Connection, first: str, after: str) -> tuple[JournalRow, .
     return tuple(_opened(row) for row in connection.execute(query.order_by(JOURNAL.c.seq)))
 
 
-def _opened(row: Row[Any]) -> JournalRow:
+def _opened(row: Found[Any]) -> JournalRow:
     try:
         return JournalRow(row.seq, CODEC.decode(row.kind, row.body), row.hash)
     except BrokenInvariant as error:
         raise BrokenInvariant(f"record {row.seq} cannot be read: {error}") from None
 
 
-def _pages(connection: Connection) -> Iterator[Row[Any]]:
+def _pages(connection: Connection) -> Iterator[Found[Any]]:
     seq = 0
     while rows := _rows(connection, seq, _PAGE_ROWS):
         yield from rows
         seq = rows[-1].seq
 
 
-def _rows(connection: Connection, after_seq: int, limit: int) -> Sequence[Row[Any]]:
+def _rows(connection: Connection, after_seq: int, limit: int) -> Sequence[Found[Any]]:
     query = select(JOURNAL).where(JOURNAL.c.seq > after_seq)
     return connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()

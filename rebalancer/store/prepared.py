@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Insert
 from sqlalchemy.sql.dml import UpdateBase
 
 from rebalancer.errors import ensure
 
-#: rows that one statement carries at most; more go one by one, in a transaction of several
+#: rows that one statement carries at most; more take several, in one transaction
 ROWS_AT_ONCE = 100
 
 
@@ -34,22 +34,24 @@ def run(connection: Connection, statement: UpdateBase, rows: Sequence[Mapping[st
 
     The statement must be one that is kept and used again: it is remembered for good.
     """
-    sql, parameters = finished(connection.dialect, statement, rows)
-    connection.exec_driver_sql(sql, parameters if len(rows) > 1 else parameters[0])
-
-
-def finished(
-    dialect: Dialect, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]
-) -> tuple[str, list[Any]]:
-    """Return the statement and its rows as the driver takes them; remembered for good as well."""
-    key = (dialect.name, statement)
-    prepared = _PREPARED.get(key)
-    if prepared is None:
-        prepared = _PREPARED[key] = _prepare(dialect, statement)
+    prepared = _prepared(connection.dialect, statement)
     names = prepared.names
-    if names is None:
-        return prepared.sql, list(rows)
-    return prepared.sql, [tuple([row[name] for name in names]) for row in rows]
+    parameters: list[Any] = list(rows)
+    if names is not None:
+        parameters = [tuple([row[name] for name in names]) for row in rows]
+    connection.exec_driver_sql(prepared.sql, parameters if len(rows) > 1 else parameters[0])
+
+
+def whole_rows(
+    dialect: Dialect, statement: Insert, rows: Sequence[tuple[Any, ...]]
+) -> tuple[str, Sequence[Any]]:
+    """Return an INSERT of whole rows of its table as the driver takes it; remembered as well."""
+    prepared = _prepared(dialect, statement)
+    columns = tuple(statement.table.columns.keys())
+    if prepared.names is None:
+        return prepared.sql, [dict(zip(columns, row, strict=True)) for row in rows]
+    ensure(prepared.names == columns, f"no INSERT of whole rows: {prepared.sql}")
+    return prepared.sql, rows
 
 
 @lru_cache(maxsize=ROWS_AT_ONCE)
@@ -60,7 +62,12 @@ def for_rows(sql: str, count: int) -> str:
     return head + values + ", ".join([row] * count)
 
 
-def _prepare(dialect: Dialect, statement: UpdateBase) -> _Prepared:
-    compiled = statement.compile(dialect=dialect)
-    positions = getattr(compiled, "positiontup", None)
-    return _Prepared(str(compiled), None if positions is None else tuple(positions))
+def _prepared(dialect: Dialect, statement: UpdateBase) -> _Prepared:
+    key = (dialect.name, statement)
+    prepared = _PREPARED.get(key)
+    if prepared is None:
+        compiled = statement.compile(dialect=dialect)
+        positions = getattr(compiled, "positiontup", None)
+        names = None if positions is None else tuple(positions)
+        prepared = _PREPARED[key] = _Prepared(str(compiled), names)
+    return prepared

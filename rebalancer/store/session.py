@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.sql.dml import UpdateBase
 
 from rebalancer.errors import StoreRefused
 from rebalancer.store.backup import back_up_file
 from rebalancer.store.locks import FileLock, lock_session
 from rebalancer.store.looking import refuse_unwritable
 from rebalancer.store.migrate import bring_up_to_date
-from rebalancer.store.prepared import ROWS_AT_ONCE, finished, for_rows
+from rebalancer.store.prepared import ROWS_AT_ONCE, for_rows, whole_rows
 from rebalancer.store.schema import refuse_newer, schema_of
 from rebalancer.store.tables import SCHEMA_HEAD
 from rebalancer.store.target import BEGIN_WRITING, Target, unavailable, writing_engine
@@ -100,27 +99,20 @@ class Session:
                 self._drop()
             raise
 
-    def insert(self, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Carry out an INSERT for each of `rows`, one or more, in one transaction of its own.
+    def insert(self, statement: Insert, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert whole rows of a table, one or more, in one transaction of its own.
 
         What `run` would do, straight through the driver: an order waits for this one.
         """
         connection = self._connection or self._connect(_RECONNECT_SECONDS)
         dialect, driver = connection.dialect, _driver_of(connection)
-        sql, parameters = finished(dialect, statement, rows)
+        sql, parameters = whole_rows(dialect, statement, rows)
         failures = dialect.loaded_dbapi.Error
         try:
-            if self._place.path is not None and len(parameters) <= ROWS_AT_ONCE:
-                # Nothing is begun, so the statement is the transaction. The driver lets the event
-                # loop run while it works, and stops it once, not four times, to get going again.
-                driver.execute(
-                    for_rows(sql, len(parameters)), [*itertools.chain.from_iterable(parameters)]
-                )
-                return
-            cursor = driver.cursor()
             if self._place.path is not None:
-                cursor.execute(BEGIN_WRITING)
-            cursor.executemany(sql, parameters)
+                _insert_into_file(driver, sql, parameters)
+                return
+            driver.cursor().executemany(sql, parameters)
             driver.commit()
         except BaseException as error:
             lost = isinstance(error, failures) and dialect.is_disconnect(error, driver, None)
@@ -217,6 +209,19 @@ class Session:
             with suppress(SQLAlchemyError):
                 self._connection.close()
             self._connection = None
+
+
+def _insert_into_file(driver: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows many at a time: the driver stops the event loop for each statement it begins."""
+    if len(rows) <= ROWS_AT_ONCE:
+        # Nothing is begun, so the statement is the transaction.
+        driver.execute(for_rows(sql, len(rows)), [*itertools.chain.from_iterable(rows)])
+        return
+    driver.execute(BEGIN_WRITING)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[first : first + ROWS_AT_ONCE]
+        driver.execute(for_rows(sql, len(some)), [*itertools.chain.from_iterable(some)])
+    driver.commit()
 
 
 def _free_name(path: Path, suffix: str) -> Path:
