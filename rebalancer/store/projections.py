@@ -43,8 +43,8 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.run import ENDED, RunStatus
 from rebalancer.store import journal, prepared
+from rebalancer.store.canonical import storable
 from rebalancer.store.change import Change, Look, amend, put
-from rebalancer.store.codec import storable
 from rebalancer.store.tables import (
     BREAKS,
     FILLS,

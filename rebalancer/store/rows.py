@@ -16,7 +16,7 @@ from rebalancer.core.order import OrderSide, OrderStatus, PositionSide
 from rebalancer.core.records import Record, Settlement, TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
-from rebalancer.store.codec import decimal_text, mapping_text, mapping_value, storable
+from rebalancer.store.canonical import decimal_text, mapping_text, mapping_value, storable
 
 T = TypeVar("T")
 

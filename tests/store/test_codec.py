@@ -31,7 +31,7 @@ from rebalancer.core.records import (
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, StoreUnavailable
-from rebalancer.store.codec import CODEC, Codec, decimal_text, mapping_text, mapping_value, storable
+from rebalancer.store.codec import CODEC, Codec
 
 FINITE = st.decimals(
     min_value=Decimal("-1e40"), max_value=Decimal("1e40"), allow_nan=False, allow_infinity=False
@@ -84,21 +84,6 @@ def test_every_kind_of_record_comes_back_equal(cls: type[Record]) -> None:
     round_trip()
 
 
-@given(FINITE)
-def test_a_decimal_is_written_exactly_and_without_an_exponent(value: Any) -> None:
-    text = decimal_text(value)
-    assert Decimal(text) == value
-    assert set(text) <= set("-0123456789.")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [("1.50", "1.5"), ("1E+3", "1000"), ("-0.00", "0"), ("0E+9", "0"), ("-3.500", "-3.5")],
-)
-def test_equal_decimals_have_one_text(value: str, text: str) -> None:
-    assert decimal_text(Decimal(value)) == text
-
-
 def test_equal_records_have_one_text_whatever_the_order_of_their_mappings() -> None:
     one = point({"A": Decimal("1.0"), "B": Decimal(2)})
     other = point({"B": Decimal("2.00"), "A": Decimal(1)})
@@ -117,14 +102,6 @@ def test_the_text_is_one_line_of_ascii_with_sorted_keys_and_a_version() -> None:
 def test_what_is_no_finite_decimal_is_refused_on_the_way_in_with_its_place(value: Any) -> None:
     with pytest.raises(BrokenInvariant, match=r"FundLaunched\.shares"):
         CODEC.encode(launched(shares=value))
-
-
-@pytest.mark.parametrize("power", [1_000_000, -1_000_000])
-def test_a_decimal_out_of_every_range_is_refused_instead_of_written_in_a_million_digits(
-    power: int,
-) -> None:
-    with pytest.raises(BrokenInvariant, match="out of every range"):
-        decimal_text(Decimal((0, (1,), power)))
 
 
 @pytest.mark.parametrize(
@@ -248,19 +225,6 @@ def test_a_tuple_of_fixed_length_keeps_its_length() -> None:
     assert codec.decode("Paired", body) == Paired(at_ms=1, pair=(2, "b"))
     with pytest.raises(BrokenInvariant, match=r"Paired\.pair"):
         codec.decode("Paired", body.replace('[2,"b"]', "[2]"))
-
-
-def test_decimals_by_name_come_back_from_one_text() -> None:
-    units = {"B": Decimal("-0.5"), "A": Decimal(3)}
-    assert mapping_text(units) == '{"A":"3","B":"-0.5"}'
-    assert mapping_value(mapping_text(units)) == units
-
-
-def test_text_no_database_can_hold_is_written_out_and_all_other_text_is_left_alone() -> None:
-    assert storable("plain") == "plain"
-    assert storable("né ☃") == "né ☃"
-    assert storable("a\0b") == "a\\x00b"
-    assert storable("a\udc80b") == "a\\udc80b"
 
 
 def test_a_command_of_the_first_version_was_about_a_fund() -> None:
