@@ -56,7 +56,8 @@ BINANCE = Limits(
         Ask.ORDER: _BINANCE_ORDER,
         Ask.CANCEL: {"weight-1m": 1},
         Ask.QUERY: {"weight-1m": 1},
-        Ask.ORDERS: {"weight-1m": 40},
+        # Of one contract; the open ones weigh 1, those of all contracts 40.
+        Ask.ORDERS: {"weight-1m": 5},
         Ask.TRADES: {"weight-1m": 5},
         Ask.POSITIONS: {"weight-1m": 5},
         Ask.BALANCE: {"weight-1m": 5},

@@ -231,8 +231,8 @@ def _limits() -> str:
         + "\nWhat a request takes of the windows:\n\n"
         + _markdown(costs)
         + "\nWhat is asked without keys is weighed by these lines, the first that fits; what fits "
-        'none counts as "any other public". What is polled is spread evenly over half of what a '
-        "window leaves beside the part kept for orders.\n\n"
+        'none counts as "any other public". What is polled is spread evenly over 0.45 of what a '
+        "window leaves beside the part kept for orders, and half is an account's meanwhile.\n\n"
         + _markdown(_weights())
         + "\n"
         + "\n".join(notes)

@@ -22,8 +22,9 @@ _log = structlog.get_logger(__name__)
 #: how long to stay away where no time is named, and at most
 SHUT_OUT_SECONDS = 10
 SHUT_OUT_SECONDS_MAX = 3 * 86_400
-#: so much of the pace of polls may be used at once: markets and clock are read at a start
-BURST_MS = 10_000
+#: what polls take of a window beside the part kept for orders. The half that is an account's is not
+#: touched, and what lies between takes up what a start asks at once and answers on their way
+POLLED_SHARE = 0.45
 
 
 def believe(
@@ -48,13 +49,13 @@ def stay_away(limiter: Limiter, venue_id: str, headers: Mapping[str, str]) -> No
 
 
 def pace_of(windows: Sequence[Window]) -> Pace:
-    """Return how what is polled is spread out: over half of what is not kept for orders.
-
-    The other half is for the questions of an account, and for what a start asks at once.
-    """
+    """Return how what is polled is spread out: over its share of what is not kept for orders."""
     return Pace(
-        unit_ms={each.name: 2 * each.length_ms / (each.limit - each.reserve) for each in windows},
-        burst_ms={each.name: min(each.length_ms, BURST_MS) for each in windows},
+        unit_ms={
+            each.name: each.length_ms / (POLLED_SHARE * (each.limit - each.reserve))
+            for each in windows
+        },
+        length_ms={each.name: each.length_ms for each in windows},
     )
 
 
@@ -73,7 +74,7 @@ def in_turn(exchange: Any, facts: VenueFacts, limiter: Limiter) -> Any:
         cost = facts.limits.public_cost(method, *_asked(url, body))
         if wait_ms := pace.take(cost, limiter.now_ms()):
             await asyncio.sleep(wait_ms / 1_000)
-        ticket = await limiter.enter(cost)
+        ticket = await limiter.enter(cost, polled=True)
         asked_ms = limiter.now_ms()
         try:
             return await fetch(url, method, headers, body)

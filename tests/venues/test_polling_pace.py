@@ -208,20 +208,20 @@ def test_prices_of_xt_are_polled_every_second_if_that_is_wished(count: int) -> N
     assert not venue.violations
 
 
-#: by venue and number of contracts: what a poll of marks weighs, of half a window without what
+#: by venue and number of contracts: what a poll of marks weighs, of 0.45 of a window without what
 #: it keeps for orders; and seconds in which a window would fill
 BOUND_MS: Mapping[tuple[str, int], tuple[float, float]] = {
-    ("binanceusdm", 1): (60_000 / 800, 80),  # 2,400 a minute, 800 kept
-    ("binanceusdm", MANY): (10 * 60_000 / 800, 80),
-    ("xt", 1): (1_000 / 3, 80),  # 10 a second, 4 kept
-    ("xt", MANY): (1_000 / 3, 80),
-    ("bybit", 2): (5_000 / 250, 20),  # 600 in 5 s, 100 kept
-    ("okx", 2): (2 * 2_000 / 10, 20),  # 20 in 2 s
-    ("gate", 2): (10_000 / 100, 30),  # 200 in 10 s
-    ("bitget", 2): (1_000 / 10, 20),  # 20 a second
-    ("kucoinfutures", 2): (3 * 30_000 / 1_000, 45),  # 2,000 in 30 s
-    ("mexc", 2): (2_000 / 7, 20),  # 20 in 2 s, 6 kept
-    ("hyperliquid", 2): (20 * 60_000 / 450, 150),  # 1,200 a minute, 300 kept
+    ("binanceusdm", 1): (60_000 / 720, 80),  # 2,400 a minute, 800 kept
+    ("binanceusdm", MANY): (10 * 60_000 / 720, 80),
+    ("xt", 1): (1_000 / 2.7, 80),  # 10 a second, 4 kept
+    ("xt", MANY): (1_000 / 2.7, 80),
+    ("bybit", 2): (5_000 / 225, 20),  # 600 in 5 s, 100 kept
+    ("okx", 2): (2 * 2_000 / 9, 20),  # 20 in 2 s
+    ("gate", 2): (10_000 / 90, 30),  # 200 in 10 s
+    ("bitget", 2): (1_000 / 9, 20),  # 20 a second
+    ("kucoinfutures", 2): (3 * 30_000 / 900, 45),  # 2,000 in 30 s
+    ("mexc", 2): (2_000 / 6.3, 20),  # 20 in 2 s, 6 kept
+    ("hyperliquid", 2): (20 * 60_000 / 405, 150),  # 1,200 a minute, 300 kept
 }
 
 
@@ -248,24 +248,43 @@ def test_a_table_that_weighed_too_little_would_be_caught(monkeypatch: pytest.Mon
     assert venue.violations
 
 
-def test_questions_of_an_account_find_room_beside_polls_without_end() -> None:
-    """Thirty of weight every 2.5 s is what rounds over ten contracts take."""
+#: what is asked again and again about each contract of an account
+OF_AN_ACCOUNT = (Ask.FUNDING, Ask.TRADES, Ask.ORDERS)
+#: when what was asked before the first poll counts no more
+SETTLED_S = 60
 
-    async def both() -> float:
-        venue, symbols = on_loopback("binanceusdm", MANY)
-        desk = Desk("binanceusdm", venue)
+
+@pytest.mark.parametrize(
+    ("venue_id", "wished_ms", "longest_ms", "half"),
+    [
+        ("binanceusdm", 1_000, 1_010, 800),
+        ("binanceusdm", 100, 850, 800),
+        ("hyperliquid", 1_000, 2_990, 450),
+    ],
+)
+def test_prices_come_evenly_beside_an_account_of_which_as_much_is_asked_as_may_be(
+    venue_id: str, wished_ms: int, longest_ms: int, half: int
+) -> None:
+    async def both() -> tuple[Desk, int]:
+        spoken = venue_id in TONGUES
+        venue, symbols = of_table(venue_id) if spoken else on_loopback(venue_id, MANY)
+        desk = Desk(venue_id, venue)
         opened = lambda name: desk.opened(open_exchange(name))  # noqa: E731
-        feed = CcxtFeed("binanceusdm", dict.fromkeys(symbols, (MARK,)), desk, 100, opened)
-        polls = asyncio.create_task(take(feed, LONG_S))
-        longest_s = 0.0
+        feed = CcxtFeed(venue_id, dict.fromkeys(symbols, (MARK,)), desk, wished_ms, opened)
+        polls = asyncio.create_task(take(feed, 180))
+        weight = 0
         while not polls.done():
-            begun_s = desk.loop.time()
-            desk.limiter.leave(await desk.limiter.enter(desk.facts.limits.costs[Ask.FUNDING]))
-            longest_s = max(longest_s, desk.loop.time() - begun_s)
-            await asyncio.sleep(2.5)
-        return longest_s
+            for cost in (desk.facts.limits.costs[ask]["weight-1m"] for ask in OF_AN_ACCOUNT):
+                ticket = await desk.limiter.enter({"weight-1m": cost})
+                await asyncio.sleep(WAY_S)
+                desk.limiter.leave(ticket)
+                weight += cost if desk.loop.time() > SETTLED_S else 0
+        return desk, weight
 
-    assert run_virtually(both()) < 3
+    desk, weight = run_virtually(both())
+    settled = [at_ms for at_ms in desk.polled_ms() if at_ms > SETTLED_S * SECOND_MS]
+    assert max(late - early for early, late in pairwise(settled)) <= longest_ms
+    assert weight >= 0.9 * half * (180 - SETTLED_S) / 60
 
 
 def test_while_a_stream_tells_nothing_its_prices_are_polled_every_second() -> None:

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from rebalancer.errors import BrokenInvariant
-from rebalancer.venues.rates import Budget, Limiter, Ticket, Window
+from rebalancer.venues.rates import POLLED_MS, Budget, Limiter, Ticket, Window
 
 BINANCE_ORDERS = (
     Window(name="orders-10s", limit=300, length_ms=10_000),
@@ -77,9 +77,9 @@ def test_a_limiter_that_counted_from_the_send_would_be_caught():
             super().close(ticket, self.sent_ms)
             return ticket
 
-        def wait_ms(self, cost, now_ms, *, urgent):
+        def wait_ms(self, cost, now_ms, *, urgent, polled=False):
             self.sent_ms = now_ms
-            return super().wait_ms(cost, now_ms, urgent=urgent)
+            return super().wait_ms(cost, now_ms, urgent=urgent, polled=polled)
 
         def close(self, ticket, now_ms):
             pass
@@ -167,24 +167,47 @@ class Wall:
         return int(asyncio.get_running_loop().time() * 1_000)
 
 
-async def test_urgent_requests_overtake_the_others():
+def test_while_prices_are_polled_other_questions_leave_them_half_of_what_is_no_reserve():
+    budget = Budget([Window(name="w", limit=10, length_ms=60_000, reserve=2)])
+    budget.poll({"w": 1}, 0)
+    for _ in range(4):
+        assert budget.wait_ms({"w": 1}, 0, urgent=False) == 0
+        budget.ask({"w": 1})
+    assert budget.wait_ms({"w": 1}, 0, urgent=False) is None
+    assert budget.wait_ms({"w": 3}, 0, urgent=False, polled=True) == 0
+    assert budget.wait_ms({"w": 5}, 0, urgent=True) == 0
+    # Where they are polled no more, or hardly ever, the room is everybody's.
+    assert budget.wait_ms({"w": 3}, POLLED_MS, urgent=False) == 0
+
+
+def test_what_takes_more_than_that_half_is_not_kept_out_for_ever():
+    budget = Budget([Window(name="w", limit=10, length_ms=1_000, reserve=2)])
+    budget.poll({"w": 1}, 0)
+    budget.close(budget.ask({"w": 1}), 0)
+    assert budget.wait_ms({"w": 6}, 0, urgent=False) == 1_000
+    assert budget.wait_ms({"w": 6}, 1_000, urgent=False) == 0
+
+
+async def test_urgent_requests_overtake_the_others_and_prices_what_is_asked_of_an_account():
     limiter = Limiter(Budget([Window(name="w", limit=1, length_ms=20)]), Wall())
     order: list[str] = []
 
-    async def ask(name: str, *, urgent: bool) -> None:
-        ticket = await limiter.enter({"w": 1}, urgent=urgent)
+    async def ask(name: str, *, urgent: bool = False, polled: bool = False) -> None:
+        ticket = await limiter.enter({"w": 1}, urgent=urgent, polled=polled)
         order.append(name)
         limiter.leave(ticket)
 
     first = await limiter.enter({"w": 1})
-    waiting = [asyncio.create_task(ask(name, urgent=False)) for name in ("a", "b")]
+    waiting = [asyncio.create_task(ask(name)) for name in ("a", "b")]
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(ask("prices", polled=True)))
     await asyncio.sleep(0)
     waiting.append(asyncio.create_task(ask("urgent", urgent=True)))
     await asyncio.sleep(0)
     limiter.leave(first)
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting)
-    assert order == ["urgent", "a", "b"]
+    assert order == ["urgent", "prices", "a", "b"]
 
 
 async def test_a_caller_that_gives_up_does_not_block_the_others():
