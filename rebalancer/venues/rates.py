@@ -106,9 +106,10 @@ class Budget:
             room = window.limit if urgent else window.limit - window.reserve
             ensure(units <= room, f"a request of {units} never fits into {window.name} of {room}")
             waits = [_wait_in(self._uses[window.name], window, units, room, now_ms)]
-            if not urgent and not polled and self._is_polled(window, now_ms):
-                half = max(units, room // 2)
-                waits.append(_wait_in(self._asked[window.name], window, units, half, now_ms))
+            if not urgent and not polled:
+                share = max(units, room // 2) if self._is_polled(window, now_ms) else room
+                # Where nothing is polled as well: what has left the window is given back by it.
+                waits.append(_wait_in(self._asked[window.name], window, units, share, now_ms))
             for wait in waits:
                 if wait is None:
                     return None

@@ -180,6 +180,15 @@ def test_while_prices_are_polled_other_questions_leave_them_half_of_what_is_no_r
     assert budget.wait_ms({"w": 3}, POLLED_MS, urgent=False) == 0
 
 
+def test_what_was_asked_long_ago_is_forgotten_also_where_no_price_is_ever_polled():
+    budget = Budget([Window(name="w", limit=10, length_ms=1_000)])
+    for now_ms in range(0, 100_000, 500):
+        assert budget.wait_ms({"w": 1}, now_ms, urgent=False) == 0
+        budget.close(budget.ask({"w": 1}), now_ms)
+    kept = (*budget._uses.values(), *budget._asked.values())
+    assert max(len(each.counted) + len(each.left) for each in kept) <= 5
+
+
 def test_what_takes_more_than_that_half_is_not_kept_out_for_ever():
     budget = Budget([Window(name="w", limit=10, length_ms=1_000, reserve=2)])
     budget.poll({"w": 1}, 0)
