@@ -18,9 +18,8 @@ import itertools
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -97,18 +96,21 @@ def _until(
 ) -> Iterator[tuple[int, list[str]]]:
     """Hand out chunks of seeds until the count is reached: of days, or of kills for `double`.
 
-    Two chunks wait for each process, so that none is idle; they are heard in the order of seeds.
+    Two chunks wait for each process, and each is heard when it is done: one day of crashes may
+    take as long as ten others.
     """
     counts_kills = asked.what == "double"
     left = itertools.islice(starts, None if counts_kills else -(-asked.count // step))
-    handed: deque[Future[tuple[int, list[str]]]] = deque()
+    handed: set[Future[tuple[int, list[str]]]] = set()
     reached = 0
     while reached < asked.count:
         room = asked.jobs * 3 - len(handed)
-        handed.extend(pool.submit(work, first, step) for first in itertools.islice(left, room))
-        count, problems = handed.popleft().result()
-        yield count, problems
-        reached += count if counts_kills else step
+        handed |= {pool.submit(work, first, step) for first in itertools.islice(left, room)}
+        done, handed = wait(handed, return_when=FIRST_COMPLETED)
+        for each in done:
+            count, problems = each.result()
+            yield count, problems
+            reached += count if counts_kills else step
     for each in handed:
         each.cancel()
 
