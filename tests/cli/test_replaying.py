@@ -14,7 +14,7 @@ from tests.factories import BTC
 
 #: what a replay of candles has no use for, and some other command has
 NOT_FOR_A_REPLAY = {
-    "asyncio", "ccxt", "fastapi", "httpx", "numpy", "pickle", "rich", "sqlalchemy", "structlog",
+    "ccxt", "fastapi", "httpx", "numpy", "pickle", "rich", "sqlalchemy", "structlog",
     "rebalancer.bootstrap", "rebalancer.desk", "rebalancer.store", "rebalancer.live",
 }  # fmt: skip
 #: a process of its own, for in this one other tests have loaded everything
