@@ -19,6 +19,8 @@ COUNT = 500
 #: 300 orders in 10 s: the first 300 at once, the others ten seconds later
 AT_ONCE = 300
 BOUND_SECONDS = 10.0
+#: a machine that others share may take a turn away at the wrong moment, and not three times
+TRIES = 3
 D = Decimal
 
 
@@ -41,6 +43,18 @@ def intent(symbol: str, seq: int) -> OrderIntent:
 
 
 async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_no_violation():
+    for tries_left in reversed(range(TRIES)):
+        taken_seconds, busy_seconds = await burst()
+        assert taken_seconds >= BOUND_SECONDS
+        # The same without a machine's share is held in virtual time (test_rates_bursts).
+        in_time = taken_seconds <= BOUND_SECONDS * 1.05 + 2 * busy_seconds
+        if in_time or not tries_left:
+            break
+    assert in_time, (taken_seconds, busy_seconds)
+
+
+async def burst() -> tuple[float, float]:
+    """Return how long the orders took to arrive, and the first of them, which nothing holds up."""
     clock = WallClock()
     listed = many_instruments(COUNT, Depth())
     async with LoopbackVenue(binance(instruments=listed)) as market:
@@ -62,13 +76,11 @@ async def test_five_hundred_contracts_take_the_time_that_the_limits_allow_with_n
         finally:
             await client.close()
         arrivals = sorted(call.at_ms for call in market.calls if call.path.endswith("/order"))
-        taken_seconds = (arrivals[-1] - arrivals[0]) / 1_000
-        # What this machine needs for as many orders as no limit holds up. Places come free as those
-        # are answered, and the others need their time as well.
-        busy_seconds = (arrivals[AT_ONCE - 1] - arrivals[0]) / 1_000
         assert {finding.reason for finding in findings} == {""}
         assert {finding.outcome for finding in findings} == {Outcome.ACCEPTED}
         assert len(arrivals) == COUNT
         assert market.violations == []
-        # The same without a machine's share is held in virtual time (test_rates_bursts).
-        assert BOUND_SECONDS <= taken_seconds <= BOUND_SECONDS * 1.05 + 2 * busy_seconds
+        # What this machine needs for as many orders as no limit holds up. Places come free as those
+        # are answered, and the others need their time as well.
+        busy_ms = arrivals[AT_ONCE - 1] - arrivals[0]
+        return (arrivals[-1] - arrivals[0]) / 1_000, busy_ms / 1_000
