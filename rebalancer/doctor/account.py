@@ -19,7 +19,7 @@ from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE, contract_of, nearest
 from rebalancer.feeds.markets import changes_of
 from rebalancer.ports import Clock
-from rebalancer.venues.exchange_account import ExchangeAccount, OpenOrder, Position
+from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import (
     CLOCK_OFFSET_MS_MAX,
     Checked,
@@ -30,6 +30,7 @@ from rebalancer.venues.exchange_checks import (
 from rebalancer.venues.facts import VenueFacts
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.live_dry_run import ReadOnlyClient
+from rebalancer.venues.statements import OpenOrder, Position
 
 ASK_AGAIN = "look at the network and at the venue's own status page, then run the doctor again"
 #: foreign orders that are named one by one

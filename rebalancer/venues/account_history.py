@@ -13,7 +13,8 @@ from rebalancer.core.events import HistoryReported, StandingOrder
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.order import OrderSide
 from rebalancer.ports import Clock, Emit
-from rebalancer.venues.exchange_account import ExchangeAccount, OpenOrder
+from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.statements import OpenOrder
 
 #: a trade may be listed this long after it was made; so much is listed again each time
 LATE_MS = MINUTE_MS

@@ -22,7 +22,8 @@ from rebalancer.core.money import PLACES, ZERO, total
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit
 from rebalancer.venues.account_history import AccountHistory
-from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment, held_units
+from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.statements import FundingPayment, held_units
 
 _log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.answers import says_too_many
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.dry_run import DryRunVenue
-from rebalancer.venues.exchange_account import ExchangeAccount, held_units
+from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import (
     Expected,
     StartChecks,
@@ -33,6 +33,7 @@ from rebalancer.venues.exchange_venue import (
 from rebalancer.venues.facts import VenueFacts
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Limiter
+from rebalancer.venues.statements import held_units
 
 
 class ReadOnlyClient(CcxtClient):

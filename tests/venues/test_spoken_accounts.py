@@ -20,13 +20,14 @@ from rebalancer.exchanges import contract_of
 from rebalancer.feeds.markets import changes_of
 from rebalancer.venues import exchange_account
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_account import ExchangeAccount, FundingPayment
+from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_venue import limiter_of, open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import Limiter
 from rebalancer.venues.read_only import ReadOnlyTransport
+from rebalancer.venues.statements import FundingPayment
 from tests.spoken.scene import ENTRY, LIQUIDATION, Paid, Prices, Scene, Traded
 from tests.spoken.server import Spoken, speaking
 from tests.spoken.tongues import TONGUES
