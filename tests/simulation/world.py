@@ -242,12 +242,12 @@ class World:
         blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
         # Each fault makes an order unknown for a while, and the next one may meet the next fault.
         blind_ms += sum(fault.times - 1 for fault in self.day.wire) * UNKNOWN_MS
+        watched = self.short + blind_ms // TICK_MS
         # Not the next tick of the feed, which stands still while the desk is down.
-        passed_ms = self.clock.true_ms() - BEGIN_MS + self._down_ms + blind_ms
-        soon = passed_ms // TICK_MS + self.short
+        soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
         for event in (DUE_TICK, SHOCK_TICK):
-            if event - 5 <= soon < event + self.short:
-                soon = event + self.short
+            if event - 5 <= soon < event + watched:
+                soon = event + watched
         return min(soon, self.end_tick)
 
     async def _desk(self) -> None:
