@@ -184,6 +184,7 @@ class World:
         if self.day.trouble is Trouble.KILL:
             self.kills = (*self.kills, self.day.count)
         self._seen = -1
+        self._killed = False
         random.seed(self.day.seed)  # pauses between questions are drawn from the one source
 
     def live(self) -> None:
@@ -207,8 +208,11 @@ class World:
         retries.time = loop.as_time()  # how long to ask again goes by the monotonic clock
         try:
             loop.run_until_complete(self._desk())
-        except (Killed, StoreUnavailable, VenueUnavailable):
-            pass
+        except Killed:
+            self.end_tick = self._soon()
+        except (StoreUnavailable, VenueUnavailable):
+            # What was unknown before this start is asked for from its beginning again.
+            self.end_tick = max(self.end_tick, self._soon())
         finally:
             retries.time = time
             asyncio.set_event_loop(None)
@@ -231,12 +235,12 @@ class World:
             self.changes.append(number)
         self.kills = self.fork(number) or self.kills
         if number in self.kills:
-            self.end_tick = self._soon()
+            self._killed = True
             raise Killed
 
     def _soon(self) -> int:
         """Return a tick by which all is quiet again: well after what comes next, or the end."""
-        if self.short is None:
+        if self.short is None or not self._killed:
             return self.end_tick
         sight = self.day.sight
         blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
@@ -245,10 +249,12 @@ class World:
         watched = self.short + blind_ms // TICK_MS
         # Not the next tick of the feed, which stands still while the desk is down.
         soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
-        for event in (DUE_TICK, SHOCK_TICK):
+        # Who asked in vain for long asks once a minute, and twice after the trouble is over.
+        over = self.day.tick + self.day.ticks + UNKNOWN_MS // TICK_MS
+        for event in sorted((over, DUE_TICK, SHOCK_TICK)):
             if event - 5 <= soon < event + watched:
                 soon = event + watched
-        return min(soon, self.end_tick)
+        return min(soon, TICKS + QUIET_TICKS)
 
     async def _desk(self) -> None:
         history = await self.disk.load()
