@@ -251,7 +251,7 @@ class World:
         soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
         # Who asked in vain for long asks once a minute, and twice after the trouble is over.
         over = self.day.tick + self.day.ticks + UNKNOWN_MS // TICK_MS
-        for event in sorted((over, DUE_TICK, SHOCK_TICK)):
+        for event in sorted((self.day.tick, over, DUE_TICK, SHOCK_TICK)):
             if event - 5 <= soon < event + watched:
                 soon = event + watched
         return min(soon, TICKS + QUIET_TICKS)
