@@ -63,6 +63,8 @@ ALERTS_SECONDS = 60.0
 CLOCK_READ_TICKS = 2
 #: an order of which nothing is to be found is absent within so long, at every venue
 UNKNOWN_MS = 75 * SECOND_MS
+#: so long it takes until a commit that met a locked store is tried again
+LOCKED_MS = 60 * SECOND_MS
 #: turns of the loop that no day needs; one that takes more does not come to rest
 ROUNDS_MAX = 60_000
 EXPECTED = Expected(accept_untold=True)
@@ -246,6 +248,8 @@ class World:
         blind_ms = sight.down_ms + max(sight.stale_ms.values()) if sight is not None else 0
         # Each fault makes an order unknown for a while, and the next one may meet the next fault.
         blind_ms += sum(fault.times - 1 for fault in self.day.wire) * UNKNOWN_MS
+        if self.day.trouble is Trouble.STORE_LOCKED:
+            blind_ms += self.day.ticks * LOCKED_MS
         watched = self.short + blind_ms // TICK_MS
         # Not the next tick of the feed, which stands still while the desk is down.
         soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
