@@ -41,8 +41,8 @@ LONGEST_LIFE_SECONDS = 1.5
 SECONDS_PER_KILL = 60
 #: a start takes three seconds; where ten others want the same processor, a minute
 START_SECONDS = 120.0
-#: after the last kill the desk has so long to come to rest: at XT an order that an earlier process may
-#: have sent is proved away in two and a half minutes
+#: after the last kill the desk has so long to come to rest: at XT an order that an earlier
+#: process may have sent is proved away in two and a half minutes
 REST_SECONDS = 240.0
 
 
