@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from operator import add
 from pathlib import Path
 
@@ -38,12 +38,14 @@ def main() -> int:
     told_at = begun
     with ProcessPoolExecutor(asked.jobs) as pool:
         seeds = [*FILES, *range(asked.first, asked.first + asked.count)]
-        for done, (seed, found, counted, made) in enumerate(pool.map(judged, seeds), start=1):
+        # Heard as they are done: one that takes minutes holds up the word of no other.
+        for done, each in enumerate(as_completed(pool.submit(judged, seed) for seed in seeds), 1):
+            seed, found, counted, made = each.result()
             arrays, sketched, engine = map(add, counts, counted)
             counts, runs = (arrays, sketched, engine), runs + made
             broken += bool(found)
-            for each in found:
-                sys.stdout.write(f"{seed}: {each}\n")
+            for problem in found:
+                sys.stdout.write(f"{seed}: {problem}\n")
             if time.perf_counter() - told_at > SO_FAR_SECONDS:
                 told_at = time.perf_counter()
                 sys.stdout.write(f"fast: {done} of {len(seeds)} judged, {broken} differ so far\n")
