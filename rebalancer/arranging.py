@@ -10,20 +10,14 @@ from contextlib import asynccontextmanager
 
 from rebalancer import live
 from rebalancer.configured import desk_of
-from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import CommandRefused, InputRefused
 from rebalancer.exchanges import nearest
 from rebalancer.ports import Clock
 from rebalancer.settings import Config, Mode
 from rebalancer.store.looking import look_at_store
 from rebalancer.venues.exchange_account import ExchangeAccount
-from rebalancer.venues.exchange_checks import (
-    StartChecks,
-    measure_clock,
-    refuse_other_contracts,
-)
-from rebalancer.venues.exchange_venue import facts_of, open_client
-from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.exchange_checks import StartChecks, get_to_know
+from rebalancer.venues.exchange_venue import facts_of
 from rebalancer.venues.setting_modes import ModeSetter
 
 
@@ -36,16 +30,14 @@ async def mode_setter(config: Config, name: str, clock: Clock) -> AsyncIterator[
     """
     _refuse_unfit(config, name)
     known, facts = config.accounts[name], facts_of(config.accounts[name].venue)
-    desk = desk_of(config, await live.venue_contracts(config))
+    limiters = live.limiters_of(config)
+    desk = desk_of(config, await live.venue_contracts(config, limiters))
     contracts = live.contracts_of(desk, name)
     if not contracts:
         raise InputRefused(f"accounts.{name}: no fund is on it, so it has no contracts to set")
-    client = open_client(facts, live.keys_of(config, name), live.at_venue(config, name).endpoint)
-    client.barred = KillSwitch(config.kill_switch).reason
+    client = live.writer_of(config, name, limiters[known.venue])
     try:
-        await client.load_markets(facts.limits.costs[Ask.MARKETS])
-        refuse_other_contracts(client, facts, contracts)
-        await measure_clock(client, facts, clock)
+        await get_to_know(client, facts, contracts, clock)
         account = ExchangeAccount(known, client, facts, contracts, clock)
         checks = StartChecks(known, facts, account, live.expected_of(config, name))
         yield ModeSetter(client, facts, account, checks)

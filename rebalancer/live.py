@@ -33,6 +33,7 @@ from rebalancer.feeds.token_quotes import TokenWatch
 from rebalancer.ports import Clock, Emit, PriceFeed, Venue
 from rebalancer.settings import AccountSettings, Config, Credentials, FeedSource, Mode
 from rebalancer.settings.sources import environment_name
+from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, limiter_of, open_client
 from rebalancer.venues.facts import FACTS
@@ -159,15 +160,22 @@ def venue_of(
     """
     known, facts = config.accounts[account], facts_of(config.accounts[account].venue)
     held = contracts_of(state.desk, account)
-    keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     expected = replace(expected_of(config, account), capital=capital_of(state, account))
     limiter = limiters[known.venue]
     if config.mode is Mode.LIVE:
-        client = open_client(facts, keys, endpoint, limiter)
-        client.barred = KillSwitch(config.kill_switch).reason
+        client = writer_of(config, account, limiter)
         return ExchangeVenue(known, client, held, clock, expected)
+    keys, endpoint = keys_of(config, account), at_venue(config, account).endpoint
     reader = open_read_only(facts, keys, endpoint, limiter)
     return LiveDryRunVenue(known, reader, held, clock, expected)
+
+
+def writer_of(config: Config, account: str, limiter: Limiter) -> CcxtClient:
+    """Return a client that changes things at an account's venue, until the kill switch is set."""
+    facts, endpoint = facts_of(config.accounts[account].venue), at_venue(config, account).endpoint
+    client = open_client(facts, keys_of(config, account), endpoint, limiter)
+    client.barred = KillSwitch(config.kill_switch).reason
+    return client
 
 
 def capital_of(state: DeskState, account: str) -> dict[str, Decimal]:

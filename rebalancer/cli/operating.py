@@ -141,14 +141,29 @@ def ask_surely(config: Path | None, request: Mapping[str, Any], consent: Consent
     try:
         return ask(config, {**request, **meant})
     except ConfirmationNeeded as needed:
-        if consent.yes or not sys.stdin.isatty():
-            raise
-        for name in needed.names:
-            sys.stderr.write(f"This desk is live. Type {name} to send its orders: ")
-            sys.stderr.flush()
-            if sys.stdin.readline().strip() != name:
-                raise CommandRefused("that is not the name: nothing was sent") from None
+        have_typed(
+            needed,
+            consent,
+            prompt="This desk is live. Type {} to send its orders: ",
+            otherwise="that is not the name: nothing was sent",
+        )
         return ask(config, {**request, "confirm": list(needed.names)})
+
+
+def have_typed(
+    needed: ConfirmationNeeded, consent: Consent, *, prompt: str, otherwise: str
+) -> None:
+    """Have a person on a terminal type each name, which stands in the prompt for {}.
+
+    Raises `needed` where there is none to be asked, CommandRefused with `otherwise`.
+    """
+    if consent.yes or not sys.stdin.isatty():
+        raise needed
+    for name in needed.names:
+        sys.stderr.write(prompt.format(name))
+        sys.stderr.flush()
+        if sys.stdin.readline().strip() != name:
+            raise CommandRefused(otherwise) from None
 
 
 def is_running(path: Path) -> bool:

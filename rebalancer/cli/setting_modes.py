@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rebalancer.cli.exits import ConfirmationNeeded, Exit, told
+from rebalancer.cli.operating import have_typed
 from rebalancer.cli.options import MEANT, AsJson, ConfigPath, Consent, load_config, spread
 from rebalancer.cli.output import console, print_json, table
-from rebalancer.errors import CommandRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,30 +66,31 @@ async def _carried_out(
     from rebalancer.clock import WallClock  # noqa: PLC0415 - as above
 
     async with mode_setter(settings, name, WallClock()) as setter:
-        changes = await setter.wanted()
-        if not changes:
-            return [], await setter.differing()
+        seen = await setter.look()
+        if not seen.changes:
+            return [], seen.differing
         if not quiet:
-            _propose(name, changes)
+            _propose(name, seen.changes)
         _refuse_unmeant(name, consent)
-        carried = [each async for each in setter.carry_out(changes)]
-        return carried, await setter.differing()
+        carried = [each async for each in setter.carry_out(seen.changes)]
+        return carried, (await setter.look()).differing
 
 
 def _refuse_unmeant(name: str, consent: Consent) -> None:
     """Raise unless the operator named the account a second time."""
     if consent.yes and consent.confirm == [name]:
         return
-    if consent.yes or not sys.stdin.isatty():
-        raise ConfirmationNeeded(
-            f"this changes a live account, and nothing was changed; mean it with --yes "
-            f"--confirm {name}",
-            [name],
-        )
-    sys.stderr.write(f"Type {name} to set this at the venue: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != name:
-        raise CommandRefused("that is not the name: nothing was changed")
+    needed = ConfirmationNeeded(
+        f"this changes a live account, and nothing was changed; mean it with --yes "
+        f"--confirm {name}",
+        [name],
+    )
+    have_typed(
+        needed,
+        consent,
+        prompt="Type {} to set this at the venue: ",
+        otherwise="that is not the name: nothing was changed",
+    )
 
 
 def _propose(name: str, changes: Sequence[Change]) -> None:

@@ -69,6 +69,14 @@ class ExchangeAccount:
         self._held = frozenset(each.contract for each in found)
         return found
 
+    async def held_anywhere(self) -> frozenset[str]:
+        """Return every contract that the account holds, ours or not; flat when told twice."""
+        held = await self._held_once()
+        if not held:
+            await asyncio.sleep(EMPTY_AGAIN_SECONDS)
+            held = await self._held_once()
+        return held
+
     async def balance(self, currency: str) -> Balance:
         """Return equity and what is free of `currency`."""
         call = Call("fetch_balance", (dict(self._told.balance_params),))
@@ -192,8 +200,8 @@ class ExchangeAccount:
 
     async def _positions_once(self) -> tuple[Position, ...]:
         markets = self._client.markets
-        calls = self._position_calls()
-        answer = [row for call in calls for row in await self._ask(call, Ask.POSITIONS)]
+        # Named, one that the venue does not list any more would make ccxt refuse all of them.
+        answer = await self._position_rows(named=self.contracts.keys() <= markets.keys())
         with readable(self._facts.venue_id, "positions"):
             if any(
                 row["symbol"] not in markets and _known(row.get("contracts"), "contracts")
@@ -204,15 +212,24 @@ class ExchangeAccount:
             found = [self._position(row) for row in answer if row["symbol"] in self.contracts]
         return tuple(each for each in found if each.units)
 
-    def _position_calls(self) -> list[Call]:
+    async def _held_once(self) -> frozenset[str]:
+        rows = await self._position_rows(named=False)
+        with readable(self._facts.venue_id, "positions"):
+            return frozenset(
+                str(row["symbol"]) for row in rows if _known(row.get("contracts"), "contracts")
+            )
+
+    async def _position_rows(self, *, named: bool) -> list[Any]:
+        calls = self._position_calls(named=named)
+        return [row for call in calls for row in await self._ask(call, Ask.POSITIONS)]
+
+    def _position_calls(self, *, named: bool) -> list[Call]:
         """Return the questions for what is held: one for each currency that contracts settle in."""
         by_quote: dict[str, list[str]] = {}
         for contract in self.contracts.values():
             by_quote.setdefault(contract.quote, []).append(contract.symbol)
-        # Named, one that the venue does not list any more would make ccxt refuse all of them.
-        listed = self.contracts.keys() <= self._client.markets.keys()
         arguments = [
-            self._told.positions(quote, symbols if listed else None)
+            self._told.positions(quote, symbols if named else None)
             for quote, symbols in by_quote.items()
         ]
         return [

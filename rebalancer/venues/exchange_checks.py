@@ -159,6 +159,18 @@ class Checked:
         return bool(self.remedy) and not self.accepted
 
 
+async def get_to_know(
+    client: CcxtClient, facts: VenueFacts, contracts: Mapping[str, Contract], clock: Clock
+) -> int:
+    """Load markets, check the contracts and measure the clock; return the clock's offset.
+
+    Raises ConfigRefused with the remedy, or VenueUnavailable.
+    """
+    await client.load_markets(facts.limits.costs[Ask.MARKETS])
+    refuse_other_contracts(client, facts, contracts)
+    return await measure_clock(client, facts, clock)
+
+
 async def ask_before_trading(
     client: CcxtClient,
     facts: VenueFacts,
@@ -171,9 +183,7 @@ async def ask_before_trading(
     Raises ConfigRefused with the remedy, or VenueUnavailable; both name the account.
     """
     try:
-        await client.load_markets(facts.limits.costs[Ask.MARKETS])
-        refuse_other_contracts(client, facts, contracts)
-        offset_ms = await measure_clock(client, facts, clock)
+        offset_ms = await get_to_know(client, facts, contracts, clock)
         await checks.refuse_what_differs()
     except VenueUnavailable as outage:
         raise VenueUnavailable(f"{checks.where}: {outage}") from None
@@ -192,13 +202,18 @@ class StartChecks:
         self._book = book
         self._contracts = book.contracts
         self._expected = expected
-        #: every check by its name, in the order of the start
-        self.checks: Mapping[str, Callable[[], Awaitable[Checked]]] = {
-            "key rights": self._key_rights,
+        #: the checks of what can be set at a venue, by their names
+        self.settings: Mapping[str, Callable[[], Awaitable[Checked]]] = {
             "position mode": self._books,
             "margin mode": self._margin,
             "leverage": self._leverage,
-        } | ({"capital": self._capital} if expected.capital else {})
+        }
+        #: every check by its name, in the order of the start
+        self.checks: Mapping[str, Callable[[], Awaitable[Checked]]] = {
+            "key rights": self._key_rights,
+            **self.settings,
+            **({"capital": self._capital} if expected.capital else {}),
+        }
 
     async def refuse_what_differs(self) -> None:
         """Raise ConfigRefused at the first setting that is not as configured."""

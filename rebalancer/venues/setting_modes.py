@@ -6,19 +6,16 @@ can liquidate it. Each request leaves once; what it led to, the account itself i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from rebalancer.core.money import ZERO, counted, number
+from rebalancer.core.money import counted
 from rebalancer.errors import CommandRefused, VenueUnavailable
 from rebalancer.venues.ccxt_client import CcxtClient
-from rebalancer.venues.exchange_account import EMPTY_AGAIN_SECONDS, ExchangeAccount
+from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import StartChecks
-from rebalancer.venues.exchange_lists import readable
 from rebalancer.venues.exchange_settings import Change
-from rebalancer.venues.facts_account import ACCOUNTS
-from rebalancer.venues.facts_shape import Ask, Call, VenueFacts
+from rebalancer.venues.facts_shape import Ask, VenueFacts
 
 #: contracts that are named in a refusal
 NAMED_MOST = 3
@@ -33,6 +30,16 @@ class Carried:
     refusal: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How an account is set."""
+
+    #: what would set it as configured, also where the venue does not tell what it is
+    changes: tuple[Change, ...]
+    #: every setting that is not as configured, in a sentence each
+    differing: tuple[str, ...]
+
+
 class ModeSetter:
     """Sets one account at its venue; the markets must be loaded and the clock measured."""
 
@@ -44,18 +51,15 @@ class ModeSetter:
         self._account = account
         self._checks = checks
 
-    async def wanted(self) -> tuple[Change, ...]:
-        """Return what sets the account as configured; nothing where it is. VenueUnavailable."""
-        wanted = list[Change]()
-        for check in self._checks.checks.values():
+    async def look(self) -> Seen:
+        """Ask how the account is set. Raises VenueUnavailable."""
+        checked = [await check() for check in self._checks.settings.values()]
+        changes = list[Change]()
+        for each in checked:
             # Margin mode and leverage may be one setting of a venue.
-            wanted += [each for each in (await check()).changes if each not in wanted]
-        return tuple(wanted)
-
-    async def differing(self) -> tuple[str, ...]:
-        """Return every setting that is not as configured, in a sentence each. VenueUnavailable."""
-        checked = [await check() for check in self._checks.checks.values()]
-        return tuple(each.seen for each in checked if each.refused and each.changes)
+            changes += [change for change in each.changes if change not in changes]
+        differing = tuple(f"{each.seen}: {each.remedy}" for each in checked if each.refused)
+        return Seen(tuple(changes), differing)
 
     async def carry_out(self, changes: Iterable[Change]) -> AsyncIterator[Carried]:
         """Make each change once; a refusal of one does not stop the others.
@@ -76,7 +80,7 @@ class ModeSetter:
 
     async def _refuse_held(self) -> None:
         title = self._facts.title
-        if held := sorted(await self._held()):
+        if held := sorted(await self._account.held_anywhere()):
             shown = ", ".join(held[:NAMED_MOST]) + (", ..." if len(held) > NAMED_MOST else "")
             raise CommandRefused(
                 f"{counted(len(held), 'contract')} held at {title} ({shown}), and no mode is "
@@ -88,24 +92,3 @@ class ModeSetter:
                     f"{counted(len(orders), 'order')} of {symbol} open at {title}, and no mode is "
                     "changed under an order; nothing was changed: cancel there first"
                 )
-
-    async def _held(self) -> set[str]:
-        """Return every contract that is held, the desk's or not; it is flat when told twice."""
-        quotes = dict.fromkeys(each.quote for each in self._account.contracts.values())
-        named = ACCOUNTS[self._facts.venue_id].positions
-        calls = [Call("fetch_positions", named(quote, None)) for quote in quotes]
-        held = await self._held_by(calls)
-        if not held:
-            await asyncio.sleep(EMPTY_AGAIN_SECONDS)
-            held = await self._held_by(calls)
-        return held
-
-    async def _held_by(self, calls: Iterable[Call]) -> set[str]:
-        cost = self._facts.limits.costs[Ask.POSITIONS]
-        rows = [row for call in calls for row in await self._client.ask(call.carry_out, cost)]
-        with readable(self._facts.venue_id, "positions"):
-            return {
-                str(row["symbol"])
-                for row in rows
-                if number(row.get("contracts") or ZERO, "contracts of a position")
-            }

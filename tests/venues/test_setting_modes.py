@@ -14,7 +14,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.fund import Account
 from rebalancer.errors import CommandRefused, ConfigRefused, VenueUnavailable
 from rebalancer.exchanges import contract_of
-from rebalancer.venues import setting_modes
+from rebalancer.venues import exchange_account
 from rebalancer.venues.exchange_account import ExchangeAccount
 from rebalancer.venues.exchange_checks import Expected, StartChecks
 from rebalancer.venues.exchange_settings import (
@@ -25,7 +25,7 @@ from rebalancer.venues.exchange_settings import (
 from rebalancer.venues.exchange_venue import facts_of, open_client
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_shape import Ask
-from rebalancer.venues.setting_modes import Carried, ModeSetter
+from rebalancer.venues.setting_modes import Carried, ModeSetter, Seen
 from tests.loopback import presets
 from tests.loopback.accounts import Account as Owner
 from tests.loopback.accounts import Margin
@@ -35,7 +35,7 @@ from tests.loopback.orders import Book
 from tests.loopback.presets import KEY, SECRET
 from tests.loopback.server import LoopbackVenue
 from tests.unlimited import unlimited
-from tests.venues.accounts import BTC, ETH, D
+from tests.venues.accounts import BTC, ETH, D, position_of, stubbed
 from tests.venues.golden.markets import contracts_of
 
 MARKETS: dict[str, Callable[[], Any]] = {"binanceusdm": presets.binance, "xt": presets.xt}
@@ -43,7 +43,7 @@ MARKETS: dict[str, Callable[[], Any]] = {"binanceusdm": presets.binance, "xt": p
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setting_modes, "EMPTY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.2)
 
 
@@ -64,7 +64,7 @@ class Desk:
         position.contracts, position.entry = D(6), D(3000)
 
     async def set(self) -> list[Carried]:
-        wanted = await self.setter.wanted()
+        wanted = (await self.setter.look()).changes
         return [each async for each in self.setter.carry_out(wanted)]
 
 
@@ -109,7 +109,7 @@ async def test_what_differs_is_set_by_one_request_each_and_then_the_desk_would_s
     async with desk(prepare=otherwise) as each:
         with pytest.raises(ConfigRefused, match="have `rebalancer set-modes main` set"):
             await each.checks.refuse_what_differs()
-        wanted = await each.setter.wanted()
+        wanted = (await each.setter.look()).changes
         assert [(one.setting, one.contract, one.value) for one in wanted] == [
             ("position mode", "", "one book (one-way mode)"),
             ("margin mode", ETH, "cross"),
@@ -119,7 +119,7 @@ async def test_what_differs_is_set_by_one_request_each_and_then_the_desk_would_s
         assert each.writes() == []
         assert [carried.refusal for carried in await each.set()] == ["", "", "", ""]
         assert len(each.writes()) == 4
-        assert (await each.setter.wanted(), await each.setter.differing()) == ((), ())
+        assert await each.setter.look() == Seen((), ())
         await each.checks.refuse_what_differs()
         assert not each.owner.hedged
         assert each.owner.margin("ETH/USDT", Book.NET) is Margin.CROSS
@@ -151,7 +151,7 @@ async def test_nothing_is_changed_under_a_position_of_whatever_contract(venue_id
 
 async def test_an_empty_answer_is_not_flat():
     async with desk(prepare=otherwise) as each:
-        wanted = await each.setter.wanted()
+        wanted = (await each.setter.look()).changes
         each.hold("ETH/USDT", Book.LONG)
         honest, waiting = each.market.dialect.act, [True]
 
@@ -184,13 +184,13 @@ async def test_a_refusal_is_told_in_the_venues_words_and_stops_no_other_change()
         carried = await each.set()
         assert [bool(one.refusal) for one in carried] == [False, True, False, False]
         assert len([call for call in each.writes() if "marginType" in call.path]) == 1
-        (seen,) = await each.setter.differing()
+        (seen,) = (await each.setter.look()).differing
         assert f"{ETH} at Binance USD-M is set to isolated" in seen
 
 
 async def test_a_setting_that_stands_already_is_no_refusal():
     async with desk(prepare=otherwise) as each:
-        wanted = await each.setter.wanted()
+        wanted = (await each.setter.look()).changes
         for book in Book:
             each.owner.margins["ETH/USDT", book] = Margin.CROSS
         carried = [one async for one in each.setter.carry_out(wanted)]
@@ -205,11 +205,28 @@ async def test_nothing_leaves_under_the_kill_switch():
 
 async def test_positions_that_are_not_told_are_not_none():
     async with desk(prepare=otherwise) as each:
-        wanted = await each.setter.wanted()
+        wanted = (await each.setter.look()).changes
         each.market.faults.plan(Fault(shape=Shape.BUSY, path="positionRisk", times=99))
         with pytest.raises(VenueUnavailable):
             [one async for one in each.setter.carry_out(wanted)]
         assert each.writes() == []
+
+
+async def test_what_differs_and_cannot_be_set_is_told_all_the_same():
+    """Gate sets cross margin with a leverage, and none is configured."""
+    isolated = position_of("gate", marginMode="isolated", entryPrice="1", markPrice="1", info={})
+    book = stubbed(
+        "gate",
+        fetch_positions=[isolated],
+        privateFuturesGetSettleAccounts={"in_dual_mode": False},
+    )
+    config, facts = Account(name="main", venue="gate"), FACTS["gate"]
+    nobody: Any = None
+    setter = ModeSetter(nobody, facts, book, StartChecks(config, facts, book, Expected()))
+    seen = await setter.look()
+    assert seen.changes == ()
+    (sentence,) = seen.differing
+    assert "is set to isolated: set its margin mode there to cross" in sentence
 
 
 def test_what_a_venue_cannot_be_told_has_no_call():
