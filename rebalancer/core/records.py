@@ -197,7 +197,9 @@ class IntentCreated(Record):
 
     @property
     def key(self) -> str:
-        return f"order/{self.intent.client_order_id}"
+        # By its turn and not by its id, which is random text: a plan of hundreds of orders would
+        # write as many pages of the key's index. Filled up so that text sorts as numbers do.
+        return f"order/{self.intent.account}/{self.intent.seq:09}"
 
 
 @dataclass(frozen=True, slots=True)

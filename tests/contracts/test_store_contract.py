@@ -6,7 +6,7 @@ import asyncio
 import types
 import typing
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.records import (
     RECORD_TYPES,
     FundLaunched,
+    IntentCreated,
     PointSet,
     Record,
     ShortfallCovered,
@@ -124,6 +125,13 @@ def launched(fund: str) -> FundLaunched:
     )
 
 
+def ordered(account: str, turn: int, client_order_id: str) -> IntentCreated:
+    """Return the intent of the account's order number `turn`."""
+    like: IntentCreated = sample(IntentCreated)
+    intent = replace(like.intent, account=account, seq=turn, client_order_id=client_order_id)
+    return replace(like, intent=intent)
+
+
 def verdict(number: int) -> VerdictChanged:
     return VerdictChanged(at_ms=number, fund="F", trigger=Trigger.NONE, reason=f"no. {number}")
 
@@ -194,6 +202,15 @@ class TestEveryStore:
         with pytest.raises(BrokenInvariant, match="launch/A"):
             await store.commit([launched("A"), launched("A")])
         assert list(await store.load()) == []
+
+    async def test_takes_one_order_of_an_account_in_each_turn_whatever_its_id(
+        self, place: MemoryPlace | SqlPlace
+    ) -> None:
+        store = place.open()
+        await store.commit([ordered("main", 7, "ra"), ordered("main", 8, "rb")])
+        await store.commit([ordered("other", 7, "rc")])
+        with pytest.raises(BrokenInvariant, match="the key order/main/000000008"):
+            await store.commit([ordered("main", 8, "rd")])
 
     async def test_refuses_a_value_no_record_may_hold(self, place: MemoryPlace | SqlPlace) -> None:
         store = place.open()
