@@ -21,6 +21,7 @@ from rebalancer.cli.output import (
     NONE,
     age,
     console,
+    largest,
     moment,
     money,
     print_json,
@@ -125,7 +126,7 @@ def orders(
 ) -> None:
     """Show the latest orders, newest first; or hold runs and orders against another store's."""
     within_ms = parse_duration(within, "--within")
-    with opened(config) as (_, reader):
+    with opened(config) as (settings, reader):
         if compare is not None:
             from rebalancer.cli import comparing  # noqa: PLC0415 - not needed to print --help
 
@@ -138,11 +139,13 @@ def orders(
         return
     # What is the same for all is left out, so that an id fits on the line.
     accounts = len({order.account for order in found}) > 1
+    funds = len(settings.funds) > 1
     hedged = any(order.position_side != "net" for order in found)
     rows = [
         [
             moment(order.created_ms),
             *([order.account] if accounts else []),
+            *([largest(order.wanted)] if funds else []),
             order.contract,
             f"{order.side} {order.position_side}" if hedged else str(order.side),
             f"{order.contracts:f}",
@@ -153,8 +156,9 @@ def orders(
         ]
         for order in found
     ]
-    columns = ["at", *(["account"] if accounts else []), "contract", "side", ">contracts"]
-    console().print(table("", (*columns, ">filled", ">limit", "status", "id"), rows))
+    columns = ["at", *(["account"] if accounts else []), *(["for"] if funds else [])]
+    columns += ["contract", "side", ">contracts", ">filled", ">limit", "status", "id"]
+    console().print(table("", columns, rows))
 
 
 def _order_document(order: OrderRow) -> dict[str, Any]:
@@ -166,6 +170,8 @@ def _order_document(order: OrderRow) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return text(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
     return str(value) if isinstance(value, StrEnum) else value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: shown where there is nothing to show
 NONE = "-"
+#: of many names so many are shown; the others are counted
+NAMED = 2
 
 
 def console() -> Console:
@@ -44,6 +46,13 @@ def table(
     from rebalancer.cli.listing import Listing  # noqa: PLC0415 - as above
 
     return Listing(title, columns, rows, heads=heads)
+
+
+def largest(amounts: Mapping[str, Decimal]) -> str:
+    """Name those with the largest amounts, and count the others."""
+    names = sorted(amounts, key=lambda name: (-abs(amounts[name]), name))
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def money(value: Decimal | None, places: int = 2) -> str:

@@ -18,6 +18,7 @@ from rebalancer.cli.output import (
     NONE,
     age,
     console,
+    largest,
     moment,
     money,
     nav,
@@ -72,7 +73,8 @@ class Standing:
         for row in self.scopes:
             yield f"{title(row.scope, row.name)} is {row.state}: {row.reason}"
         for order in self.orders:
-            yield f"order {order.client_order_id} on {order.contract} is {order.status}"
+            what = f"order {order.client_order_id} on {order.contract} for {largest(order.wanted)}"
+            yield f"{what} is {order.status}"
 
     def table(self) -> Listing:
         """Return the funds, one line each."""

@@ -211,6 +211,7 @@ def _intent_created(record: IntentCreated, _look: Look) -> Iterator[Change]:
         side=intent.side,
         position_side=intent.position_side,
         contracts=intent.contracts,
+        wanted=intent.wanted,
         limit_price=intent.limit_price,
         reduce_only=intent.reduce_only,
         status=OrderStatus.PREPARED,

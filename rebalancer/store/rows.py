@@ -84,6 +84,8 @@ class OrderRow:
     side: OrderSide
     position_side: PositionSide
     contracts: Decimal
+    #: signed base coins that each fund wanted of it
+    wanted: Mapping[str, Decimal]
     limit_price: Decimal
     reduce_only: bool
     status: OrderStatus

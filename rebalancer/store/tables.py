@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0007"
-KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", SCHEMA_HEAD)
+SCHEMA_HEAD = "0008"
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -97,6 +97,7 @@ ORDERS = _table(
     _text("side"),
     _text("position_side"),
     _text("contracts"),
+    _text("wanted", default="{}"),
     _text("limit_price"),
     _flag("reduce_only"),
     _text("status"),

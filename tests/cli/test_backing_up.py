@@ -73,13 +73,17 @@ def test_an_upgrade_says_what_it_did_and_then_that_there_is_nothing_to_do(
 ) -> None:
     with sqlite3.connect(store) as other:
         other.execute("DROP TABLE deliveries")
-        for column in ("slippage", "traded_notional"):
-            other.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+        for table, column in (
+            ("runs", "slippage"),
+            ("runs", "traded_notional"),
+            ("orders", "wanted"),
+        ):
+            other.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         other.execute("UPDATE rebalancer_schema SET version_num = '0005'")
     other.close()
     refused = run("status")
     assert (refused.code, "rebalancer upgrade" in refused.sentence) == (4, True)
-    assert "from layout 0005 to 0007" in run("upgrade").out
+    assert "from layout 0005 to 0008" in run("upgrade").out
     assert store.with_name("desk.db.layout-0005").exists()
-    assert run("upgrade", "--json").json == {"version": 1, "before": "0007", "after": "0007"}
+    assert run("upgrade", "--json").json == {"version": 1, "before": "0008", "after": "0008"}
     assert run("status").code == 0

@@ -45,6 +45,11 @@ class TestOrders:
         assert {each["status"] for each in found} == {"closed"}
         assert found[0]["contracts"] == found[0]["filled_contracts"]
 
+    def test_each_names_the_funds_that_it_is_for_and_what_they_wanted(self, run: Run) -> None:
+        (first,) = run("orders", "--json").json[1:]
+        assert first["wanted"] == {"BTC3L": "20000"}, "10000 more were crossed with BTC1S"
+        assert run("orders", "-n", "1").out.splitlines()[1].split()[1] == "BTC3L"
+
     def test_a_person_sees_a_table(self, run: Run) -> None:
         answer = run("orders")
         assert "BTC/USDT:USDT" in answer.out

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from rebalancer.cli.listing import WholeTables
-from rebalancer.cli.output import short, table
+from rebalancer.cli.output import largest, short, table
 
 ROWS = [
     ["BTC3L", "1,058,790.13", "3.2340x", "the price moved 16.00 % since the last point"],
@@ -87,3 +87,9 @@ def test_a_title_is_as_long_as_it_is() -> None:
 )
 def test_a_number_of_a_record_has_the_digits_that_people_read(value: str, read: str) -> None:
     assert short(Decimal(value)) == read
+
+
+def test_of_many_funds_the_largest_are_named_and_the_others_counted() -> None:
+    wanted = {"A": Decimal(1), "B": Decimal(-3), "C": Decimal(2)}
+    assert largest(wanted) == "B, C and 1 more"
+    assert largest({"A": Decimal(1)}) == "A"

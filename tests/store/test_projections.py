@@ -285,6 +285,7 @@ async def test_an_order_shows_its_evidence_and_the_sum_of_its_fills(url: str) ->
             side=OrderSide.BUY,
             position_side=PositionSide.NET,
             contracts=D(300),
+            wanted={"BTC3L": D("0.3")},
             limit_price=D("105.5"),
             reduce_only=False,
             status=OrderStatus.CLOSED,

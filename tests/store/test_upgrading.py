@@ -20,6 +20,8 @@ from rebalancer.store.schema import schema_of
 from rebalancer.store.sql import open_store, upgrade_store
 from rebalancer.store.tables import KNOWN_SCHEMAS, SCHEMA_HEAD
 from rebalancer.store.target import target, writing_engine
+from rebalancer.store.whole import table_problems
+from tests.contracts.test_store_contract import ordered
 from tests.store.test_backup import url_in, verdict
 
 pytest_plugins = ["tests.store.postgres"]
@@ -57,6 +59,23 @@ async def test_a_file_of_any_older_layout_is_copied_then_brought_up_to_date(
     await store.close()
     assert layout_of(url_in(tmp_path)) == SCHEMA_HEAD
     assert layout_of(url_in(tmp_path, f"desk.db.layout-{layout}").removesuffix(".db")) == layout
+
+
+async def test_orders_of_before_are_given_the_funds_that_wanted_them(tmp_path: Path) -> None:
+    store = open_store(url_in(tmp_path))
+    await store.commit([ordered("main", turn, f"r{turn}") for turn in range(1, 4)])
+    await store.close()
+    with sqlite3.connect(tmp_path / "desk.db") as other:
+        other.execute("ALTER TABLE orders DROP COLUMN wanted")
+        other.execute("UPDATE rebalancer_schema SET version_num = '0007'")
+    other.close()
+    upgrade_store(url_in(tmp_path))
+    reader = open_reader(url_in(tmp_path))
+    whole, orders = reader.whole(), reader.orders()
+    reader.close()
+    assert table_problems(whole) == (3, [])
+    assert {order.wanted == ordered("main", 1, "r").intent.wanted for order in orders} == {True}
+    assert orders[0].wanted
 
 
 async def test_a_new_and_a_current_store_are_not_copied(tmp_path: Path) -> None:
