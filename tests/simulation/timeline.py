@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -124,11 +125,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Forget every task; what its cleaning-up would still do comes to nothing."""
         tasks = asyncio.all_tasks(self)
         self.close()
-        for task in tasks:
-            inner: Any = task
-            inner._log_destroy_pending = False
-            with contextlib.suppress(BaseException):
-                inner.get_coro().close()
+        with warnings.catch_warnings():
+            # What a dead process was about to wait for is nobody's oversight.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            for task in tasks:
+                inner: Any = task
+                inner._log_destroy_pending = False
+                with contextlib.suppress(BaseException):
+                    inner.get_coro().close()
 
 
 class SimClock:
