@@ -114,16 +114,27 @@ def _of_summaries(exact: Mapping[str, Summary], drawn: Mapping[str, Summary]) ->
             continue
         if (one.fixed_runs, one.other_runs) != (other.fixed_runs, other.other_runs):
             yield f"{name}: another number of runs"
-        # Of two sums that cancel out, floats leave the last bits of the money that was summed.
-        capital = float(one.fund.initial_shares * one.fund.initial_nav)
-        if _gap(_numbers(other), _numbers(one), capital * LAST_BITS) > NAV_TOLERANCE:
-            yield f"{name}: {_numbers(one)} and {_numbers(other)}"
+        # Of two sums that cancel out, floats leave the last bits of the money that was summed; of
+        # runs that trade nothing, those of each run.
+        last_bits = float(one.fund.initial_shares * one.fund.initial_nav) * LAST_BITS
+        runs = max(1, one.fixed_runs + one.other_runs)
+        for what, numbers, smallest in (
+            ("money, equities and days", _numbers, last_bits),
+            ("traded notional", _traded, last_bits * runs),
+        ):
+            gap = _gap(numbers(other), numbers(one), smallest)
+            if gap > NAV_TOLERANCE:
+                yield f"{name}: {what} differ by {gap}"
 
 
 def _numbers(one: Summary) -> Floats:
     money = (one.final_nav, one.final_formula_nav, *(getattr(one.costs, name) for name in COSTS))
     days = [part for day in one.days for part in day]
-    return np.array([float(each or 0) for each in (*money, one.traded, *one.equities, *days)])
+    return np.array([float(each or 0) for each in (*money, *one.equities, *days)])
+
+
+def _traded(one: Summary) -> Floats:
+    return np.array([float(one.traded)])
 
 
 def _gap(one: Floats, other: Floats, smallest: float = 1.0) -> float:
