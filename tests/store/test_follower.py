@@ -238,6 +238,7 @@ async def test_an_older_layout_is_taken_up_where_its_tables_stand(url: str) -> N
             connection.execute(text(f"ALTER TABLE views DROP COLUMN {column}"))
         for column in ("slippage", "traded_notional"):
             connection.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
+        connection.execute(text("ALTER TABLE orders DROP COLUMN wanted"))
         connection.execute(text("UPDATE rebalancer_schema SET version_num = '0002'"))
     engine.dispose()
     again = open_store(url, backed_up=True)
