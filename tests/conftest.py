@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-#: only what needs the shared histories or a real PostgreSQL may be skipped, and no more than this
-SKIPS_MAX = 100
+from tests.shared_data import SHARED
+
+#: so many tests may be skipped: of those that read the shared data, none where the folder is there;
+#: of those that need a real PostgreSQL; and of all others, for want of a program or a package
+SKIPS_MAX = {"data": 0 if SHARED.is_dir() else 160, "postgres": 90, "": 40}
 
 _REAL_CONNECT = socket.socket.connect
 _REAL_CONNECT_EX = socket.socket.connect_ex
@@ -48,7 +52,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return  # a worker of a parallel run: the controller counts for all
-    skipped = len(reporter.stats.get("skipped", ()))
-    if skipped > SKIPS_MAX:
-        reporter.write_line(f"{skipped} tests were skipped, {SKIPS_MAX} may be", red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    skipped = Counter(_needs(report) for report in reporter.stats.get("skipped", ()))
+    for needs, count in skipped.items():
+        if count > SKIPS_MAX[needs]:
+            of = f"that need {needs} " if needs else ""
+            told = f"\n{count} tests {of}were skipped, {SKIPS_MAX[needs]} may be"
+            reporter.write_line(told, red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _needs(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return next((mark for mark in SKIPS_MAX if mark in report.keywords), "")

@@ -33,8 +33,11 @@ BUSY = CONFIG.replace("threshold = 0.1", 'threshold = 0.1\nside = "both"').repla
 )
 #: kills of one folder and exchange; then both begin anew
 AT_ONE_PLACE = 10
-#: so long every second desk is given to send an order, however slow the machine
+#: so long every second desk is given to send an order; a contract whose last order is unknown
+#: takes none for about as long
 FIRST_ORDER_SECONDS = 10.0
+#: on a busy machine desks may be killed before they traded; as many times more are tried at most
+PATIENCE_TIMES = 3
 #: the longest that a desk lives after it is ready and the price has jumped
 LONGEST_LIFE_SECONDS = 1.5
 #: a kill and the start after it take a few seconds at most; on a busy machine much longer
@@ -128,12 +131,22 @@ class Campaign:
         yield from (f"{each} left {n} times" for each, n in Counter(self.sent).items() if n > 1)
 
 
-def killed(folder: Path, kind: Kind, kills: int, seed: int) -> tuple[Campaign, list[str]]:
-    """Kill a desk so many times at one exchange; return what was seen, and what was broken."""
+def killed(
+    folder: Path, kind: Kind, kills: int, seed: int, trades_min: int = 0
+) -> tuple[Campaign, list[str]]:
+    """Kill a desk so many times at one exchange; return what was seen, and what was broken.
+
+    It is killed more often, to a bound, while the exchange has made fewer than `trades_min` trades.
+    """
     dice = random.Random(seed)  # noqa: S311 - a failure should be repeatable, as far as it can
-    with market(kind.loopback, SECONDS_PER_KILL * (kills + 2)) as traded:
+    most = PATIENCE_TIMES * kills if trades_min else kills
+    with market(kind.loopback, SECONDS_PER_KILL * (most + 2)) as traded:
         campaign = Campaign(Place(folder, kind, traded), dice)
         campaign.place.configure(WallClock().now_ms() + 6 * HOUR_MS, BUSY)
-        problems = [each for number in range(kills) for each in campaign.kill(number)]
+        problems: list[str] = []
+        for number in range(most):
+            if number >= kills and traded.account["trades"] >= trades_min:
+                break
+            problems += campaign.kill(number)
         problems += campaign.rest()
     return campaign, problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -30,16 +29,11 @@ from rebalancer.errors import ConfigRefused
 from rebalancer.feeds.candles import FundingPoint, History, PricePoint, read_history
 from rebalancer.venues.paper import PaperCosts
 from tests.factories import BTC, ETH, NOON, D, contract, desk, dice_of, fund, only
+from tests.shared_data import PERP
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
 #: every price history that is shared
 FILES = sorted(
-    path
-    for pattern in ("*_1h_*", "*_8h_*", "*_5m_*", "*_1m_*")
-    for path in (SHARED / "perp").glob(pattern)
+    path for pattern in ("*_1h_*", "*_8h_*", "*_5m_*", "*_1m_*") for path in PERP.glob(pattern)
 )
 INTERVALS_MS = (MINUTE_MS, 5 * MINUTE_MS, HOUR_MS, 8 * HOUR_MS, DAY_MS)
 LEVERAGES = ("3", "3", "2", "5", "-1", "-2", "-3", "1", "0.5", "1.25", "-5")

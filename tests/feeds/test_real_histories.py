@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from rebalancer.feeds.candles import History, merge, read_funding, read_history
+from tests.shared_data import PERP, needs
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
-PERP = SHARED / "perp"
 LENGTH_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "8h": 28_800_000}
-FILES = sorted(PERP.glob("*.csv*")) if PERP.is_dir() else []
+FILES = sorted(PERP.glob("*.csv*"))
 PRICES = [path for path in FILES if "_funding_" not in path.name]
 FUNDING = [path for path in FILES if "_funding_" in path.name]
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not FILES, reason="the shared data folder is absent"),
-]
+pytestmark = needs(PERP)
 
 
 def named(path: Path) -> str:

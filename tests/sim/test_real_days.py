@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,9 @@ from rebalancer.core.records import Settlement
 from rebalancer.feeds.candles import History, read_history
 from rebalancer.sim.backtest import Result
 from tests.factories import BTC, ETH, D, desk, fund, replayed
+from tests.shared_data import PERP, needs
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
-PERP = SHARED / "perp"
-
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not PERP.is_dir(), reason="the shared data folder is absent"),
-]
+pytestmark = needs(PERP)
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,8 @@ from rebalancer.core.instant import parse
 from rebalancer.feeds.candles import History, PricePoint
 from rebalancer.settings import parse as parse_config
 from rebalancer.sim.backtest import backtest
-from tests.sim.test_real_days import SHARED
+from tests.shared_data import LEVERAGED, needs
 
-LEVERAGED = SHARED / "leveraged"
 YEARS = [str(year) for year in range(2010, 2019)]
 CLOSE = "T21:00:00Z"
 #: of the fund's prospectus, a year
@@ -32,10 +31,7 @@ EXPENSE_RATIO = 0.0095
 SPREAD = 0.005
 BP = 1e4
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not LEVERAGED.is_dir(), reason="the shared data folder is absent"),
-]
+pytestmark = needs(LEVERAGED)
 
 
 def table(name: str) -> dict[str, dict[str, str]]:

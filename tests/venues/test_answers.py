@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,9 @@ from rebalancer.core.order import Outcome
 from rebalancer.venues.answers import judge_in_batch, read_batch, sentence
 from rebalancer.venues.evidence import Answer, Evidence, decide
 from rebalancer.venues.facts import FACTS
+from tests.shared_data import FIXTURES, needs
 from tests.venues.golden.shapes import DIALECTS, OURS, THEIRS
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
-FIXTURES = SHARED / "ccxt-fixtures"
 SAMPLES = {
     "binanceusdm": "binance",
     "bybit": "bybit",
@@ -29,10 +23,7 @@ SAMPLES = {
     "kucoinfutures": "kucoinfutures",
     "hyperliquid": "hyperliquid",
 }
-needs_samples = [
-    pytest.mark.data,
-    pytest.mark.skipif(not FIXTURES.is_dir(), reason="the shared data folder is absent"),
-]
+needs_samples = needs(FIXTURES)
 BATCHING = [venue_id for venue_id, facts in FACTS.items() if facts.batch is not None]
 
 

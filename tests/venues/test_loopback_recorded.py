@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +19,9 @@ from tests.loopback.orders import Kind, OrderRequest, Side
 from tests.loopback.presets import KEY, binance, xt
 from tests.loopback.server import LoopbackVenue
 from tests.loopback.settling import Move, move_price
+from tests.shared_data import FIXTURES, needs
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data")
-)
-RECORDED = SHARED / "ccxt-fixtures"
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not RECORDED.is_dir(), reason=f"no recorded answers in {RECORDED}"),
-]
+pytestmark = needs(FIXTURES)
 BTC = "BTC/USDT:USDT"
 #: trailing-stop orders only; the desk sends none
 TRAILING = {"activatePrice", "priceRate"}
@@ -62,13 +54,13 @@ def differences(ours: Any, theirs: Any, at: str = "") -> set[str]:
 
 
 def endpoint(exchange: str, method: str, path: str) -> Any:
-    entries = json.loads((RECORDED / "endpoints" / f"{exchange}.json").read_text())["entries"]
+    entries = json.loads((FIXTURES / "endpoints" / f"{exchange}.json").read_text())["entries"]
     (found,) = [e["response"] for e in entries if (e["method"], e["path"]) == (method, path)]
     return found
 
 
 def zipped(name: str) -> Any:
-    return json.loads(gzip.decompress((RECORDED / "recorded" / name).read_bytes()))
+    return json.loads(gzip.decompress((FIXTURES / "recorded" / name).read_bytes()))
 
 
 @pytest.fixture
@@ -210,12 +202,12 @@ async def xt_client() -> AsyncIterator[Any]:
 
 
 def xt_static(method: str) -> Any:
-    document = json.loads((RECORDED / "recorded" / "xt_ccxt_static.json").read_text())
+    document = json.loads((FIXTURES / "recorded" / "xt_ccxt_static.json").read_text())
     return document["methods"][method][0]["httpResponse"]
 
 
 async def test_xt_symbols_orders_and_trades(xt_client: Any):
-    static = json.loads((RECORDED / "recorded" / "xt_ccxt_static.json").read_text())
+    static = json.loads((FIXTURES / "recorded" / "xt_ccxt_static.json").read_text())
     listed = await xt_client.publicLinearGetFutureMarketV1PublicSymbolList()
     theirs = loose(static["symbol_list_result"])
     assert nulls(differences(loose(listed["result"]), theirs)) == set()
@@ -274,7 +266,7 @@ async def test_xt_answers(xt_client: Any, path: str):
 
 
 def nautilus(name: str) -> Any:
-    files = json.loads((RECORDED / "recorded" / "nautilus_binance.json").read_text())["files"]
+    files = json.loads((FIXTURES / "recorded" / "nautilus_binance.json").read_text())["files"]
     return files[name]
 
 

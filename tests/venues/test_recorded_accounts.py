@@ -28,15 +28,12 @@ from rebalancer.venues.exchange_venue import open_with_keys
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.transport import Transport
 from rebalancer.venues.wire import Reply, SignedRequest
+from tests.shared_data import FIXTURES, needs
 from tests.unlimited import unlimited
-from tests.venues.test_recorded_material import FIXTURES
 from tests.venues.test_spoken_accounts import KEYS
 
 D = Decimal
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not FIXTURES.is_dir(), reason="the shared data folder is absent"),
-]
+pytestmark = needs(FIXTURES)
 
 
 @pytest.fixture(autouse=True)

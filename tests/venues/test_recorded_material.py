@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,18 +29,11 @@ from rebalancer.venues.facts import FACTS
 from rebalancer.venues.requests import order_request
 from rebalancer.venues.transport import Transport
 from rebalancer.venues.wire import Reply, SignedRequest
+from tests.shared_data import FIXTURES, needs
 from tests.unlimited import unlimited
 from tests.venues.golden.recorder import Recorder, intent_of
 
-SHARED = Path(
-    os.environ.get("REBALANCER_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
-FIXTURES = SHARED / "ccxt-fixtures"
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not FIXTURES.is_dir(), reason="the shared data folder is absent"),
-]
+pytestmark = needs(FIXTURES)
 #: venue -> its samples, the whole list of markets that was recorded, the path that asks for it, and
 #: how many linear perpetuals are in it
 LISTS = {
