@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from decimal import Decimal
 
-from rebalancer.core.fund import Execution
+from rebalancer.core.fund import Execution, Fund
 from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.limits import Part
 from rebalancer.core.methodology import COOLED, Trigger
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
@@ -36,6 +37,22 @@ def time_limit_ms(fund: FundState) -> int:
     """Return how long a run of the fund may work at a stretch."""
     pace_ms = fund.fund.execution.interval_ms * fund.fund.limits.max_orders_per_run
     return LONGEST_RUN_MS + 2 * pace_ms
+
+
+def child_limit_units(fund: Fund, trigger: Trigger, part: Part) -> Decimal | None:
+    """Return the most base coins that one order of a run may carry of `part`; None: no bound.
+
+    What only reduces is sliced to the largest order, too; anything else beyond it is refused.
+    """
+    execution, emergency = fund.execution, fund.methodology.emergency
+    units, notional = execution.max_child_units, execution.max_child_notional
+    if trigger is Trigger.EMERGENCY and emergency is not None:
+        units = emergency.max_child_units or units
+        notional = emergency.max_child_notional or notional
+    bounds = [units, notional / part.mark if notional else None]
+    if part.reduces and fund.limits.max_order_notional:
+        bounds.append(fund.limits.max_order_notional / part.mark)
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def market_did_the_rest(run: Run, holding: Holding, worth: Valuation | None) -> bool:

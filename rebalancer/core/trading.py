@@ -33,7 +33,7 @@ from rebalancer.core.records import (
     ShortfallCovered,
 )
 from rebalancer.core.run import Run, RunPlan, RunStatus
-from rebalancer.core.slicing import market_did_the_rest, time_limit_ms
+from rebalancer.core.slicing import child_limit_units, market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState
 from rebalancer.core.work import BookKey, Work
 
@@ -102,19 +102,11 @@ def want_of(work: Work, fund: FundState, symbol: str, mark: Decimal) -> Want:
     held = fund.holding.units.get(symbol, ZERO)
     whole = run.plan.target_units[symbol] - held
     units = work.state.permission(fund, symbol).lets_through(held, whole)
-    execution, emergency = fund.fund.execution, fund.fund.methodology.emergency
-    child_units, child_notional = execution.max_child_units, execution.max_child_notional
-    if run.plan.trigger is Trigger.EMERGENCY and emergency is not None:
-        child_units = emergency.max_child_units or child_units
-        child_notional = emergency.max_child_notional or child_notional
-    bounds = [child_units, child_notional / mark if child_notional else None]
-    if Part(units=units, mark=mark, held=held).reduces and fund.fund.limits.max_order_notional:
-        bounds.append(fund.fund.limits.max_order_notional / mark)
-    known = [bound for bound in bounds if bound is not None]
+    part = Part(units=units, mark=mark, held=held)
     return Want(
         units=units,
-        child_units=min(known) if known else None,
-        min_notional=execution.min_notional,
+        child_units=child_limit_units(fund.fund, run.plan.trigger, part),
+        min_notional=fund.fund.execution.min_notional,
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.distances import Distance, distances
 from rebalancer.core.footing import Footing
-from rebalancer.core.fund import Account, Fund
+from rebalancer.core.fund import Account
+from rebalancer.core.limits import Part
+from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO, text, total
 from rebalancer.core.nav import Valuation
+from rebalancer.core.slicing import child_limit_units
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.triggers import Standing
 from rebalancer.errors import InputRefused
@@ -42,8 +46,11 @@ def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any
     shocked = replace(snapshot, ticks=moved)
     after = _valued(snapshot.state, shocked)
     accounts = _accounts(snapshot.state, after)
-    steps = {name: _delever_ms(snapshot.state.funds[name].fund, after[name]) for name in after}
     told = plan(shocked)
+    steps = {
+        name: _delever_ms(snapshot.state.funds[name], worth, told["funds"][name])
+        for name, worth in after.items()
+    }
     return {
         "version": VERSION,
         "as_of": told["as_of"],
@@ -54,7 +61,7 @@ def simulate(snapshot: Snapshot, shocks: Mapping[str, Decimal]) -> dict[str, Any
                 "leverage_before": _leverage(before[name]),
                 **told["funds"][name],
                 "triggers": triggers[name],
-                "delever_ms": steps[name] if _trades(told["funds"][name]) else 0,
+                "delever_ms": steps[name],
             }
             for name in snapshot.funds
         },
@@ -148,18 +155,15 @@ def _net_gross(valued: list[tuple[FundState, Valuation]]) -> Decimal:
     return total(abs(value) for value in net.values())
 
 
-def _delever_ms(fund: Fund, worth: Valuation) -> int:
-    """Return how long the child orders of a run to target take at least, by their interval."""
-    wanted = abs(fund.target_leverage * worth.equity - worth.exposure)
-    child = fund.execution.max_child_notional
-    if child is None or not wanted:
-        return 0
-    children = (wanted / child).to_integral_value(ROUND_CEILING)
-    return int(max(ZERO, children - 1)) * fund.execution.interval_ms
-
-
-def _trades(fund: Mapping[str, Any]) -> bool:
-    return bool(fund["trigger"] != "none")
+def _delever_ms(fund: FundState, worth: Valuation, told: Mapping[str, Any]) -> int:
+    """Return how long the orders of the planned run take at least, by their interval."""
+    most = 1
+    for symbol, delta in told["delta_units"].items():
+        held, mark = fund.holding.units.get(symbol, ZERO), worth.marks[symbol]
+        part = Part(units=Decimal(delta), mark=mark, held=held)
+        if part.units and (child := child_limit_units(fund.fund, Trigger(told["trigger"]), part)):
+            most = max(most, math.ceil(abs(part.units) / child))
+    return (most - 1) * fund.fund.execution.interval_ms
 
 
 def _leverage(worth: Valuation) -> str | None:

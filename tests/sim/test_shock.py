@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rebalancer.core.fund import Account, Execution
+from rebalancer.core.methodology import Emergency, Methodology, Ratio
 from rebalancer.core.state import Desk
 from rebalancer.errors import InputRefused
 from rebalancer.sim.shock import simulate
@@ -53,6 +54,33 @@ def test_slices_take_their_time() -> None:
     slow = Execution(max_child_notional=D(20), interval_ms=2_000)
     told = shocked(desk(fund(execution=slow)), {"BTC3L": holding()}, **{BTC: "-0.16"})
     assert told["funds"]["BTC3L"]["delever_ms"] == 4 * 2_000, "96 of notional in fives of 20"
+
+
+def test_slices_bounded_in_coins_take_their_time() -> None:
+    slow = Execution(max_child_units=D("0.25"), interval_ms=2_000)
+    told = shocked(desk(fund(execution=slow)), {"BTC3L": holding()}, **{BTC: "-0.16"})
+    assert told["funds"]["BTC3L"]["delever_ms"] == 4 * 2_000, "96 / 84 coins in fives of 0.25"
+
+
+def test_an_emergency_takes_its_own_slices() -> None:
+    slow = Execution(max_child_notional=D(20), interval_ms=2_000)
+    level = Ratio(numerator=D(4), denominator=D(1))
+    rules = Methodology(emergency=Emergency(level=level, max_child_notional=D(60)))
+    known = desk(fund(execution=slow, methodology=rules))
+    told = shocked(known, {"BTC3L": holding()}, **{BTC: "-0.16"})["funds"]["BTC3L"]
+    assert (told["trigger"], told["delever_ms"]) == ("emergency", 1 * 2_000), "96 in two of 60"
+
+
+def test_members_of_a_basket_are_sold_side_by_side() -> None:
+    slow = Execution(max_child_notional=D(20), interval_ms=2_000)
+    known = desk(fund("MIX3L", basket={BTC: D("0.5"), ETH: D("0.5")}, execution=slow))
+    held = holding() | {"units": {BTC: "1.5", ETH: "1.5"}, "cash": "-200"}
+    held["last_rebalance"]["prices"] = {BTC: "100", ETH: "100"}
+    document = snapshot({"MIX3L": held}, "100", at="2026-01-01T12:00:00Z")
+    document["prices"] = {BTC: "100", ETH: "100"}
+    shocks = {BTC: D("-0.16"), ETH: D("-0.16")}
+    told = simulate(read_snapshot(json.dumps(document), known), shocks)["funds"]["MIX3L"]
+    assert told["delever_ms"] == 2 * 2_000, "48 of each, in threes of 20"
 
 
 def test_a_fund_that_a_shock_ends_is_shown_as_ended() -> None:
