@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 from typing import Any, TypeVar
@@ -176,6 +176,11 @@ def history(
         [PricePoint(parse(at), number(price)) for at, price in prices],
         [FundingPoint(parse(at), number(rate)) for at, rate in funding],
     )
+
+
+def with_spot(marks: History, prices: Iterable[tuple[str, Number]]) -> History:
+    """Return the history of a perpetual with that of the spot beside it."""
+    return replace(marks, apart={PriceSource.SPOT: history(prices, marks.contract)})
 
 
 def replayed(known: Desk, *histories: History, **costs: Any) -> Result:

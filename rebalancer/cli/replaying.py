@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,9 +16,11 @@ from rebalancer.cli.exits import told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config, spread
 from rebalancer.cli.output import base_of, console, money, nav, note, print_json, table
 from rebalancer.cli.plan_words import deltas, written_times
+from rebalancer.core.money import counted
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
+    from rebalancer.core.fund import PriceSource
     from rebalancer.feeds.candles import History
     from rebalancer.settings import Config
     from rebalancer.sim.backtest import Outcome
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 Prices = Annotated[
     list[str],
-    typer.Option("--prices", help='"BTC/USDT:USDT=FILE.csv"; once per contract.'),
+    typer.Option(
+        "--prices",
+        help='"BTC/USDT:USDT=FILE.csv"; once per contract. "BTC/USDT:USDT@spot=FILE.csv" beside it '
+        "where the fund's price_source, here spot, has prices of its own.",
+    ),
 ]
 Funding = Annotated[
     list[str] | None,
@@ -72,9 +78,9 @@ def backtest(
         raise InputRefused("--checkpoint: --fast is over in seconds; leave one of the two out")
     histories = histories_of(settings, prices, funding or [])
     result = _by_arrays(settings, histories) if way.fast else _by_engine(settings, histories, way)
-    for symbol, history in histories.items():
+    for name, history in _named(histories):
         if history.gaps:
-            note(f"{symbol}: {history.gaps} gaps in {history.rows} rows")
+            note(f"{name}: {counted(history.gaps, 'gap')} in {history.rows} rows")
     if as_json:
         print_json(result.document())
     else:
@@ -121,7 +127,7 @@ def histories_of(
     settings: Config, prices: Sequence[str], funding: Sequence[str]
 ) -> dict[str, History]:
     """Read the files that the options name, for every contract that a fund holds."""
-    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - as above
 
     funding_files = _files(funding, "--funding")
     price_files = _files(prices, "--prices")
@@ -129,14 +135,53 @@ def histories_of(
         if symbol not in price_files:
             raise InputRefused(f"--funding {symbol}: its prices are missing, give --prices too")
     held = {symbol for fund in settings.funds.values() for symbol in fund.symbols}
+    apart = _apart(settings, price_files)
     for symbol in price_files:
-        if symbol not in held:
+        if symbol not in held and "@" not in symbol:
             note(f"--prices {symbol}: no fund holds it, so it is left out")
     return {
-        symbol: read_history(symbol, path, funding_files.get(symbol))
+        symbol: replace(
+            read_history(symbol, path, funding_files.get(symbol)), apart=apart.get(symbol, {})
+        )
         for symbol, path in price_files.items()
         if symbol in held
     }
+
+
+def _apart(
+    settings: Config, price_files: Mapping[str, Path]
+) -> dict[str, dict[PriceSource, History]]:
+    """Read by contract the files of sources that have prices of their own: CONTRACT@SOURCE."""
+    from rebalancer.core.fund import PriceSource  # noqa: PLC0415 - not needed to print --help
+    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - as above
+
+    sources = tuple(PriceSource)
+    read = {
+        (symbol, fund.price_source) for fund in settings.funds.values() for symbol in fund.symbols
+    }
+    apart: dict[str, dict[PriceSource, History]] = {}
+    for named, path in price_files.items():
+        symbol, at, source = named.rpartition("@")
+        if not at:
+            continue
+        if source not in sources or source == PriceSource.MARK:
+            others = ", ".join(each for each in sources if each is not PriceSource.MARK)
+            raise InputRefused(f"--prices {named}: beside the mark there are {others}")
+        if symbol not in price_files:
+            raise InputRefused(f"--prices {named}: its marks are missing, give {symbol}=FILE too")
+        if (symbol, source) in read:
+            apart.setdefault(symbol, {})[PriceSource(source)] = read_history(symbol, path)
+        else:
+            note(f"--prices {named}: no fund that holds it has that price_source; it is left out")
+    return apart
+
+
+def _named(histories: Mapping[str, History]) -> Iterator[tuple[str, History]]:
+    """Yield every history under the name that its option has."""
+    for symbol, history in histories.items():
+        yield symbol, history
+        for source, other in history.apart.items():
+            yield f"{symbol}@{source}", other
 
 
 def _files(options: Iterable[str], name: str) -> dict[str, Path]:
@@ -228,5 +273,5 @@ def _print_backtest(result: Outcome, histories: Mapping[str, History]) -> None:
         ">slippage",
         ">funding",
     )
-    bars = ", ".join(f"{name} {history.rows} rows" for name, history in histories.items())
+    bars = ", ".join(f"{name} {history.rows} rows" for name, history in _named(histories))
     console().print(table(f"Replay of {bars}", columns, rows))

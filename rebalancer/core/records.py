@@ -309,6 +309,8 @@ class NavStruck(Record):
     equity: Decimal
     shares: Decimal
     marks: Mapping[str, Decimal]
+    #: of the fund's own source; empty where the marks say the same
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

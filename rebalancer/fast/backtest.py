@@ -49,7 +49,7 @@ def fast_backtest(desk: Desk, tapes: Tapes, costs: Mapping[str, PaperCosts]) -> 
     Raises InputRefused as that does.
     """
     refuse_unready(desk, tapes.histories)
-    reasons = unknown(desk, costs)
+    reasons = unknown(desk, costs, tapes.histories)
     columns = _play(desk, tapes, costs, reasons)
     found: dict[str, FundResult] = {name: result_of(each) for name, each in columns.items()}
     if reasons:

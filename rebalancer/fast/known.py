@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from rebalancer.core.fund import Account, Fund, Limits
 from rebalancer.core.state import Desk
 from rebalancer.fast.column import NEAR_MARGIN
+from rebalancer.feeds.candles import History
 from rebalancer.venues.paper import PaperCosts
 
 _PLAIN_COSTS = PaperCosts()
 _NO_LIMITS = Limits()
 
 
-def unknown(desk: Desk, costs: Mapping[str, PaperCosts]) -> dict[str, str]:
+def unknown(
+    desk: Desk, costs: Mapping[str, PaperCosts], histories: Mapping[str, History]
+) -> dict[str, str]:
     """Return the funds that the engine must replay, with the reason.
 
     Funds of one account trade together, so one of them takes the others along.
@@ -22,6 +25,10 @@ def unknown(desk: Desk, costs: Mapping[str, PaperCosts]) -> dict[str, str]:
     for name, fund in desk.funds.items():
         account = desk.accounts.get(fund.account)
         reason = next(_of_fund(fund), None)
+        if reason is None and any(
+            fund.price_source in histories[symbol].apart for symbol in fund.symbols
+        ):
+            reason = f"a history of its own for {fund.price_source}"
         if reason is None and account is not None:
             reason = next(_of_account(fund, account, costs.get(account.name, _PLAIN_COSTS)), None)
         if reason is not None:

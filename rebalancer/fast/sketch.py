@@ -116,7 +116,8 @@ def sketch(
     """
     refuse_unready(desk, tapes.histories)
     strange = {name for name, fund in desk.funds.items() if _strange(fund)}
-    left = {desk.funds[name].account for name in strange.union(unknown(desk, costs))}
+    strange.update(unknown(desk, costs, tapes.histories))
+    left = {desk.funds[name].account for name in strange}
     found: dict[str, FundSketch] = {}
     for account, books in books_of(desk, ()).items():
         if account in left:

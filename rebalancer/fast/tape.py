@@ -115,16 +115,20 @@ class Tapes:
         return self._made[key]
 
     @property
+    def _whole(self) -> list[History]:
+        return [each for history in self.histories.values() for each in history.whole]
+
+    @property
     def end_ms(self) -> int:
         """When the last history ends, with its last price or its last funding."""
         return max(
             at_ms
-            for history in self.histories.values()
+            for history in self._whole
             for at_ms in (history.times_ms[-1], *(each.at_ms for each in history.funding[-1:]))
         )
 
     @property
     def bars(self) -> int:
         """How many instants bring a price."""
-        first, *others = [history.times_ms for history in self.histories.values()]
+        first, *others = [history.times_ms for history in self._whole]
         return len(set(first).union(*others)) if others else len(first)

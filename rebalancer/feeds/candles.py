@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from itertools import groupby, islice
 from operator import itemgetter, sub
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.table import (
     EARLIEST_MS,
@@ -27,6 +28,8 @@ from rebalancer.feeds.table import (
     opened,
 )
 
+#: what a stream brings to a moment, as its place there
+_PRICE, _FUNDING, _APART = range(3)
 _BAD_CELL = (IndexError, ValueError, TypeError, OverflowError, InvalidOperation)
 
 
@@ -50,6 +53,8 @@ class Moment(NamedTuple):
     at_ms: int
     prices: tuple[tuple[str, Decimal], ...]
     funding: tuple[tuple[str, Decimal], ...]
+    #: prices of a source that has a history of its own
+    apart: tuple[tuple[str, PriceSource, Decimal], ...] = ()
 
 
 class PricePoints(Sequence[PricePoint]):
@@ -92,6 +97,8 @@ class History:
     interval_ms: int = 0
     #: how many times the next row came later than one interval
     gaps: int = 0
+    #: of sources whose prices are not those above, as the spot's beside a perpetual's marks
+    apart: Mapping[PriceSource, History] = field(default_factory=dict)
 
     @classmethod
     def observed(
@@ -118,6 +125,11 @@ class History:
     def rows(self) -> int:
         """How many prices there are."""
         return len(self.times_ms)
+
+    @property
+    def whole(self) -> tuple[History, ...]:
+        """This history and those of its sources apart."""
+        return (self, *self.apart.values())
 
     @property
     def points(self) -> PricePoints:
@@ -289,23 +301,25 @@ def merge(histories: Iterable[History]) -> Iterator[Moment]:
 
 def _moments(histories: Sequence[History]) -> Iterator[Moment]:
     # The position comes third in each item, so that two decimals are never compared for order.
-    streams: list[Iterator[tuple[int, bool, int, tuple[str, Decimal]]]] = []
+    streams: list[Iterator[tuple[int, int, int, Any]]] = []
     for position, history in enumerate(histories):
-        streams.append(_stream(False, position, history.contract, history.points))
-        streams.append(_stream(True, position, history.contract, history.funding))
+        name = history.contract
+        streams.append(_stream(_PRICE, position, (name,), history.points))
+        streams.append(_stream(_FUNDING, position, (name,), history.funding))
+        for source, other in history.apart.items():
+            streams.append(_stream(_APART, position, (name, source), other.points))
     for at_ms, items in groupby(heapq.merge(*streams), key=itemgetter(0)):
-        prices: list[tuple[str, Decimal]] = []
-        funding: list[tuple[str, Decimal]] = []
-        for _, is_funding, _, entry in items:
-            (funding if is_funding else prices).append(entry)
-        yield Moment(at_ms, tuple(prices), tuple(funding))
+        told: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        for _, kind, _, entry in items:
+            told[kind].append(entry)
+        yield Moment(at_ms, *map(tuple, told))
 
 
 def _stream(
-    is_funding: bool, position: int, contract: str, points: Iterable[tuple[int, Decimal]]
-) -> Iterator[tuple[int, bool, int, tuple[str, Decimal]]]:
+    kind: int, position: int, whose: tuple[str, ...], points: Iterable[tuple[int, Decimal]]
+) -> Iterator[tuple[int, int, int, Any]]:
     for at_ms, value in points:
-        yield at_ms, is_funding, position, (contract, value)
+        yield at_ms, kind, position, (*whose, value)
 
 
 def _spacing(times_ms: Sequence[int]) -> tuple[int, int]:

@@ -39,7 +39,8 @@ class Strike:
     nav: Decimal
     formula_nav: Decimal
     equity: Decimal
-    marks: Mapping[str, Decimal]
+    #: of the fund's own source
+    prices: Mapping[str, Decimal]
     #: account NAV less formula NAV by cause, since the launch
     gap: Mapping[str, Decimal]
     #: management fee since the launch, per share
@@ -163,7 +164,7 @@ class Gatherer:
             nav=record.nav / factor,
             formula_nav=record.formula_nav / factor,
             equity=record.equity,
-            marks=record.marks,
+            prices=record.prices or record.marks,
             gap=gap,
             management_fee=paid / factor,
         )

@@ -101,11 +101,11 @@ def days_of(fund: Fund, strikes: Sequence[Strike]) -> list[Day]:
 
 
 def _underlying(fund: Fund, before: Strike, after: Strike) -> Decimal:
-    """Return the weighted return of the basket of the day's beginning."""
+    """Return the weighted return of the basket of the day's beginning, by the fund's source."""
     return total(
-        weight * (after.marks[symbol] / before.marks[symbol] - ONE)
+        weight * (after.prices[symbol] / before.prices[symbol] - ONE)
         for symbol, weight in fund.basket_at(before.at_ms).items()
-        if symbol in after.marks and symbol in before.marks
+        if symbol in after.prices and symbol in before.prices
     )
 
 

@@ -17,7 +17,7 @@ from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.state import Costs, Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
-from rebalancer.sim.replay import Replay, desk_for_history
+from rebalancer.sim.replay import Replay, desk_for_history, sources_apart
 from rebalancer.venues.paper import PaperCosts
 
 VERSION = 1
@@ -209,7 +209,8 @@ def backtest(
         if onlooker is not None:
             onlooker.records(records)
 
-    replay = Replay(desk_for_history(desk, histories), costs, on_records=take)
+    ready, apart = desk_for_history(desk, histories), sources_apart(histories)
+    replay = Replay(ready, costs, on_records=take, apart=apart)
     total = max(history.rows for history in histories.values())
     moments = watch(merge(histories.values()), total)
     replay.run(moments if onlooker is None else _looked_at(moments, replay.state, onlooker))

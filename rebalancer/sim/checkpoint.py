@@ -25,7 +25,7 @@ from rebalancer.core.state import Desk
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import History, Moment, merge
 from rebalancer.sim.backtest import Book, Result, Watch, refuse_unready
-from rebalancer.sim.replay import Replay, desk_for_history
+from rebalancer.sim.replay import Replay, desk_for_history, sources_apart
 from rebalancer.venues.paper import PaperCosts
 
 EVERY_SECONDS = 10.0
@@ -109,18 +109,15 @@ class Checkpoint:
         except OSError as error:
             self._refuse(f"cannot be written: {error.strerror}")
 
-    def resume(
-        self, desk: Desk, costs: Mapping[str, PaperCosts], digests: Mapping[str, str]
-    ) -> _Standing:
-        """Return where the file stands, or the beginning; InputRefused where it is of another."""
+    def resume(self, fresh: Replay, digests: Mapping[str, str]) -> _Standing:
+        """Return where the file stands, or `fresh`; InputRefused where it is of another replay."""
         standing = self.read()
         if standing is None:
-            book = Book.of(desk.funds)
-            return _Standing(digests, Replay(desk, costs, on_records=book.take), book, 0)
+            standing = _Standing(digests, fresh, Book.of(fresh.desk.funds), 0)
         for symbol in {**standing.digests, **digests}:
             if standing.digests.get(symbol) != digests.get(symbol):
                 self._refuse(f"is of other prices or funding of {symbol}; {_BEGIN_ANEW}")
-        if (standing.replay.desk, standing.replay.costs) != (desk, costs):
+        if (standing.replay.desk, standing.replay.costs) != (fresh.desk, fresh.costs):
             self._refuse(f"is of another configuration; {_BEGIN_ANEW}")
         standing.replay.on_records = standing.book.take
         if standing.played:
@@ -145,7 +142,8 @@ def resumable_backtest(
     """
     refuse_unready(desk, histories)
     digests = {symbol: _digest(history) for symbol, history in histories.items()}
-    standing = checkpoint.resume(desk_for_history(desk, histories), dict(costs), digests)
+    ready, apart = desk_for_history(desk, histories), sources_apart(histories)
+    standing = checkpoint.resume(Replay(ready, dict(costs), apart=apart), digests)
     total = max(history.rows for history in histories.values())
     moments = islice(watch(merge(histories.values()), total), standing.played, None)
     standing.replay.run(_written_down(moments, standing, checkpoint))
@@ -177,7 +175,8 @@ def _digest(history: History) -> str:
     """Return what tells a history from every other: its prices and funding, to the last digit."""
     digest = hashlib.sha256(f"{history.interval_ms}".encode())
     funding = (f"{point.at_ms} {point.rate}" for point in history.funding)
-    for column in (map(str, history.times_ms), map(str, history.closes), funding):
+    apart = (f"{source} {_digest(each)}" for source, each in history.apart.items())
+    for column in (map(str, history.times_ms), map(str, history.closes), funding, apart):
         digest.update("\n".join(column).encode() + b"\n\n")
     return digest.hexdigest()
 

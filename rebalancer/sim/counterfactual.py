@@ -91,6 +91,7 @@ def thinned(history: History, every_ms: int) -> History:
         highs=[history.highs[place] for place in seen],
         lows=[history.lows[place] for place in seen],
         interval_ms=max(every_ms, history.interval_ms),
+        apart={source: thinned(each, every_ms) for source, each in history.apart.items()},
     )
 
 
@@ -105,6 +106,7 @@ def between(history: History, from_ms: int, until_ms: int) -> History:
         highs=history.highs[part],
         lows=history.lows[part],
         funding=[each for each in history.funding if from_ms <= each.at_ms < until_ms],
+        apart={source: between(each, from_ms, until_ms) for source, each in history.apart.items()},
     )
 
 

@@ -33,11 +33,21 @@ def desk_for_history(desk: Desk, histories: Mapping[str, History]) -> Desk:
     """
 
     def unhurried(fund: Fund) -> Fund:
-        interval = max(histories[symbol].interval_ms for symbol in fund.symbols)
-        return replace(fund, max_age_ms=None, fixed_max_age_ms=interval)
+        known = [
+            each.interval_ms
+            for symbol in fund.symbols
+            for each in (histories[symbol], histories[symbol].apart.get(fund.price_source))
+            if each is not None
+        ]
+        return replace(fund, max_age_ms=None, fixed_max_age_ms=max(known))
 
     funds = {name: unhurried(fund) for name, fund in desk.funds.items()}
     return replace(desk, funds=funds, free_launch=True)
+
+
+def sources_apart(histories: Mapping[str, History]) -> dict[str, frozenset[PriceSource]]:
+    """Return by contract the sources that have a history of their own."""
+    return {symbol: frozenset(each.apart) for symbol, each in histories.items() if each.apart}
 
 
 @dataclass(slots=True)
@@ -48,6 +58,8 @@ class Replay:
     costs: Mapping[str, PaperCosts] = field(default_factory=dict)
     #: called with the records of each step, after they were folded in
     on_records: Callable[[tuple[Record, ...]], None] | None = None
+    #: by contract the sources that have a history of their own; all others tell the same price
+    apart: Mapping[str, frozenset[PriceSource]] = field(default_factory=dict)
     state: DeskState = field(init=False)
     books: dict[str, PaperBook] = field(init=False)
     moments: int = 0
@@ -73,7 +85,12 @@ class Replay:
         }
         self._sources = {
             symbol: tuple(
-                dict.fromkeys(source for name in names for source in self.desk.funds[name].sources)
+                dict.fromkeys(
+                    source
+                    for name in names
+                    for source in self.desk.funds[name].sources
+                    if source not in self.apart.get(symbol, ())
+                )
             )
             for symbol, names in self.state.holders.items()
         }
@@ -95,12 +112,13 @@ class Replay:
                 book.observe(symbol, price)
         for symbol, rate in moment.funding:
             self._settle_funding(symbol, rate, at_ms)
-        if moment.prices:
+        if moment.prices or moment.apart:
             ticks = tuple(
                 PriceTick(symbol, source, price, at_ms)
                 for symbol, price in moment.prices
                 for source in self._sources.get(symbol, ())
             )
+            ticks += tuple(PriceTick(*each, at_ms) for each in moment.apart)
             self.take(PricesObserved(at_ms, ticks, confirmed=True))
             self.moments += 1
         self._wake_until(at_ms)

@@ -88,10 +88,11 @@ def days_of(fund: Fund, strikes: Sequence[NavStruck]) -> list[Day]:
     for before, after in itertools.pairwise(strikes):
         if before.nav <= 0:
             break
+        begin, end = before.prices or before.marks, after.prices or after.marks
         moved = sum(
-            weight * (after.marks[symbol] / before.marks[symbol] - ONE)
+            weight * (end[symbol] / begin[symbol] - ONE)
             for symbol, weight in fund.basket_at(before.boundary_ms).items()
-            if symbol in after.marks and symbol in before.marks
+            if symbol in end and symbol in begin
         )
         days.append(Day(float(after.nav / before.nav - ONE), float(moved)))
     return days

@@ -74,6 +74,18 @@ def test_a_contract_nobody_holds_is_left_out_and_said(run: Run) -> None:
     assert answer.json["bars"] == 48
 
 
+@pytest.mark.usefixtures("prices")
+def test_a_spot_beside_the_perpetual_moves_the_formula_alone(run: Run, folder: Path) -> None:
+    marks, spot = ("--prices", PRICES), ("--prices", f"{BTC}@spot=spot.csv")
+    (folder / "spot.csv").write_text("timestamp,close\n2026-01-01T00:00:00Z,50000\n")
+    left_out = run("backtest", *marks, *spot, "--json")
+    assert f"--prices {BTC}@spot: no fund that holds it has that price_source" in left_out.err
+    file = folder / "config.toml"
+    file.write_text(file.read_text().replace("[defaults]", '[defaults]\nprice_source = "spot"'))
+    fund = run("backtest", *marks, *spot, "--json").json["funds"]["BTC3L"]
+    assert (fund["final_formula_nav"], fund["final_nav"] != "100") == ("100", True)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -84,6 +96,8 @@ def test_a_contract_nobody_holds_is_left_out_and_said(run: Run) -> None:
         (["--prices", PRICES, "--funding", f"{BTC}=none.csv"], "none.csv"),
         (["--prices", PRICES, "--checkpoint", "prices.csv"], "is no checkpoint"),
         (["--prices", PRICES, "--fast", "--checkpoint", "c"], "--fast is over in seconds"),
+        (["--prices", f"{BTC}@spot=prices.csv"], f"its marks are missing, give {BTC}=FILE too"),
+        (["--prices", f"{BTC}@bid=prices.csv"], "beside the mark there are index, spot, last"),
     ],
 )
 @pytest.mark.usefixtures("prices")

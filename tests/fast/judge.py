@@ -15,7 +15,7 @@ from rebalancer.fast.sketch import FundSketch, Sketch, sketch
 from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import History, merge
 from rebalancer.sim.backtest import Book, FundResult, Result
-from rebalancer.sim.replay import Replay, desk_for_history
+from rebalancer.sim.replay import Replay, desk_for_history, sources_apart
 from rebalancer.sim.summary import Summary, Way, summaries_of
 from rebalancer.venues.paper import PaperCosts
 
@@ -55,7 +55,8 @@ def replayed(
 ) -> tuple[Result, dict[str, Any]]:
     """Return the engine's backtest, and the NAV of each fund at every bar of its contract."""
     book = Book.of(desk.funds)
-    replay = Replay(desk_for_history(desk, histories), costs, on_records=book.take)
+    ready, apart = desk_for_history(desk, histories), sources_apart(histories)
+    replay = Replay(ready, costs, on_records=book.take, apart=apart)
     navs: dict[str, list[float]] = {name: [] for name in desk.funds}
     for moment in merge(histories.values()):
         replay.play(moment)

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.fast.backtest import fast_backtest
 from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import History
 from rebalancer.venues.paper import PaperCosts
-from tests.factories import BTC, ETH, D, contract, desk, fund, history, move_rule, only
+from tests.factories import BTC, ETH, D, contract, desk, fund, history, move_rule, only, with_spot
 from tests.fast.histories import FILES, case_of, real_case
 from tests.fast.judge import differences
 
@@ -54,6 +55,16 @@ def test_funds_that_trade_together_are_netted_into_the_same_orders() -> None:
     found, fast, _ = differences(known, {BTC: minutes(["100", "111", "99", "112"])}, COSTS)
     assert found == []
     assert all(fund.count(Trigger.PRICE_MOVE) == 3 for fund in fast.funds.values())
+
+
+def test_a_spot_of_its_own_is_the_engines_and_said() -> None:
+    known = desk(fund(), fund("SPOT3L", price_source=PriceSource.SPOT, account=""))
+    spot = [(f"2026-01-01T12:{n:02}:30Z", price) for n, price in enumerate(("99", "80", "99"))]
+    both = with_spot(minutes(["100", "84", "99"]), spot)
+    found, fast, _ = differences(known, {BTC: both}, COSTS)
+    assert found == []
+    assert fast.replayed == {"SPOT3L": "a history of its own for spot"}
+    assert fast.bars == 6
 
 
 def test_a_fund_that_is_wiped_ends_alike() -> None:

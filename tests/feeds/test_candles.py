@@ -6,6 +6,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import (
     FundingPoint,
@@ -343,6 +345,15 @@ class TestMerge:
             Moment(15, (), ((BTC, Decimal("0.1")),)),
             Moment(20, ((BTC, Decimal(6)), (ETH, Decimal(7))), ((BTC, Decimal("0.2")),)),
             Moment(30, ((ETH, Decimal(8)),), ()),
+        ]
+
+    def test_a_source_apart_brings_its_prices_beside_those_of_its_contract(self) -> None:
+        spot = History.observed(BTC, [PricePoint(10, Decimal(4)), PricePoint(15, Decimal(3))])
+        marks = History.observed(BTC, [PricePoint(10, Decimal(5)), PricePoint(20, Decimal(6))])
+        assert list(merge([replace(marks, apart={PriceSource.SPOT: spot})])) == [
+            Moment(10, ((BTC, Decimal(5)),), (), ((BTC, PriceSource.SPOT, Decimal(4)),)),
+            Moment(15, (), (), ((BTC, PriceSource.SPOT, Decimal(3)),)),
+            Moment(20, ((BTC, Decimal(6)),), ()),
         ]
 
     def test_contracts_stand_in_the_order_they_were_given(self) -> None:

@@ -7,16 +7,17 @@ from decimal import Decimal
 
 import pytest
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.report.decay import decay_of
-from rebalancer.report.figures import FundFigures, Report, months_of
+from rebalancer.report.figures import FundFigures, Report, months_of, told_funds
 from rebalancer.report.risk import band_of, drawdowns, turnover, underwater, within
 from rebalancer.report.story import Gatherer, RunTold, Sample, Strike
 from rebalancer.report.tracking import CAUSES, Day, compounded, days_of, tracking_of
-from rebalancer.sim.backtest import Result
+from rebalancer.sim.backtest import Result, backtest
 from rebalancer.sim.summary import summaries_of
 from rebalancer.sim.sweep import tracking as plain_tracking
-from tests.factories import BTC, D, fund, move_rule, rules
+from tests.factories import BTC, D, desk, fund, history, move_rule, only, rules, with_spot
 
 ZERO_GAP = dict.fromkeys(
     ("basis", "funding", "trading_fees", "slippage", "management_fee", "rounding", "timing"), D(0)
@@ -30,7 +31,7 @@ def strike(day: int, nav: str, price: str, **gap: str) -> Strike:
         nav=D(nav),
         formula_nav=D(nav),
         equity=D(nav) * 100,
-        marks={BTC: D(price)},
+        prices={BTC: D(price)},
         gap=causes,
         management_fee=D(0),
     )
@@ -72,6 +73,21 @@ def test_a_cause_that_was_booked_is_in_its_own_part() -> None:
     assert (day.promised, day.difference) == (D("0.03"), D("-0.006"))
     assert (day.parts["fees"], day.parts["funding"]) == (D("-0.002"), D("-0.003"))
     assert day.parts["timing"] == D("-0.001")
+
+
+def test_what_the_mark_did_and_the_spot_did_not_is_basis() -> None:
+    """The spot is promised, the perpetual is held: it goes from 100 to 101, the spot nowhere."""
+    moved = only(price_move=move_rule("0.15"))
+    known = desk(fund(price_source=PriceSource.SPOT, methodology=moved))
+    days = [(f"2026-01-0{n}T16:00:00Z", price) for n, price in enumerate((100, 100, 101, 102), 1)]
+    spot = [(at, 100) for at, _ in days]
+    gatherer = Gatherer(known)
+    backtest(known, {BTC: with_spot(history(days), spot)}, {}, onlooker=gatherer)
+    (found,) = told_funds(gatherer.stories)
+    first, second = found.days
+    assert (first.underlying, first.difference) == (D(0), D("0.03"))
+    assert first.parts["basis"] == first.difference
+    assert second.parts["basis"] == second.difference
 
 
 def test_costs_of_the_days_are_those_of_the_replay(

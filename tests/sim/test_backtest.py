@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rebalancer.core.fund import Account, Execution, NavKind
+from rebalancer.core.fund import Account, Execution, NavKind, PriceSource
 from rebalancer.core.instant import parse
 from rebalancer.core.methodology import Fixed, LeverageCap
 from rebalancer.core.records import (
@@ -32,9 +32,11 @@ from tests.factories import (
     dice_of,
     fund,
     history,
+    move_rule,
     only,
     replayed,
     rules,
+    with_spot,
 )
 
 MIDNIGHT_UTC8 = Fixed(times_of_day_ms=(0,))  # 16:00 UTC, when funding is paid too
@@ -354,3 +356,31 @@ def test_what_the_funds_hold_is_what_the_venue_holds(seed: int) -> None:
     for symbol in (BTC, ETH):
         held = sum(each.holding.units.get(symbol, D(0)) for each in funds)
         assert paper.position(symbol) == held == replay.state.accounts["main"].position(symbol)
+
+
+def test_a_spot_beside_a_perpetual_drives_formula_and_rules_and_the_marks_the_money() -> None:
+    """The mark falls 14 %, the spot 15 %: 3L loses 42 of its 100 and is sold down to 3 x 58."""
+    known = desk(
+        fund(price_source=PriceSource.SPOT, methodology=only(price_move=move_rule("0.15")))
+    )
+    both = with_spot(
+        history(hours("2026-01-01T05:00:00Z", 100, 86)), hours("2026-01-01T05:00:00Z", 99, "84.15")
+    )
+    told = only_fund(replayed(known, both))
+    (run,) = told["rebalances"]
+    assert (run["trigger"], run["prices"]) == ("price_move", {BTC: "86"})
+    assert (told["final_nav"], told["final_formula_nav"]) == ("58", "55")
+    assert D(run["delta_units"][BTC]) == pytest.approx(D(58) * 3 / 86 * 10_000 - 30_000)
+
+
+def test_a_fund_begins_when_mark_and_spot_are_known() -> None:
+    known = desk(fund(price_source=PriceSource.SPOT))
+    both = with_spot(
+        history(hours("2026-01-01T05:00:00Z", 100, 90, 99)), hours("2026-01-01T06:00:00Z", 80, 88)
+    )
+    result = replayed(known, both)
+    assert (only_fund(result)["final_nav"], only_fund(result)["final_formula_nav"]) == (
+        "130",
+        "130",
+    )
+    assert result.bars == 3

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.errors import InputRefused
 from rebalancer.feeds.candles import Moment, merge
 from rebalancer.sim.backtest import backtest
@@ -154,6 +155,12 @@ class TestRefused:
     def test_one_of_other_funding(self, begun: Path) -> None:
         histories = dict(CASE.histories)
         histories[BTC] = replace(histories[BTC], funding=histories[BTC].funding[1:])
+        case = replace(CASE, histories=histories)
+        assert self.refusal(begun, case).startswith("is of other prices or funding of BTC/USDT")
+
+    def test_one_of_another_spot(self, begun: Path) -> None:
+        whole = CASE.histories[BTC]
+        histories = {**CASE.histories, BTC: replace(whole, apart={PriceSource.SPOT: whole})}
         case = replace(CASE, histories=histories)
         assert self.refusal(begun, case).startswith("is of other prices or funding of BTC/USDT")
 
