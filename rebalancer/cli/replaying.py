@@ -127,7 +127,7 @@ def histories_of(
     settings: Config, prices: Sequence[str], funding: Sequence[str]
 ) -> dict[str, History]:
     """Read the files that the options name, for every contract that a fund holds."""
-    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - as above
+    from rebalancer.feeds.candles import read_history  # noqa: PLC0415 - not needed to print --help
 
     funding_files = _files(funding, "--funding")
     price_files = _files(prices, "--prices")

@@ -20,7 +20,7 @@ from rebalancer.cli.options import AsJson, ConfigPath, spread
 from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
 from rebalancer.cli.replaying import Funding, Prices, histories_of, progress
 from rebalancer.core.money import counted
-from rebalancer.errors import InputRefused
+from rebalancer.errors import ConfigRefused, InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.fast.tape import Tapes
@@ -104,7 +104,15 @@ class Replayed:
         from rebalancer.settings.sources import environment_name  # noqa: PLC0415 - as above
 
         moved = {environment_name(_path(key)): value for key, value in point}
-        return load(self.config, {**os.environ, **moved})
+        try:
+            return load(self.config, {**os.environ, **moved})
+        except ConfigRefused as refused:
+            sentences = str(refused)
+            for key, _ in point:
+                name = environment_name(_path(key))
+                sentences = sentences.replace(f"environment {name}: {key}", f"--set {key}")
+                sentences = sentences.replace(f"environment {name}", f"--set {key}")
+            raise ConfigRefused(sentences) from None
 
 
 @cache
@@ -214,7 +222,7 @@ def _say_who_computed(document: Mapping[str, Any]) -> None:
 
 
 def alternatives_of(given: Sequence[str]) -> dict[str, list[str]]:
-    """Read KEY=V1,V2 options; a list or a table is one value. InputRefused names the remedy."""
+    """Read KEY=V1,V2 options; a list in brackets is one value. InputRefused names the remedy."""
     found: dict[str, list[str]] = {}
     for each in given:
         key, equals, values = each.partition("=")
@@ -223,10 +231,21 @@ def alternatives_of(given: Sequence[str]) -> dict[str, list[str]]:
                 f'--set {each!r}: write it as "funds.BTC3L.rules.price_move.threshold=0.10,0.15"'
             )
         _path(key)
-        whole = values.strip()[0] in "[{"
-        parts = [values.strip()] if whole else [part.strip() for part in values.split(",")]
-        found.setdefault(key.strip(), []).extend(parts)
+        found.setdefault(key.strip(), []).extend(_parts(values))
     return found
+
+
+def _parts(values: str) -> list[str]:
+    """Split at the commas that stand in no list, table or text."""
+    parts, depth, quoted = [""], 0, False
+    for letter in values:
+        quoted ^= letter == '"'
+        depth += 0 if quoted else (letter in "[{") - (letter in "]}")
+        if letter == "," and not (depth or quoted):
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
 
 
 def _path(key: str) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class ParquetRows:
             self._file = parquet.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise InputRefused(f"{path}: the Parquet file is damaged: {error}") from None
+        self._arrow = pa
         self._damaged = (pa.ArrowException, OSError)
         self._path = path
         self._rows = self._texts()
@@ -50,10 +51,18 @@ class ParquetRows:
         yield list(self._file.schema_arrow.names)
         try:
             for batch in self._file.iter_batches(_BATCH_ROWS):
-                columns = [[_text(cell) for cell in column.to_pylist()] for column in batch.columns]
+                plain = map(self._plain, batch.columns)
+                columns = [[_text(cell) for cell in column.to_pylist()] for column in plain]
                 yield from map(list, zip(*columns, strict=True))
         except self._damaged as error:
             raise InputRefused(f"{self._path}: the Parquet file is damaged: {error}") from None
+
+    def _plain(self, column: Any) -> Any:
+        """Return a column whose cells Python can hold: no nanoseconds, and its own short floats."""
+        arrow, kind = self._arrow, column.type
+        if arrow.types.is_timestamp(kind):
+            return column.cast(arrow.timestamp("us", kind.tz), safe=False)
+        return column.cast(arrow.string()) if arrow.types.is_float32(kind) else column
 
 
 def _text(cell: Any) -> str:

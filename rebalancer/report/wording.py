@@ -94,13 +94,4 @@ def minute(at_ms: int) -> str:
 
 def clock(at_ms: int) -> str:
     """Write a time of day."""
-    """Write an instant to the minute."""
-    """Write a date."""
-    """Write an amount."""
-    """Write a multiple."""
-    """Write basis points."""
-    """Write a share of time."""
-    """Write a part of one as per cent, with its sign."""
-    """Write a NAV with four decimals, or its significant digits where it is small."""
-    """Write a chart with its title, and a note below it; nothing where there is no chart."""
     return f"{to_datetime(at_ms):%H:%M}"

@@ -228,7 +228,8 @@ def _put_text(layer: Layer, file: Mapping[str, Any], named: tuple[str, str], pla
         try:
             value = json.loads(content, parse_float=_exact)
         except (ValueError, RecursionError):
-            layer.problems.append(Problem(place, f"{dotted(path)}: is not valid JSON"))
+            sentence = f'{dotted(path)}: is not valid JSON, such as ["a", "b"]'
+            layer.problems.append(Problem(place, sentence))
             return
     layer.put(path, value, place)
 

@@ -114,6 +114,13 @@ def test_a_fund_that_no_setting_changes_is_told_once(run: Run, prices: str) -> N
     ]
 
 
+def test_lists_are_alternatives_as_plain_values_are(run: Run, prices: str) -> None:
+    times = 'funds.BTC3L.rules.fixed.times=["10:30:00"],["00:00:00", "12:00:00"]'
+    told = run("sweep", "--prices", prices, "--jobs", "1", "--set", times, "--json").json
+    runs = [point["funds"]["BTC3L"]["fixed_runs"] for point in told["points"]]
+    assert runs == [5, 9]
+
+
 def test_a_history_too_short_to_track_says_so(run: Run, folder: Path) -> None:
     rows = (folder / "p.csv").read_text().splitlines()[:6]
     (folder / "short.csv").write_text("\n".join(rows) + "\n")
@@ -132,6 +139,8 @@ def test_a_history_too_short_to_track_says_so(run: Run, folder: Path) -> None:
         ("a b=1", "is no key"),
         (f"{THRESHOLD}=0.9", "must stay under 0.75"),
         ("funds.BTC9L.target_leverage=3", "BTC9L"),
+        ("funds.BTC3L.rules.fixed.times=10:30:00", 'such as ["a", "b"]'),
+        (f"{THRESHOLD}=0.9", f"--set {THRESHOLD}: 0.9"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_replayed(

@@ -57,6 +57,18 @@ def test_times_and_exact_decimals_are_taken_as_such(tmp_path: Path) -> None:
     assert list(read.closes) == columns["close"]
 
 
+def test_times_finer_than_a_millisecond_are_cut_to_it(tmp_path: Path) -> None:
+    times = arrow.array([at * 1_000_000 + 1 for at in TIMES_MS], arrow.timestamp("ns", "UTC"))
+    columns = {"timestamp": times, "close": [100.5, 102.1, 101.25]}
+    assert list(read_history(BTC, written(tmp_path / "b.parquet", columns)).times_ms) == TIMES_MS
+
+
+def test_floats_of_32_bits_are_written_in_their_own_fewest_digits(tmp_path: Path) -> None:
+    columns = {"timestamp": TIMES_MS, "close": arrow.array([100.5, 102.1, 1e-7], arrow.float32())}
+    read = read_history(BTC, written(tmp_path / "btc.parquet", columns))
+    assert list(read.closes) == [Decimal("100.5"), Decimal("102.1"), Decimal("1e-7")]
+
+
 def test_funding_is_settled_where_there_is_a_rate(tmp_path: Path) -> None:
     columns = {"funding_time_ms": TIMES_MS, "funding_rate": [0.0001, None, -0.00005]}
     points = read_funding(written(tmp_path / "funding.parquet", columns))
