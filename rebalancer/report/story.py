@@ -100,8 +100,6 @@ class Story:
     wiped: FundWiped | None = None
     #: what one share of today is of a share at the launch
     factor: Decimal = ONE
-    #: trades of no run: a liquidation, or what an operator adopted
-    traded_outside_runs: Decimal = ZERO
 
 
 class Gatherer:
@@ -209,8 +207,6 @@ class Gatherer:
 
     def _count(self, fund: str, notional: Decimal) -> RunTold | None:
         told = self._working.get(fund)
-        if told is None:
-            self.stories[fund].traded_outside_runs += notional
-        else:
+        if told is not None:
             told.traded += notional
         return told
