@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rebalancer import live
+from rebalancer.configured import paper_costs_of
 from rebalancer.core.money import BPS, text, text_or_none, total
 from rebalancer.errors import DeskError, VenueUnavailable
 from rebalancer.settings import FeedSource, Mode
@@ -64,7 +65,7 @@ def _cost(
 ) -> dict[str, Any]:
     notional, mark = Decimal(trade["notional"]), Decimal(trade["mark"])
     contracts = Decimal(trade["contracts"]) * (1 if trade["side"] == "buy" else -1)
-    paper = config.paper.get(trade["account"])
+    paper = paper_costs_of(config).get(trade["account"])
     fee_bps, slippage_bps, told_by = None, None, ""
     if isinstance(book, DeskError):
         told_by = f"the book could not be read: {book}"
@@ -75,7 +76,8 @@ def _cost(
         if book.taker_fee is not None and config.mode is not Mode.PAPER:
             fee_bps = book.taker_fee * BPS
     elif paper is not None:
-        slippage_bps, told_by = paper.slippage_bps, f"accounts.{trade['account']}.paper"
+        slippage_bps = paper.slippage_bps_of(notional)
+        told_by = f"accounts.{trade['account']}.paper"
     if paper is not None and config.mode is Mode.PAPER:
         fee_bps = paper.fee_bps
     return {

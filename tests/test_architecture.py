@@ -59,7 +59,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"core", "ports", "settings", "configured", "live", "exchanges", "store", "desk", "venues"}
     ),
     "planning": frozenset({"core", "ports", "settings", "sim"}),
-    "costing": frozenset({"core", "settings", "feeds", "live"}),
+    "costing": frozenset({"core", "settings", "configured", "feeds", "live"}),
     "configured": frozenset({"core", "settings", "venues"}),
     "bootstrap": frozenset(
         {"core", "ports", "clock", "logs", "settings", "sim", "feeds", "store", "desk", "venues"}

@@ -68,6 +68,12 @@ async def test_on_paper_the_settings_say_what_it_costs() -> None:
     assert told["known"] == "0.1"
 
 
+async def test_on_paper_a_larger_order_slips_more() -> None:
+    config = parse(COSTLY.replace("slippage_bps = 1", "slippage_bps = 1\nimpact_bps = 50"))
+    (cost,) = (await estimate(config, [BUY | {"notional": "40000"}]))["trades"]
+    assert (cost["slippage_bps"], cost["slippage"]) == ("11", "44")
+
+
 async def test_where_prices_are_real_the_book_says_what_it_slips(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

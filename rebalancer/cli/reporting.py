@@ -96,6 +96,7 @@ def _replayed(settings: Config, prices: Sequence[str], funding: Sequence[str]) -
     backtest(desk, histories, costs, watch=progress, onlooker=gatherer)
     assumed = [
         f"{name}: fee {cost.fee_bps:f} bp, slippage {cost.slippage_bps:f} bp of what is traded"
+        + (f", and {cost.impact_bps:f} bp of an order of a million" if cost.impact_bps else "")
         for name, cost in costs.items()
     ]
     sources = [

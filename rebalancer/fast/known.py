@@ -68,6 +68,8 @@ def _of_account(fund: Fund, account: Account, costs: PaperCosts) -> Iterator[str
         collars.append(emergency.collar_bps)
     if costs.latency_ms:
         yield "an account with latency"
+    if costs.impact_bps:
+        yield "an account with slippage that grows with the order"
     if costs.fill_ratio != _PLAIN_COSTS.fill_ratio:
         yield "an account that fills orders in part"
     if account.hedge:

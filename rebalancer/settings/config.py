@@ -50,6 +50,8 @@ class PaperSettings:
 
     fee_bps: Decimal
     slippage_bps: Decimal
+    #: on top, of an order of a million; it grows with the square root of the order's notional
+    impact_bps: Decimal
     #: whether funding is charged
     funding: bool
     #: from sending an order to its fill

@@ -123,6 +123,7 @@ def _paper(table: PaperTable) -> PaperSettings:
     return PaperSettings(
         fee_bps=table.fee_bps,
         slippage_bps=table.slippage_bps,
+        impact_bps=table.impact_bps,
         funding=table.funding,
         latency_ms=table.latency,
         fill_ratio=table.fill_ratio,

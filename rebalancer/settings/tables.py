@@ -120,6 +120,7 @@ class PaperTable(Table):
 
     fee_bps: CostBps = ZERO
     slippage_bps: CostBps = ZERO
+    impact_bps: CostBps = ZERO
     funding: Flag = True
     latency: Milliseconds = 0
     fill_ratio: Share = ONE

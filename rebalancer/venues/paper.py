@@ -33,6 +33,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.errors import ensure
 
+_MILLION, _LEAST_BPS = Decimal(1_000_000), Decimal("1e-6")
 #: what moves the cash of one fund without a trade
 _CAPITAL = (FundLaunched, ShortfallCovered, FlowDealt, ManagementFeeCharged, FinancingPosted)
 
@@ -43,12 +44,24 @@ class PaperCosts:
 
     fee_bps: Decimal = ZERO
     slippage_bps: Decimal = ZERO
+    #: on top, of an order of a million; it grows with the square root of the order's notional
+    impact_bps: Decimal = ZERO
     #: whether funding is charged
     funding: bool = True
     #: time between an order and its fill
     latency_ms: int = 0
     #: share of an order that one attempt fills
     fill_ratio: Decimal = ONE
+
+    def slippage_bps_of(self, notional: Decimal) -> Decimal:
+        """Return the slippage of an order of that size, to a millionth of a basis point.
+
+        The square-root law of market impact: four times the order moves the price twice as far.
+        """
+        if not self.impact_bps:
+            return self.slippage_bps
+        impact_bps = self.impact_bps * (notional / _MILLION).sqrt()
+        return self.slippage_bps + impact_bps.quantize(_LEAST_BPS)
 
 
 @dataclass(slots=True)
@@ -164,9 +177,9 @@ class PaperBook:
         )
 
     def _fill_price(self, intent: OrderIntent) -> Decimal:
-        slip = self.costs.slippage_bps / BPS
-        factor = ONE + slip if intent.side is OrderSide.BUY else ONE - slip
-        return self.marks[intent.contract] * factor
+        mark = self.marks[intent.contract]
+        slip = self.costs.slippage_bps_of(abs(intent.units) * mark) / BPS
+        return mark * (ONE + slip if intent.side is OrderSide.BUY else ONE - slip)
 
     def _trade(self, intent: OrderIntent, price: Decimal, contracts: Decimal, now_ms: int) -> Fill:
         contract = self.contracts[intent.contract]

@@ -67,6 +67,14 @@ def test_a_spot_of_its_own_is_the_engines_and_said() -> None:
     assert fast.bars == 6
 
 
+def test_slippage_that_grows_with_the_order_is_the_engines_and_said() -> None:
+    costs = {"main": PaperCosts(slippage_bps=D(1), impact_bps=D(5))}
+    found, fast, _ = differences(desk(), {BTC: minutes(["100", "84", "99"])}, costs)
+    assert found == []
+    assert fast.replayed == {"BTC3L": "an account with slippage that grows with the order"}
+    assert fast.funds["BTC3L"].costs.slippage > 0
+
+
 def test_a_fund_that_is_wiped_ends_alike() -> None:
     found, fast, _ = differences(desk(), {BTC: minutes(["100", "60", "80"])}, COSTS)
     assert found == []

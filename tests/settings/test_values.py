@@ -196,6 +196,7 @@ def test_an_account_knows_its_books_its_margins_and_its_costs(desk: str) -> None
     assert config.paper["main"] == PaperSettings(
         fee_bps=Decimal(6),
         slippage_bps=Decimal("1.5"),
+        impact_bps=Decimal(0),
         funding=False,
         latency_ms=150,
         fill_ratio=Decimal("0.4"),

@@ -84,6 +84,19 @@ def test_slippage_makes_every_side_dearer(units: Number, price: str) -> None:
     assert fill_of(book(slippage_bps=D(20)).fill(order(units), NOW)).price == D(price)
 
 
+@pytest.mark.parametrize(
+    ("units", "price"), [(10_000, "100.12"), (40_000, "100.22"), (-40_000, "99.78")]
+)
+def test_four_times_the_order_has_twice_the_impact_on_top(units: Number, price: str) -> None:
+    made = book(cash=1_000_000_000, slippage_bps=D(2), impact_bps=D(10))
+    assert fill_of(made.fill(order(units), NOW)).price == D(price)
+
+
+def test_an_order_whose_impact_is_beyond_its_collar_is_not_filled() -> None:
+    made = book(cash=1_000_000_000, impact_bps=D(60))
+    assert reason_of(made.fill(order(40_000), NOW)) == "nothing inside the collar"
+
+
 def test_fees_are_taken_of_the_notional_at_the_fill_price() -> None:
     made = book(fee_bps=D(10), slippage_bps=D(20))
     assert fill_of(made.fill(order(3), NOW)).fee == 3 * D("100.2") * D("0.001")
