@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import sys
@@ -21,6 +22,8 @@ from rebalancer.errors import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+#: what the system says where a stream has no room
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Exit(IntEnum):
@@ -44,6 +47,10 @@ class DeskSilent(DeskUnreachable):
     """Something listens on the control socket and says nothing."""
 
 
+class DeskBarred(DeskUnreachable):
+    """The control socket is another user's; whether a desk listens there cannot be told."""
+
+
 class ConfirmationNeeded(CommandRefused):
     """The desk is live: what the command is about must be named again."""
 
@@ -56,7 +63,7 @@ def code_of(error: DeskError) -> Exit:
     """Return the exit code for `error`."""
     if isinstance(error, ConfigRefused | InputRefused):
         return Exit.USAGE
-    if isinstance(error, CommandRefused):
+    if isinstance(error, CommandRefused | DeskBarred):
         return Exit.REFUSED
     if isinstance(error, DeskUnreachable):
         return Exit.UNREACHABLE
@@ -74,11 +81,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except DeskError as error:
             code = code_of(error)
-            if kwargs.get("as_json"):
-                fatal = {"message_type": "exit_error", "code": int(code), "message": str(error)}
-                sys.stderr.write(json.dumps(fatal) + "\n")
-            else:
-                sys.stderr.write(f"rebalancer: {error}\n")
+            _tell(str(error), code, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(code) from None
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None
@@ -86,5 +89,20 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             # The reader went away (`| head`): nobody is left to tell.
             sys.stderr.close()
             raise typer.Exit(Exit.DONE) from None
+        except OSError as error:
+            # A file has a name, which whoever opens it puts into a sentence; streams have none.
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            sentence = f"standard output: {error.strerror}; send it to a place that has room"
+            _tell(sentence, Exit.FAILED, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(Exit.FAILED) from None
 
     return wrapped
+
+
+def _tell(sentence: str, code: Exit, *, as_json: bool) -> None:
+    if as_json:
+        fatal = {"message_type": "exit_error", "code": int(code), "message": sentence}
+        sys.stderr.write(json.dumps(fatal) + "\n")
+    else:
+        sys.stderr.write(f"rebalancer: {sentence}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import signal
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rebalancer.cli.exits import DeskSilent, DeskUnreachable, Exit, told
+from rebalancer.cli.exits import DeskBarred, DeskSilent, DeskUnreachable, Exit, told
 from rebalancer.cli.operating import ask_at
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import print_json
@@ -40,7 +39,7 @@ class Done:
     switch: Path
     #: whether the file stands now
     set: bool = False
-    #: halted, silent, gone (none runs) or ended
+    #: halted, silent, barred (another user's), gone (none runs) or ended
     desk: str = "gone"
     said: list[str] = field(default_factory=list)
 
@@ -66,7 +65,7 @@ def kill(
     else:
         _set(chosen, done, reason.strip()[:500])
         _halt_desk(control, done, reason.strip()[:500])
-        if done.desk == "silent":
+        if done.desk in ("silent", "barred"):
             _end_or_advise(done, end=end_process)
     if as_json:
         print_json({"switch": str(done.switch), "set": done.set, "desk": done.desk})
@@ -145,6 +144,10 @@ def _halt_desk(control: Path | None, done: Done, reason: str) -> None:
         ask_at(control, request, ANSWER_SECONDS)
     except CommandRefused:
         pass  # it was halted before
+    except DeskBarred as barred:
+        done.desk = "barred"
+        done.said.append(str(barred))
+        return
     except DeskSilent:
         done.desk = "silent"
         return
@@ -152,26 +155,33 @@ def _halt_desk(control: Path | None, done: Done, reason: str) -> None:
         if _holder(done.switch) is not None:
             done.desk = "silent"
         else:
-            done.said.append("no desk answers; one that starts will send no order")
+            then = "will send no order" if done.set else "WILL send orders"
+            done.said.append(f"no desk answers; one that starts {then}")
         return
     done.desk = "halted"
     done.said.append("the desk has halted: no order leaves any more, NAVs go on")
 
 
 def _end_or_advise(done: Done, *, end: bool) -> None:
+    """End a desk that was not halted, or say what becomes of it and how it is ended."""
     pid = _holder(done.switch)
-    if pid is None:
-        done.said.append("the desk did not answer; it finds the switch before its next order")
-        return
-    if end:
-        with contextlib.suppress(ProcessLookupError):
+    named = "the desk" if pid is None else f"the desk (pid {pid})"
+    if pid is not None and end:
+        try:
             os.kill(pid, signal.SIGKILL)
+        except PermissionError:
+            done.said.append(f"{named} is another user's and could NOT be ended")
+            return
+        except ProcessLookupError:
+            pass
         done.desk = "ended"
-        done.said.append(f"the desk (pid {pid}) did not answer and was ended; orders that it had")
+        done.said.append(f"{named} did not answer and was ended; orders that it had")
         done.said.append("sent may still fill: the next start asks the venue about each")
         return
-    done.said.append(f"the desk (pid {pid}) did not answer; it finds the switch before its next")
-    done.said.append(f"order. To end it at once: kill -9 {pid}, or this command with --end-process")
+    then = "finds the switch before its next order" if done.set else "GOES ON TRADING"
+    done.said.append(f"{named} did not answer; it {then}")
+    if pid is not None:
+        done.said.append(f"to end it at once: kill -9 {pid}, or this command with --end-process")
 
 
 def _holder(switch: Path) -> int | None:

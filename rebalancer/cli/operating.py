@@ -14,7 +14,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from rebalancer.cli.exits import ConfirmationNeeded, DeskSilent, DeskUnreachable, told
+from rebalancer.cli.exits import (
+    ConfirmationNeeded,
+    DeskBarred,
+    DeskSilent,
+    DeskUnreachable,
+    told,
+)
 from rebalancer.cli.options import (
     MEANT,
     AsJson,
@@ -101,7 +107,8 @@ def rebalance(
 def ask(config: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send one command to the running desk and return its answer.
 
-    Raises DeskUnreachable where none runs, CommandRefused with the desk's own sentence.
+    Raises DeskUnreachable where none runs, DeskBarred where it is another user's, CommandRefused
+    with the desk's own sentence.
     """
     return ask_at(load_config(config).desk.control_socket, request, ANSWER_SECONDS)
 
@@ -116,6 +123,10 @@ def ask_at(path: Path, request: Mapping[str, Any], seconds: float) -> dict[str, 
             line = connection.makefile("rb").readline()
     except (TimeoutError, BlockingIOError):
         raise DeskSilent(f"the desk at {path} did not answer; look at its log") from None
+    except PermissionError:
+        raise DeskBarred(
+            f"this user may not command the desk at {path}; become the user whose desk it is"
+        ) from None
     except OSError:
         raise DeskUnreachable(
             f"no desk answers at {path}; start one with: rebalancer run"
@@ -184,7 +195,7 @@ def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, T]]) -> 
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def first(name: str) -> None:
-            note(f"{name}: stopping; once more interrupts")
+            note(f"{name}: stopping; ctrl-c interrupts that")
             loop.remove_signal_handler(signal.SIGINT)
             stop.set()
 

@@ -63,7 +63,7 @@ def test_an_interrupt_ends_it_with_the_summary(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert SUMMARY.search(out) or "simulated time" in out
     assert "Traceback" not in err
-    assert err.splitlines() == ["SIGINT: stopping; once more interrupts"]
+    assert err.splitlines() == ["SIGINT: stopping; ctrl-c interrupts that"]
 
 
 class Terminal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 import typer
 
 from rebalancer import __version__
-from rebalancer.cli.exits import DeskUnreachable, code_of, told
+from rebalancer.cli.exits import DeskBarred, DeskUnreachable, code_of, told
 from rebalancer.errors import (
     BrokenInvariant,
     CommandRefused,
@@ -30,6 +31,7 @@ CODES = [
     (VenueUnavailable("x"), 1),
     (BrokenInvariant("x"), 1),
     (DeskUnreachable("x"), 6),
+    (DeskBarred("x"), 4),
 ]
 
 
@@ -71,6 +73,29 @@ def test_an_interrupt_has_the_shells_code(capsys: pytest.CaptureFixture[str]) ->
         command()
     assert ended.value.exit_code == 130
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_cannot_be_written_out_is_told_in_one_sentence(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @told
+    def command(*, as_json: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(typer.Exit) as ended:
+        command(as_json=as_json)
+    assert ended.value.exit_code == 1
+    assert "standard output: No space left on device" in capsys.readouterr().err
+
+
+def test_a_file_that_a_program_forgot_to_expect_is_a_bug() -> None:
+    @told
+    def command() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    with pytest.raises(FileNotFoundError):
+        command()
 
 
 def test_a_bug_is_not_dressed_up_as_an_operators_mistake() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rebalancer.cli import killing
+from rebalancer.desk.kill_switch import KillSwitch
+from rebalancer.errors import InputRefused
 from rebalancer.store.locks import FileLock
 from tests.cli.conftest import CONFIG, Run
 from tests.cli.test_operating import Desk, desk
@@ -128,6 +130,41 @@ def test_a_switch_that_cannot_be_set_is_no_success(run: Run, folder: Path) -> No
     answer = run(*KILL, "--switch", str(folder / "nowhere" / "x"))
     assert answer.code == 1
     assert "could NOT be set" in answer.out
+    assert "no desk answers; one that starts WILL send orders" in answer.out
+
+
+def test_a_desk_that_neither_answers_nor_finds_a_switch_is_said_to_trade_on(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputRefused("desk.db.killed: Permission denied")
+
+    monkeypatch.setattr(KillSwitch, "set", refuse)
+    lock = FileLock(folder / "desk.db")
+    answer = run(*KILL)
+    lock.release()
+    assert answer.code == 1
+    assert f"the desk (pid {os.getpid()}) did not answer; it GOES ON TRADING" in answer.out
+    assert f"kill -9 {os.getpid()}" in answer.out
+
+
+def test_a_desk_of_another_user_is_neither_halted_nor_called_gone(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(os, "kill", refuse)
+    lock = FileLock(folder / "desk.db")
+    answer = run(*KILL)
+    assert answer.code == 0  # the switch stands
+    assert "this user may not command the desk at desk.sock" in answer.out
+    assert "it finds the switch before its next order" in answer.out
+    assert run(*KILL, "--json").json["desk"] == "barred"
+    answer = run(*KILL, "--end-process")
+    lock.release()
+    assert "is another user's and could NOT be ended" in answer.out
 
 
 def test_a_store_on_a_server_has_its_switch_beside_the_socket(run: Run, folder: Path) -> None:
