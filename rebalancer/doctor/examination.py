@@ -59,7 +59,7 @@ class Examination:
         """Yield every line, each as soon as it is known."""
         for finding in _examine_configuration(self.config):
             yield finding
-        for finding in examine_here(self.config.store_url, self.config.desk.control_socket):
+        for finding in self._here():
             yield finding
         yield examine_database(self.config.store_url)
         yield examine_files(self.config, self.file, self.environ)
@@ -80,12 +80,18 @@ class Examination:
             seen = f"{self.config.feed.source} prices come from no venue"
             yield Finding(Level.SKIP, "feed", "prices", seen)
 
+    def _here(self) -> Iterator[Finding]:
+        api = self.config.api
+        wanted = {"api.listen": api.listen, "api.public_listen": api.public_listen}
+        listeners = {name: address for name, address in wanted.items() if address is not None}
+        return examine_here(self.config.store_url, self.config.desk.control_socket, listeners)
+
     def _why_not(self, account: Account) -> str:
         """Return why nothing is asked of an account; "" where it is to be examined."""
-        if account.venue not in FACTS:
-            return f"venue {account.venue!r} is none that the desk trades on"
         if self.config.mode is Mode.PAPER:
             return "a paper desk asks no venue about its accounts"
+        if account.venue not in FACTS:
+            return f"venue {account.venue!r} is none that the desk trades on"
         if not live.has_keys(self.config, account.name):
             return "no keys, so its venue shows nothing of it"
         return ""

@@ -6,14 +6,17 @@ Looks only: nothing is created, locked or changed.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rebalancer.desk.control import PATH_BYTES_MAX
 from rebalancer.doctor.findings import Finding, Level, judge_disk
 from rebalancer.errors import DeskError
+from rebalancer.settings.config import Address
 from rebalancer.store.looking import StoreSeen, look_at_store
 
 #: adjtimex(2) returns this while nothing keeps the clock in step
@@ -22,19 +25,26 @@ _UNSYNCHRONISED = 5
 _TIMEX_BYTES = 512
 
 
-def examine_here(store_url: str, control_socket: Path) -> Iterator[Finding]:
-    """Yield what is found on this machine."""
+def examine_here(
+    store_url: str, control_socket: Path, listeners: Mapping[str, Address]
+) -> Iterator[Finding]:
+    """Yield what is found on this machine; `listeners` are addresses by the setting of each."""
+    holder = None
     try:
         store = look_at_store(store_url)
     except DeskError as error:
+        seen, _, remedy = str(error).partition("; ")
         fix = "set store.url to a place that this user may write to, or mend what it says"
-        yield Finding(Level.FAIL, "here", "store", str(error), fix)
+        yield Finding(Level.FAIL, "here", "store", seen, remedy or fix)
     else:
+        holder = store.holder
         yield _store(store)
         if store.folder is not None:
             free = shutil.disk_usage(store.folder).free
             yield judge_disk(free, str(store.folder))
     yield examine_socket(control_socket)
+    for setting, address in listeners.items():
+        yield examine_listener(setting, address, runs=holder is not None)
     yield examine_clock()
 
 
@@ -65,6 +75,27 @@ def examine_socket(path: Path) -> Finding:
     if os.path.lexists(path) and not path.is_socket():
         return refused(f"{path} is there and is no socket", fix)
     return Finding(Level.OK, "here", "control socket", f"{path}: a desk can listen there")
+
+
+def examine_listener(setting: str, address: Address, *, runs: bool) -> Finding:
+    """Look whether a desk could listen at `address`; one that `runs` does so already."""
+    shown = f"{address.host} port {address.port}"
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            if runs and error.errno == errno.EADDRINUSE:
+                return Finding(Level.OK, "here", setting, f"{shown}: the desk that runs has it")
+            return Finding(
+                Level.FAIL,
+                "here",
+                setting,
+                f"{shown}: {error.strerror}",
+                "choose another port, or end what uses it",
+            )
+    return Finding(Level.OK, "here", setting, f"{shown}: a desk can listen there")
 
 
 def examine_clock() -> Finding:

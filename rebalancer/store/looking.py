@@ -46,7 +46,10 @@ def look_at_store(url: str) -> StoreSeen:
         refuse_unwritable(place.path.parent)
         return StoreSeen(place.shown, exists=False, older=False, holder=None, folder=folder)
     if place.path is not None and not os.access(place.path, os.R_OK | os.W_OK):
-        raise StoreUnavailable(f"{place.shown}: may not be read and written by this user")
+        raise StoreUnavailable(
+            f"{place.shown}: may not be read and written by this user; become the user whose desk "
+            "it is"
+        )
     schema, holder = _opened(place)
     return StoreSeen(
         place.shown,
@@ -77,4 +80,7 @@ def refuse_unwritable(folder: Path) -> None:
     if not folder.is_dir():
         raise StoreUnavailable(f"{folder}: there is no such folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreUnavailable(f"{folder}: this user may not write there")
+        raise StoreUnavailable(
+            f"{folder}: this user may not write there; become the user whose desk it is, or set "
+            "store.url to another folder"
+        )

@@ -19,6 +19,8 @@ CONNECT_SECONDS = 10
 BUSY_SECONDS = 5
 
 #: How a transaction of the writer begins in a file.
+#: SQLite's words for a disk, or a quota, that has no room
+_FULL = "database or disk is full"
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 #: What SQLite must answer once the connection is set up; 2 is FULL.
@@ -155,4 +157,6 @@ def sentence(error: Exception) -> str:
 
 def unavailable(place: Target, error: SQLAlchemyError) -> StoreUnavailable:
     """Return the error that says the database at `place` did not do what it was asked."""
-    return StoreUnavailable(f"{place.shown}: {sentence(error)}")
+    words = sentence(error)
+    remedy = "; make room there: a desk goes on where it stopped" if words == _FULL else ""
+    return StoreUnavailable(f"{place.shown}: {words}{remedy}")

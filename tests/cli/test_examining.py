@@ -117,7 +117,7 @@ def test_a_paper_desk_on_simulated_prices_needs_no_venue(tmp_path: Path) -> None
         if each["level"] == "skip" and each["where"] != "here"
     }
     assert skipped == {
-        "venue 'paper' is none that the desk trades on",
+        "a paper desk asks no venue about its accounts",
         "simulated prices come from no venue",
     }
 

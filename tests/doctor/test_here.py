@@ -10,12 +10,13 @@ import pytest
 
 from rebalancer.doctor import here
 from rebalancer.doctor.findings import Finding, Level
-from rebalancer.doctor.here import examine_clock, examine_here, examine_socket
+from rebalancer.doctor.here import examine_clock, examine_here, examine_listener, examine_socket
+from rebalancer.settings.config import Address
 from rebalancer.store.sql import open_store
 
 
 def by_check(folder: Path, store: str = "desk.db") -> dict[str, Finding]:
-    found = examine_here(f"sqlite:///{folder / store}", folder / "d.sock")
+    found = examine_here(f"sqlite:///{folder / store}", folder / "d.sock", {})
     return {finding.check: finding for finding in found}
 
 
@@ -72,3 +73,30 @@ def test_the_kernel_says_whether_the_clock_is_kept(
 
 def test_the_kernel_is_asked_and_sets_nothing() -> None:
     assert here.kernel_clock_state() in range(-1, 6)
+
+
+def test_an_address_that_another_program_has_is_no_address_for_a_desk() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        address = Address(*other.getsockname())
+        other.listen()
+        taken = examine_listener("api.listen", address, runs=False)
+        assert (taken.level, taken.check) == (Level.FAIL, "api.listen")
+        assert "Address already in use" in taken.seen
+        assert taken.fix == "choose another port, or end what uses it"
+        assert examine_listener("api.listen", address, runs=True).level is Level.OK
+    assert examine_listener("api.listen", address, runs=False).level is Level.OK
+
+
+def test_an_address_that_is_not_of_this_machine_fails_though_a_desk_runs() -> None:
+    nowhere = examine_listener("api.listen", Address("192.0.2.1", 8765), runs=True)
+    assert nowhere.level is Level.FAIL
+
+
+def test_the_listeners_of_a_configuration_are_among_what_is_examined(tmp_path: Path) -> None:
+    found = examine_here(
+        f"sqlite:///{tmp_path / 'desk.db'}",
+        tmp_path / "d.sock",
+        {"api.public_listen": Address("127.0.0.1", 0)},
+    )
+    assert {each.check: each.level for each in found}["api.public_listen"] is Level.OK

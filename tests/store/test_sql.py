@@ -357,7 +357,7 @@ async def test_a_full_disk_refuses_the_commit_and_the_next_one_finds_the_chain_w
     disk: Any = connection.connection.dbapi_connection
     (pages,) = disk.execute("PRAGMA page_count").fetchone()
     disk.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(StoreUnavailable, match="disk is full"):
+    with pytest.raises(StoreUnavailable, match="disk is full; make room there"):
         await store.commit([verdict(number) for number in range(2, 200)])
     disk.execute("PRAGMA max_page_count=1000000")
     await store.commit([verdict(200)])
