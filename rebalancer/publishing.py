@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rebalancer.clock import WallClock
 from rebalancer.core.actions import Alert
 from rebalancer.desk.daemon import Daemon
+from rebalancer.errors import CommandRefused
 from rebalancer.preparing import Prepared
 from rebalancer.settings import Config
 
@@ -24,6 +26,8 @@ def publish(config: Config, prepared: Prepared, daemon: Daemon) -> list[Take]:
         takers.append(_publish_over_http(config, daemon))
     if prepared.receivers:
         takers.append(_send_webhooks(prepared, daemon))
+    elif daemon.control is not None:
+        daemon.control.errands["webhook-replay"] = _replay_for_nobody
     if prepared.channels:
         takers.append(_tell_people(config, prepared, daemon))
     return takers
@@ -52,6 +56,12 @@ def _send_webhooks(prepared: Prepared, daemon: Daemon) -> Take:
     daemon.services.append(service)
     daemon.publishers.append(service)
     return service.take
+
+
+async def _replay_for_nobody(fields: Mapping[str, Any]) -> dict[str, Any]:
+    raise CommandRefused(
+        f"there is no receiver {fields.get('name')}; describe one in [webhooks.NAME] first"
+    )
 
 
 def _tell_people(config: Config, prepared: Prepared, daemon: Daemon) -> Take:

@@ -31,7 +31,7 @@ from rebalancer.core.records import (
     Settlement,
     Traded,
 )
-from rebalancer.errors import ConfigRefused, StoreUnavailable
+from rebalancer.errors import CommandRefused, ConfigRefused, StoreUnavailable
 from rebalancer.feeds.stream import StreamFeed
 from rebalancer.preparing import prepare
 from rebalancer.settings import Config, parse
@@ -219,6 +219,15 @@ class TestReplay:
         (tmp_path / "btc.csv").write_text("timestamp,close\n2026-05-01T00:00:00Z,nan\n")
         with pytest.raises(ConfigRefused, match=r"btc\.csv:2"):
             await open_daemon(broken, MemoryStore(), control=False)
+
+
+class TestErrands:
+    async def test_a_desk_without_receivers_has_nobody_to_tell_again(self, tmp_path: Path) -> None:
+        known = config(desk={"control_socket": str(tmp_path / "d.sock")})
+        daemon = await open_daemon(known, MemoryStore())
+        assert daemon.control is not None
+        with pytest.raises(CommandRefused, match=r"no receiver x; describe one in \[webhooks"):
+            await daemon.control.errands["webhook-replay"]({"name": "x", "length_ms": 1})
 
 
 class TestFailing:
