@@ -70,7 +70,8 @@ def _refuse_price_move(where: str, rule: PriceMove, magnitude: Decimal) -> None:
     if rule.threshold * magnitude >= WORST_THRESHOLD_LOSS:
         raise ConfigRefused(
             f"{where}.price_move.threshold: {rule.threshold} x {magnitude} is a loss of "
-            f"{rule.threshold * magnitude}, which must stay under {WORST_THRESHOLD_LOSS}"
+            f"{rule.threshold * magnitude}, which must stay under {WORST_THRESHOLD_LOSS}; lower it "
+            "(10 % is written 0.1)"
         )
 
 

@@ -30,11 +30,19 @@ from rebalancer.settings.tables import SECRET_KEYS, Settings
 from rebalancer.settings.toml_lines import KeyPath, key_lines
 from rebalancer.settings.values import Untyped, has_password
 
-ENVIRONMENT_PREFIX = "REBALANCER__"
+_PROGRAM = "REBALANCER_"
+ENVIRONMENT_PREFIX = f"{_PROGRAM}_"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 _SEPARATOR = "__"
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$| \(at end of document\)$")
 _LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
+#: what the sentences of the TOML reader mean to whoever wrote the file
+_TOML_REMEDIES = {
+    "Invalid value": "text stands in quotes",
+    "Cannot overwrite a value": "a key stands once in a table",
+    "Cannot declare": "a table stands once",
+}
+_UNDERSCORES = re.compile(r"_+")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]")
 
 
@@ -119,7 +127,9 @@ def _toml_refusal(text: str, name: str, message: str) -> str:
     sentence = message[: found.start()]
     if found.group(1) is None:
         return f"{name}:{text.count(chr(10)) + 1}: not valid TOML: {sentence} at the end"
-    return f"{name}:{found.group(1)}: not valid TOML: {sentence} (column {found.group(2)})"
+    remedies = [each for words, each in _TOML_REMEDIES.items() if sentence.startswith(words)]
+    said = "; ".join([f"{sentence} (column {found.group(2)})", *remedies])
+    return f"{name}:{found.group(1)}: not valid TOML: {said}"
 
 
 def _secrets_in_file(layer: Layer) -> Iterable[Problem]:
@@ -168,10 +178,36 @@ def from_environment(environ: Mapping[str, str], file: Mapping[str, Any]) -> Lay
     """Read every `REBALANCER__SECTION__KEY`; `file` knows the funds, accounts and contracts."""
     layer = Layer()
     for name in sorted(environ):
+        place = Place(f"environment {name}")
         if name.upper().startswith(ENVIRONMENT_PREFIX):
-            place = Place(f"environment {name}")
             _put_text(layer, file, (name[len(ENVIRONMENT_PREFIX) :], environ[name]), place)
+        elif name.upper().startswith(_PROGRAM):
+            meant = _meant(_loosely(name[len(_PROGRAM) :]), Settings, file)
+            if meant:
+                right = environment_name(meant)
+                layer.problems.append(
+                    Problem(place, f"sets nothing: two underscores part words; set {right}")
+                )
     return layer
+
+
+def _meant(rest: str, shape: Any, known: object) -> KeyPath:
+    """Return the key that `feed_speed` would set with two underscores; () where it is none.
+
+    Others may set variables that begin as ours do: a container's host names its services so.
+    """
+    if not is_named_set(shape) and not is_table(shape):
+        return ()
+    tables = known if isinstance(known, Mapping) else {}
+    for key in tables if is_named_set(shape) else shape.model_fields:
+        own, inner = _loosely(key), below(shape, key)
+        if rest == own and not is_table(inner) and not is_named_set(inner):
+            return (key,)
+        if rest.startswith(f"{own}_"):
+            deeper = _meant(rest[len(own) + 1 :], inner, tables.get(key))
+            if deeper:
+                return (key, *deeper)
+    return ()
 
 
 def from_credentials(environ: Mapping[str, str], file: Mapping[str, Any]) -> Layer:
@@ -214,6 +250,11 @@ def environment_name(path: KeyPath) -> str:
 def _as_in_names(key: str) -> str:
     """Write a key as a shell allows it in a name: BTC/USDT:USDT is btc_usdt_usdt."""
     return _NOT_IN_A_NAME.sub("_", key.lower())
+
+
+def _loosely(name: str) -> str:
+    """Write a name so that one underscore and two are the same."""
+    return _UNDERSCORES.sub("_", _as_in_names(name))
 
 
 def _put_text(layer: Layer, file: Mapping[str, Any], named: tuple[str, str], place: Place) -> None:

@@ -28,6 +28,8 @@ _VENUE = re.compile(r"[a-z0-9_]+")
 _MARKET = re.compile(r"[a-z0-9_]+:[!#-9;-\[\]-~]{1,32}/[!#-9;-\[\]-~]{1,32}")
 _SYMBOL = re.compile(r"[!#-\[\]-~]{1,64}")
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_PLAIN_NUMBER = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
+_PERCENT, _PERCENT_BPS = Decimal("0.01"), Decimal(100)
 _PORT = re.compile(r"[0-9]{1,5}")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]")
 _STORE_SCHEMES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
@@ -49,10 +51,26 @@ def _read(parse: Callable[[Any, str], Any], value: object) -> Any:
         raise ValueError(str(refused).removeprefix("value: ")) from None
 
 
+def _written_here(value: object) -> str:
+    """Say how a number is written that people write otherwise; "" where that would be a guess."""
+    if not isinstance(value, str):
+        return ""
+    if "," in value:
+        return "; write no comma"
+    percent = value.strip().removesuffix("%").strip()
+    if not _PLAIN_NUMBER.fullmatch(percent):
+        return ""
+    share, bps = (f"{(Decimal(percent) * each).normalize():f}" for each in (_PERCENT, _PERCENT_BPS))
+    return f"; {percent} % is written {share}, or {bps} in a setting in basis points (_bps)"
+
+
 def _number(value: object) -> Decimal:
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError(f"{value} is not a finite number")
-    result: Decimal = _read(number, value)
+    try:
+        result: Decimal = _read(number, value)
+    except ValueError as refused:
+        raise ValueError(f"{refused}{_written_here(value)}") from None
     exponent = result.as_tuple().exponent
     if result.adjusted() >= MAX_INTEGER_DIGITS or int(exponent) < -MAX_DECIMALS:
         raise ValueError(

@@ -100,6 +100,16 @@ def test_what_is_expected_of_an_account_is_written_plainly(
         ("initial_nav = 'NaN'", "initial_nav: 'NaN' is not a finite number"),
         ("initial_nav = 1e99999999999999999999", "initial_nav: Infinity is not a finite number"),
         ("initial_nav = 'ten'", "initial_nav: 'ten' is not a decimal number"),
+        ("initial_nav = '1,000'", "initial_nav: '1,000' is not a decimal number; write no comma"),
+        (
+            "rules.price_move.threshold = '15 %'",
+            "rules.price_move.threshold: '15 %' is not a decimal number; 15 % is written 0.15, or ",
+        ),
+        (
+            "execution.collar_bps = '.5%'",
+            "execution.collar_bps: '.5%' is not a decimal number; .5 % is written 0.005, or 50 in",
+        ),
+        ("initial_nav = 'x%'", "initial_nav: 'x%' is not a decimal number"),
         ("initial_nav = 0", "initial_nav: 0 must be above 0"),
         ("initial_nav = true", "initial_nav: expected a decimal number in text, got bool True"),
         (
@@ -160,7 +170,7 @@ def test_a_value_that_is_none_is_refused_at_its_line(
     [
         (
             "rules.price_move.threshold = 0.25",
-            "rules.price_move.threshold: 0.25 x 3 is a loss of 0.75, which must stay under 0.75",
+            "rules.price_move.threshold: 0.25 x 3 is a loss of 0.75, which must stay under 0.75; l",
         ),
         ("rules.leverage_cap.upper = 3", "rules.leverage_cap.upper: 3 must be above the target"),
         (
@@ -309,9 +319,15 @@ def test_a_contract_that_is_not_linear_is_refused(desk: str, refusal: Refusal) -
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("mode = \n", "1: not valid TOML: Invalid value (column 8)"),
-        ("a = 1\na = 2\n", "2: not valid TOML: Cannot overwrite a value (column 6)"),
-        ("[a]\n[a]\n", "2: not valid TOML: Cannot declare ('a',) twice (column 3)"),
+        ("mode = \n", "1: not valid TOML: Invalid value (column 8); text stands in quotes"),
+        (
+            "a = 1\na = 2\n",
+            "2: not valid TOML: Cannot overwrite a value (column 6); a key stands once in a table",
+        ),
+        (
+            "[a]\n[a]\n",
+            "2: not valid TOML: Cannot declare ('a',) twice (column 3); a table stands once",
+        ),
         ("a = [\n1,\n", "3: not valid TOML: Invalid value at the end"),
         ("\na = " + "9" * 5000, "2: not valid TOML: a number has thousands of digits"),
     ],

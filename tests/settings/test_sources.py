@@ -291,3 +291,29 @@ def test_the_control_socket_stands_beside_the_store(desk: str) -> None:
     assert socket("sqlite:///rebalancer.db") == "rebalancer.sock"
     assert socket("sqlite:////var/lib/desk/a.db") == "/var/lib/desk/a.sock"
     assert socket("postgresql://desk@db/desk") == "rebalancer.sock"
+
+
+@pytest.mark.parametrize(
+    ("single", "double"),
+    [
+        ("REBALANCER_MODE", "REBALANCER__MODE"),
+        ("REBALANCER_LOG_LEVEL", "REBALANCER__LOG__LEVEL"),
+        ("REBALANCER_ACCOUNTS_MAIN_API_KEY", "REBALANCER__ACCOUNTS__MAIN__API_KEY"),
+        ("REBALANCER_FUNDS__BTC3L_MAX_AGE", "REBALANCER__FUNDS__BTC3L__MAX_AGE"),
+        ("rebalancer_feed_speed", "REBALANCER__FEED__SPEED"),
+    ],
+)
+def test_a_variable_with_one_underscore_too_few_is_refused_with_its_right_name(
+    desk: str, refusal: Refusal, single: str, double: str
+) -> None:
+    assert refusal(desk, {single: "live"}) == (
+        f"environment {single}: sets nothing: two underscores part words; set {double}"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["REBALANCER_CONFIG", "REBALANCER_SERVICE_HOST", "REBALANCER_API_PORT_8765_TCP", "REBALANCER_"],
+)
+def test_a_variable_of_somebody_else_is_let_be(desk: str, name: str) -> None:
+    assert parse(desk, environ={name: "x"}) == parse(desk)
