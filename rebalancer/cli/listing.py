@@ -48,6 +48,14 @@ class Listing:
         self._widths = [max(map(cell_len, each)) for each in cells]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        made: list[Segment] = []
+        for part in self._laid_out(console, options):
+            made += [part] if isinstance(part, Segment) else console.render(part, options)
+        for line in Segment.split_lines(made):
+            yield from _without_end(line)
+            yield Segment.line()
+
+    def _laid_out(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._title:
             yield Text(self._title, style="bold")
         count, width, wide = len(self._columns), options.max_width, self._widths[-1]
@@ -106,3 +114,14 @@ class Listing:
         for row in self._rows:
             made.add_row(*row[:count])
         return made
+
+
+def _without_end(line: list[Segment]) -> list[Segment]:
+    """Return a line without the blanks that would fill its last column: files keep none."""
+    kept = list(line)
+    while kept and not kept[-1].text.strip(" "):
+        kept.pop()
+    if kept:
+        text, *rest = kept.pop()
+        kept.append(Segment(text.rstrip(" "), *rest))
+    return kept

@@ -33,6 +33,15 @@ def test_where_there_is_room_a_row_is_a_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [80, 60, 50, 24])
+def test_no_line_ends_in_blanks(width: int) -> None:
+    out = WholeTables(file=io.StringIO(), width=width, color_system=None)
+    out.print(table("Both", COLUMNS, ROWS))
+    assert isinstance(out.file, io.StringIO)
+    shown = out.file.getvalue().splitlines()
+    assert shown == [line.rstrip() for line in shown]
+
+
 def test_words_are_broken_into_lines_that_can_still_be_read() -> None:
     assert lines(60)[1:3] == [
         "BTC3L  1,058,790.13   3.2340x  the price moved 16.00 % since",
