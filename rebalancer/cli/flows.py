@@ -15,6 +15,7 @@ from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, money, nav, print_json, table
+from rebalancer.core.money import number, positive
 from rebalancer.errors import InputRefused
 
 COLUMNS = ("fund", "kind", "amount", "key", "min_out")
@@ -39,6 +40,7 @@ def subscribe(
     as_json: AsJson = False,
 ) -> None:
     """Have the running desk issue shares of a fund for cash, at its account NAV."""
+    _refuse_no_number(amount, "--amount", min_out, "--min-out")
     _send(config, [_flow(fund, "subscribe", amount, key, min_out)], as_json=as_json)
 
 
@@ -52,6 +54,7 @@ def redeem(
     as_json: AsJson = False,
 ) -> None:
     """Have the running desk take back shares of a fund for cash, at its account NAV."""
+    _refuse_no_number(shares, "--shares", min_out, "--min-out")
     _send(config, [_flow(fund, "redeem", shares, key, min_out)], as_json=as_json)
 
 
@@ -74,6 +77,12 @@ def flows(
     if not batch.strip():
         raise InputRefused("--batch: must not be empty")
     _send(config, list(_read(file, batch)), batch=batch, as_json=as_json)
+
+
+def _refuse_no_number(amount: str, amount_at: str, min_out: str, min_out_at: str) -> None:
+    """Raise InputRefused that names the place, before a desk is asked."""
+    positive(amount, amount_at)
+    number(min_out, min_out_at)
 
 
 def _flow(fund: str, kind: str, amount: str, key: str, min_out: str) -> dict[str, str]:
@@ -113,13 +122,9 @@ def _read_row(row: Mapping[Any, Any], where: str, key: str) -> dict[str, str]:
     for name in _NEEDED:
         if not values[name]:
             raise InputRefused(f"{where}: {name} is empty")
-    return _flow(
-        values["fund"],
-        values["kind"],
-        values["amount"],
-        values.get("key") or key,
-        values.get("min_out") or "0",
-    )
+    amount, min_out = values["amount"], values.get("min_out") or "0"
+    _refuse_no_number(amount, f"{where}: amount", min_out, f"{where}: min_out")
+    return _flow(values["fund"], values["kind"], amount, values.get("key") or key, min_out)
 
 
 def _send(

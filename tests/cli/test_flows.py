@@ -45,6 +45,33 @@ def test_the_answer_as_a_document(run: Run, desk: Desk) -> None:
     assert answer.json == {"at_ms": 1, "run_id": None, "flows": [DEALT]}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["subscribe", "BTC3L", "--amount", "1k"], "--amount: '1k' is not a decimal number"),
+        (["redeem", "BTC3L", "--shares", "0"], "--shares: 0 must be above zero"),
+        (
+            ["redeem", "BTC3L", "--shares", "1", "--min-out", "x"],
+            "--min-out: 'x' is not a decimal number",
+        ),
+    ],
+)
+def test_what_is_no_amount_is_refused_before_a_desk_is_asked(
+    run: Run, desk: Desk, arguments: list[str], sentence: str
+) -> None:
+    answer = run(*arguments, "--key", "a")
+    assert (answer.code, answer.sentence, desk.asked) == (2, sentence, [])
+
+
+def test_what_is_no_amount_in_a_file_is_named_with_its_line(
+    run: Run, desk: Desk, folder: Path
+) -> None:
+    (folder / "day.csv").write_text("fund,kind,amount\nBTC3L,subscribe,5\nBTC3L,redeem,five\n")
+    answer = run("flows", "day.csv", "--batch", "1")
+    assert answer.sentence == "day.csv:3: amount: 'five' is not a decimal number"
+    assert (answer.code, desk.asked) == (2, [])
+
+
 REFUSED = {"fund": "BTC3L", "key": "b", "status": "refused", "reason": "less than min_out"}
 WAITING = {"fund": "BTC3L", "key": "c", "status": "waiting"}
 
