@@ -19,8 +19,13 @@ CONNECT_SECONDS = 10
 BUSY_SECONDS = 5
 
 #: How a transaction of the writer begins in a file.
-#: SQLite's words for a disk, or a quota, that has no room
-_FULL = "database or disk is full"
+#: what helps where SQLite says this of a file
+_REMEDIES = {
+    "database or disk is full": "make room there: a desk goes on where it stopped",
+    "database disk image is malformed": "put a backup in its place: rebalancer restore FILE",
+    "file is not a database": "name another file: store.url, or put a backup in its place: "
+    "rebalancer restore FILE",
+}
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 #: What SQLite must answer once the connection is set up; 2 is FULL.
@@ -158,5 +163,5 @@ def sentence(error: Exception) -> str:
 def unavailable(place: Target, error: SQLAlchemyError) -> StoreUnavailable:
     """Return the error that says the database at `place` did not do what it was asked."""
     words = sentence(error)
-    remedy = "; make room there: a desk goes on where it stopped" if words == _FULL else ""
-    return StoreUnavailable(f"{place.shown}: {words}{remedy}")
+    remedy = _REMEDIES.get(words)
+    return StoreUnavailable(f"{place.shown}: {words}{f'; {remedy}' if remedy else ''}")
