@@ -208,6 +208,18 @@ def _examine_configuration(config: Config) -> Iterator[Finding]:
         seen = f"{counted(len(config.funds), 'fund')}, digest {config.digest[:12]}"
         yield Finding(Level.OK, "here", "configuration", seen)
     yield Finding(Level.OK, "here", "mode", _MODES[config.mode])
+    yield from _examine_contracts(config)
+
+
+def _examine_contracts(config: Config) -> Iterator[Finding]:
+    """Find settings of contracts that no fund will ever hold: a name may be misspelt."""
+    held = {symbol for fund in config.funds.values() for symbol in fund.symbols}
+    described = {"contracts": config.contracts, "feed.prices": config.feed.prices}
+    for setting, known in described.items():
+        for symbol in sorted(known.keys() - held):
+            seen = f'{setting}."{symbol}" is of a contract that no fund holds'
+            fix = f"write it as the baskets do ({', '.join(sorted(held))}), or take it away"
+            yield Finding(Level.WARN, "here", "contracts", seen, fix)
 
 
 def _parts(problem: str) -> tuple[str, str]:

@@ -122,6 +122,19 @@ def test_a_paper_desk_on_simulated_prices_needs_no_venue(tmp_path: Path) -> None
     }
 
 
+def test_settings_of_a_contract_that_no_fund_holds_are_worth_a_word(tmp_path: Path) -> None:
+    misspelt = '\n[contracts."BTCUSDT"]\nlot = 1\n'
+    (tmp_path / "config.toml").write_text(PAPER + misspelt)
+    answer = command(tmp_path, "doctor", "--json")
+    assert answer.code == 0, answer.out
+    (seen,) = (each for each in answer.json["findings"] if each["check"] == "contracts")
+    assert (seen["level"], seen["seen"]) == (
+        "warn",
+        'contracts."BTCUSDT" is of a contract that no fund holds',
+    )
+    assert "BTC/USDT:USDT" in seen["fix"]
+
+
 MEANT = ("--yes", "--confirm", "main")
 
 
