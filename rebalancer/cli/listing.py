@@ -122,6 +122,6 @@ def _without_end(line: list[Segment]) -> list[Segment]:
     while kept and not kept[-1].text.strip(" "):
         kept.pop()
     if kept:
-        text, *rest = kept.pop()
-        kept.append(Segment(text.rstrip(" "), *rest))
+        last = kept.pop()
+        kept.append(Segment(last.text.rstrip(" "), last.style, last.control))
     return kept
