@@ -20,8 +20,8 @@ from rebalancer.cli.output import (
     note,
     print_json,
     table,
-    times,
 )
+from rebalancer.cli.plan_words import written_times
 from rebalancer.cli.planning import print_orders
 from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.core.instant import duration
@@ -126,7 +126,7 @@ def _print(document: Mapping[str, Any]) -> None:
         [
             name,
             f"{nav(Decimal(fund['nav_before']))} -> {nav(Decimal(fund['nav']))}",
-            f"{_times(fund['leverage_before'])} -> {_times(fund['leverage'])}",
+            f"{written_times(fund['leverage_before'])} -> {written_times(fund['leverage'])}",
             fund["trigger"],
             ", ".join(
                 f"{money(Decimal(notional))} {base_of(symbol)}"
@@ -194,7 +194,3 @@ def _footing(account: str, fund: str, each: Mapping[str, Any]) -> list[str]:
         money(Decimal(each["maintenance_margin"])),
         NONE if move is None else f"{Decimal(move) * 100:+.2f} %",
     ]
-
-
-def _times(leverage: str | None) -> str:
-    return times(None if leverage is None else Decimal(leverage))

@@ -24,15 +24,8 @@ from rebalancer.errors import ensure
 CONSERVED = Decimal("1e-55")
 
 
-def _fund(state: DeskState, name: str) -> FundState:
-    found = state.funds.get(name)
-    ensure(found is not None, f"a record names the fund {name}, which is not configured")
-    assert found is not None  # noqa: S101 - for the type checker; ensured above
-    return found
-
-
 def _fee_charged(state: DeskState, record: capital.ManagementFeeCharged) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     ensure(
         fund.fee_ms is None or record.due_ms > fund.fee_ms,
         f"the management fee of {record.fund} at {record.due_ms} is charged twice",
@@ -69,7 +62,7 @@ def close_gap_period(fund: FundState, run: Run, marks: Prices) -> None:
 
 def _flow_taken(state: DeskState, record: capital.FlowTaken) -> None:
     flow = record.flow
-    fund = _fund(state, flow.fund)
+    fund = state.named(flow.fund)
     ensure(flow.key not in fund.flow_keys, f"the flow {flow.key} of {flow.fund} is taken twice")
     fund.flow_keys[flow.key] = flow
     fund.flows[flow.key] = flow
@@ -80,7 +73,7 @@ def _batch_taken(state: DeskState, record: capital.BatchTaken) -> None:
 
 
 def _flow_dealt(state: DeskState, record: capital.FlowDealt) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     before = fund.shares
     ensure(record.flow in fund.flows, f"the flow {record.flow} of {record.fund} does not wait")
     ensure(before + record.shares == record.shares_after >= 0, "shares before and after do not fit")
@@ -94,13 +87,13 @@ def _flow_dealt(state: DeskState, record: capital.FlowDealt) -> None:
 
 
 def _flow_refused(state: DeskState, record: capital.FlowRefused) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     ensure(record.flow in fund.flows, f"the flow {record.flow} of {record.fund} does not wait")
     del fund.flows[record.flow]
 
 
 def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:
-    _fund(state, record.fund).cash_period = CashPeriod(
+    state.named(record.fund).cash_period = CashPeriod(
         at_ms=record.at_ms,
         reference=record.reference,
         level=record.level,
@@ -113,7 +106,7 @@ def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:
 
 
 def _financing_posted(state: DeskState, record: capital.FinancingPosted) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     ensure(fund.cash_period is not None, f"{record.fund} has no cash account to post to")
     if fund.cash_period is not None:
         fund.cash_period = replace(fund.cash_period, posted_ms=record.at_ms)
@@ -123,22 +116,22 @@ def _financing_posted(state: DeskState, record: capital.FinancingPosted) -> None
 
 
 def _proposed(state: DeskState, record: capital.ConsolidationProposed) -> None:
-    _fund(state, record.fund).proposal = Conversion(kind=record.kind, ratio=record.ratio)
+    state.named(record.fund).proposal = Conversion(kind=record.kind, ratio=record.ratio)
 
 
 def _announced(state: DeskState, record: capital.ConsolidationAnnounced) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     ensure(fund.announced is None, f"two consolidations of {record.fund} are announced")
     conversion = Conversion(kind=record.kind, ratio=record.ratio)
     fund.announced = Announced(conversion=conversion, freeze_ms=record.freeze_ms)
 
 
 def _cancelled(state: DeskState, record: capital.ConsolidationCancelled) -> None:
-    _fund(state, record.fund).announced = None
+    state.named(record.fund).announced = None
 
 
 def _consolidated(state: DeskState, record: capital.Consolidated) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     before, after = record.shares_before, record.shares_after
     ensure(fund.shares == before, f"{record.fund} has {fund.shares} shares, not {before}")
     for nav, shares in ((record.nav_before, before), (record.nav_after, after)):
@@ -154,11 +147,11 @@ def _consolidated(state: DeskState, record: capital.Consolidated) -> None:
 
 
 def _winding(state: DeskState, record: capital.WindDownBegun) -> None:
-    _fund(state, record.fund).winding = record.reason
+    state.named(record.fund).winding = record.reason
 
 
 def _premium_staged(state: DeskState, record: PremiumStaged) -> None:
-    _fund(state, record.fund).premium_stage = record.stage
+    state.named(record.fund).premium_stage = record.stage
 
 
 HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rebalancer.core.instant import DAY_MS, HOUR_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, between
 from rebalancer.core.money import ONE, ZERO, round_to_places
 from rebalancer.errors import ConfigRefused
 
@@ -45,12 +45,7 @@ class ManagementFee:
 
     def due_between(self, after_ms: int, until_ms: int) -> tuple[int, ...]:
         """Return every instant in (after_ms, until_ms], oldest first."""
-        instants = []
-        due_ms = self.next_due_ms(after_ms)
-        while due_ms <= until_ms:
-            instants.append(due_ms)
-            due_ms = self.next_due_ms(due_ms)
-        return tuple(instants)
+        return between(self.next_due_ms, after_ms, until_ms)
 
     def charge(self, equity: Decimal) -> Decimal:
         """Return what one instant takes of `equity` (> 0), in quote currency, 18 decimals."""

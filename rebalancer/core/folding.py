@@ -51,7 +51,7 @@ def apply(state: DeskState, record: Record) -> None:
 def _post(state: DeskState, posting: ledger.Posting) -> None:
     kind, _, name = posting.book.partition("/")
     if kind == "fund":
-        fund = _fund(state, name)
+        fund = state.named(name)
         account = state.accounts.get(fund.fund.account)
         if posting.asset == ledger.CASH:
             fund.holding.cash += posting.amount
@@ -66,13 +66,6 @@ def _post(state: DeskState, posting: ledger.Posting) -> None:
             account.held[posting.asset] = held + posting.amount
     elif kind == ledger.DESK and posting.asset == ledger.CASH:
         state.desk_cash += posting.amount
-
-
-def _fund(state: DeskState, name: str) -> FundState:
-    found = state.funds.get(name)
-    ensure(found is not None, f"a record names the fund {name}, which is not configured")
-    assert found is not None  # noqa: S101 - for the type checker; ensured above
-    return found
 
 
 def _desk_opened(state: DeskState, record: records.DeskOpened) -> None:
@@ -90,7 +83,7 @@ def _desk_started(state: DeskState, record: records.DeskStarted) -> None:
 
 
 def _launched(state: DeskState, record: records.FundLaunched) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     ensure(fund.launched_ms is None, f"fund {record.fund} is launched twice")
     fund.launched_ms = record.at_ms
     fund.shares = record.shares
@@ -98,7 +91,7 @@ def _launched(state: DeskState, record: records.FundLaunched) -> None:
 
 
 def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
-    _fund(state, record.fund).gap.marks = record.prices
+    state.named(record.fund).gap.marks = record.prices
     if not record.account:
         return  # on paper: no account holds what an index-only fund counts with
     for symbol, units in record.units.items():
@@ -108,7 +101,7 @@ def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
 
 
 def _point_set(state: DeskState, record: records.PointSet) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     fund.point = Point(record.at_ms, record.nav, record.prices, record.leverage)
     fund.last_run_ms = record.at_ms  # a point is a done run, also where a replay starts with one
     fund.weights, fund.sized_ms = record.weights, record.opened_ms
@@ -117,11 +110,11 @@ def _point_set(state: DeskState, record: records.PointSet) -> None:
 
 
 def _breach_seen(state: DeskState, record: records.BreachSeen) -> None:
-    _fund(state, record.fund).duty = Duty(record.since_ms, record.due_ms)
+    state.named(record.fund).duty = Duty(record.since_ms, record.due_ms)
 
 
 def _breach_lapsed(state: DeskState, record: records.BreachLapsed) -> None:
-    _fund(state, record.fund).duty = None
+    state.named(record.fund).duty = None
 
 
 def _verdict(state: DeskState, record: records.VerdictChanged) -> None:
@@ -131,7 +124,7 @@ def _verdict(state: DeskState, record: records.VerdictChanged) -> None:
 
 
 def _fixed_settled(state: DeskState, record: records.FixedSettled) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     settled_ms = fund.fixed_settled_ms
     ensure(
         settled_ms is None or record.due_ms > settled_ms,
@@ -141,7 +134,7 @@ def _fixed_settled(state: DeskState, record: records.FixedSettled) -> None:
 
 
 def _run_opened(state: DeskState, record: records.RunOpened) -> None:
-    fund = _fund(state, record.plan.fund)
+    fund = state.named(record.plan.fund)
     ensure(fund.run is None, f"fund {fund.name} opens a run while one is under way")
     fund.run = Run(
         record.plan,
@@ -173,7 +166,7 @@ def _turn_day(fund: FundState, at_ms: int) -> None:
 
 
 def _run_moved(state: DeskState, record: records.RunMoved) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     run = fund.run
     ensure(run is not None and run.plan.run_id == record.run_id, "a run moved that is not there")
     assert run is not None  # noqa: S101 - for the type checker; ensured above
@@ -195,7 +188,7 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
 def _crossed(state: DeskState, record: records.Crossed) -> None:
     ensure(total(record.units.values()) == 0, "a cross does not sum to zero", record)
     for name, units in record.units.items():
-        run = _fund(state, name).run
+        run = state.named(name).run
         if run is not None:
             run.fruitless_rounds = 0
             run.count(record.contract, units)
@@ -210,7 +203,7 @@ def _intent(state: DeskState, record: records.IntentCreated) -> None:
     state.orders[intent.client_order_id] = Order(intent)
     wanted = total(abs(size) for size in intent.wanted.values())
     for name, size in intent.wanted.items():
-        fund = _fund(state, name)
+        fund = state.named(name)
         part = intent.notional * abs(size) / wanted
         _turn_day(fund, record.at_ms)
         fund.day_notional += part
@@ -243,7 +236,7 @@ def _traded(state: DeskState, record: records.Traded) -> None:
     order = state.orders.get(fill.client_order_id) or state.ended.get(fill.client_order_id)
     ensure(order is not None or record.forced, f"trade {fill.trade_id} has no working order")
     for name, units in record.allocations.items():
-        fund = _fund(state, name)
+        fund = state.named(name)
         fee, slippage = record.fees.get(name, ZERO), record.slippage.get(name, ZERO)
         fund.costs.fees += fee
         fund.costs.slippage += slippage
@@ -283,7 +276,7 @@ def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
     if len(state.ended) > ENDED_ORDERS_MAX:
         del state.ended[next(iter(state.ended))]
     for name in order.intent.wanted:
-        fund = _fund(state, name)
+        fund = state.named(name)
         if fund.run is not None:
             fund.run.next_slice_ms = at_ms + pause_ms(fund.fund.execution, order.intent)
 
@@ -309,14 +302,14 @@ def _funding(state: DeskState, record: records.FundingPosted) -> None:
     if record.settled_ms is not None:
         state.accounts[record.account].funded_ms[record.contract] = record.settled_ms
     for name, paid in record.paid.items():
-        fund = _fund(state, name)
+        fund = state.named(name)
         fund.costs.funding += paid
         if fund.shares:
             fund.gap.funding -= paid / fund.shares
 
 
 def _wiped(state: DeskState, record: records.FundWiped) -> None:
-    fund = _fund(state, record.fund)
+    fund = state.named(record.fund)
     fund.trading, fund.trading_reason = TradingState.WIPED, record.reason
 
 
@@ -358,14 +351,14 @@ def _struck(state: DeskState, record: records.NavStruck) -> None:
         "NAV x shares is not the equity",
         record,
     )
-    _fund(state, record.fund).strike_ms = record.boundary_ms
+    state.named(record.fund).strike_ms = record.boundary_ms
 
 
 def _command(state: DeskState, record: records.CommandTaken) -> None:
     if record.kind is CommandKind.REBALANCE:
-        _fund(state, record.name).manual = record.reason
+        state.named(record.name).manual = record.reason
     elif record.kind is CommandKind.FLATTEN:
-        _fund(state, record.name).flattening = record.reason
+        state.named(record.name).flattening = record.reason
 
 
 _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {

@@ -6,6 +6,7 @@ Whole numbers compare, add and store exactly; ISO 8601 text and time zones exist
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rebalancer.errors import InputRefused
@@ -22,6 +23,19 @@ _MILLISECONDS = re.compile(r"-?[0-9]{9,15}")
 _WRITABLE = range(-62_135_596_800_000, 253_402_300_800_000)
 _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
+
+
+def between(next_due_ms: Callable[[int], int], after_ms: int, until_ms: int) -> tuple[int, ...]:
+    """Return every instant in (after_ms, until_ms], oldest first.
+
+    `next_due_ms` returns the first instant strictly after the one it is given.
+    """
+    instants = []
+    due_ms = next_due_ms(after_ms)
+    while due_ms <= until_ms:
+        instants.append(due_ms)
+        due_ms = next_due_ms(due_ms)
+    return tuple(instants)
 
 
 def from_datetime(moment: datetime) -> int:

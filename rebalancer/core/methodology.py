@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from rebalancer.core.calendar import ALWAYS_OPEN, WEEKDAYS, Calendar, DayTime, Roll, day_at
 from rebalancer.core.flow import FlowRule
-from rebalancer.core.instant import DAY_MS, HOUR_MS, SECOND_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, SECOND_MS, between
 from rebalancer.core.money import ONE
 
 COOLDOWN_MS = 60 * SECOND_MS
@@ -142,12 +142,7 @@ class Fixed:
 
     def due_between(self, after_ms: int, until_ms: int) -> tuple[int, ...]:
         """Return every instant in (after_ms, until_ms], oldest first."""
-        instants = []
-        due_ms = self.next_due_ms(after_ms)
-        while due_ms <= until_ms:
-            instants.append(due_ms)
-            due_ms = self.next_due_ms(due_ms)
-        return tuple(instants)
+        return between(self.next_due_ms, after_ms, until_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -310,6 +310,13 @@ class DeskState:
             holders={symbol: tuple(names) for symbol, names in holders.items()},
         )
 
+    def named(self, name: str) -> FundState:
+        """Return the fund that a record names; BrokenInvariant where it is not configured."""
+        found = self.funds.get(name)
+        ensure(found is not None, f"a record names the fund {name}, which is not configured")
+        assert found is not None  # noqa: S101 - for the type checker; ensured above
+        return found
+
     def in_order(self, names: Iterable[str]) -> list[FundState]:
         """Return the named funds in the operator's order."""
         return [self.funds[name] for name in sorted(names, key=self.rank.__getitem__)]

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from rebalancer.core.fund import Fund
-from rebalancer.core.money import ZERO, text
+from rebalancer.core.money import ZERO, text, text_or_none
 from rebalancer.errors import InputRefused
 from rebalancer.sim.frontier import economics
 from rebalancer.sim.summary import Day, Summary
@@ -113,23 +113,19 @@ def _figures(known: Summary) -> dict[str, Any]:
         if key != "financing" or known.fund.cash_account is not None
     }
     return {
-        "final_nav": _number(known.final_nav),
-        "final_formula_nav": _number(known.final_formula_nav),
+        "final_nav": text_or_none(known.final_nav),
+        "final_formula_nav": text_or_none(known.final_formula_nav),
         "fixed_runs": known.fixed_runs,
         "other_runs": known.other_runs,
         "costs": {key: text(value) for key, value in costs.items()},
         "cost": text(sum(costs.values(), ZERO)),
         "days": tracked.days if tracked else 0,
-        "mean_bp": _number(tracked.mean_bp) if tracked else None,
-        "tracking_error_bp": _number(tracked.error_bp) if tracked else None,
+        "mean_bp": text_or_none(tracked.mean_bp) if tracked else None,
+        "tracking_error_bp": text_or_none(tracked.error_bp) if tracked else None,
         "economics": economics(known),
         "by": known.by,
         "engine": known.engine,
     }
-
-
-def _number(value: Decimal | None) -> str | None:
-    return None if value is None else text(value)
 
 
 def tracking(fund: Fund, days: Sequence[Day]) -> Tracking | None:
