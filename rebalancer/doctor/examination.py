@@ -82,7 +82,7 @@ class Examination:
 
     def _here(self) -> Iterator[Finding]:
         api = self.config.api
-        wanted = {"api.listen": api.listen, "api.public_listen": api.public_listen}
+        wanted = {"listen": api.listen, "public_listen": api.public_listen}
         listeners = {name: address for name, address in wanted.items() if address is not None}
         return examine_here(self.config.store_url, self.config.desk.control_socket, listeners)
 

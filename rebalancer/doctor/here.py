@@ -28,7 +28,7 @@ _TIMEX_BYTES = 512
 def examine_here(
     store_url: str, control_socket: Path, listeners: Mapping[str, Address]
 ) -> Iterator[Finding]:
-    """Yield what is found on this machine; `listeners` are addresses by the setting of each."""
+    """Yield what is found on this machine; `listeners` are addresses by their setting in [api]."""
     holder = None
     try:
         store = look_at_store(store_url)
@@ -93,7 +93,7 @@ def examine_listener(setting: str, address: Address, *, runs: bool) -> Finding:
                 "here",
                 setting,
                 f"{shown}: {error.strerror}",
-                "choose another port, or end what uses it",
+                f"choose another port in api.{setting}, or end what uses it",
             )
     return Finding(Level.OK, "here", setting, f"{shown}: a desk can listen there")
 

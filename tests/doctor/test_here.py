@@ -80,16 +80,16 @@ def test_an_address_that_another_program_has_is_no_address_for_a_desk() -> None:
         other.bind(("127.0.0.1", 0))
         address = Address(*other.getsockname())
         other.listen()
-        taken = examine_listener("api.listen", address, runs=False)
-        assert (taken.level, taken.check) == (Level.FAIL, "api.listen")
+        taken = examine_listener("listen", address, runs=False)
+        assert (taken.level, taken.check) == (Level.FAIL, "listen")
         assert "Address already in use" in taken.seen
-        assert taken.fix == "choose another port, or end what uses it"
-        assert examine_listener("api.listen", address, runs=True).level is Level.OK
-    assert examine_listener("api.listen", address, runs=False).level is Level.OK
+        assert taken.fix == "choose another port in api.listen, or end what uses it"
+        assert examine_listener("listen", address, runs=True).level is Level.OK
+    assert examine_listener("listen", address, runs=False).level is Level.OK
 
 
 def test_an_address_that_is_not_of_this_machine_fails_though_a_desk_runs() -> None:
-    nowhere = examine_listener("api.listen", Address("192.0.2.1", 8765), runs=True)
+    nowhere = examine_listener("listen", Address("192.0.2.1", 8765), runs=True)
     assert nowhere.level is Level.FAIL
 
 
@@ -97,6 +97,6 @@ def test_the_listeners_of_a_configuration_are_among_what_is_examined(tmp_path: P
     found = examine_here(
         f"sqlite:///{tmp_path / 'desk.db'}",
         tmp_path / "d.sock",
-        {"api.public_listen": Address("127.0.0.1", 0)},
+        {"public_listen": Address("127.0.0.1", 0)},
     )
-    assert {each.check: each.level for each in found}["api.public_listen"] is Level.OK
+    assert {each.check: each.level for each in found}["public_listen"] is Level.OK
