@@ -28,7 +28,7 @@ def back_up(url: str, file: Path) -> int:
 
 
 def back_up_file(source: Path, file: Path) -> int:
-    """Do as `back_up` does with the file of a store."""
+    """Do as `back_up` does with the file of a store; return its size in bytes."""
     if not source.exists():
         raise StoreUnavailable(f"there is no store at {source}")
     if file.exists():

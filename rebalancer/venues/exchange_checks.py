@@ -162,7 +162,7 @@ class Checked:
 async def get_to_know(
     client: CcxtClient, facts: VenueFacts, contracts: Mapping[str, Contract], clock: Clock
 ) -> int:
-    """Load markets, check the contracts and measure the clock; return the clock's offset.
+    """Load markets, check the contracts and measure the clock; return the clock's offset (ms).
 
     Raises ConfigRefused with the remedy, or VenueUnavailable.
     """

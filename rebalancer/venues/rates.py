@@ -204,7 +204,7 @@ class Pace:
     _sooner_ms: dict[str, float] = field(default_factory=dict)
 
     def take(self, cost: Cost, now_ms: int) -> int:
-        """Give a request its place and return how long it must wait for it; 0 for not at all."""
+        """Give a request its place and return the ms it must wait for it; 0 for not at all."""
         early_ms = {name: self._early_ms(name, now_ms) for name in cost}
         waits = (early - self._sooner_ms[name] for name, early in early_ms.items())
         wait_ms = math.ceil(max(0, *waits))

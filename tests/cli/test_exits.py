@@ -109,6 +109,7 @@ def test_a_bug_is_not_dressed_up_as_an_operators_mistake() -> None:
 
 def test_the_version(run: Run) -> None:
     assert run("version").out == f"rebalancer {__version__}\n"
+    assert run("--version").out == run("version").out
     assert run("version", "--json").json == {"version": __version__}
 
 
