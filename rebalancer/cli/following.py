@@ -141,6 +141,7 @@ def orders(
     accounts = len({order.account for order in found}) > 1
     funds = len(settings.funds) > 1
     hedged = any(order.position_side != "net" for order in found)
+    reasons = any(order.reason for order in found)
     rows = [
         [
             moment(order.created_ms),
@@ -153,11 +154,13 @@ def orders(
             money(order.limit_price),
             str(order.status),
             order.client_order_id,
+            *([order.reason] if reasons else []),
         ]
         for order in found
     ]
     columns = ["at", *(["account"] if accounts else []), *(["for"] if funds else [])]
     columns += ["contract", "side", ">contracts", ">filled", ">limit", "status", "id"]
+    columns += ["why"] if reasons else []
     console().print(table("", columns, rows))
 
 

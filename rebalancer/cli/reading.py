@@ -186,6 +186,7 @@ def run_document(run: RunRow) -> dict[str, Any]:
         "leverage_after": text_or_none(run.leverage_after),
         "delta_units": {symbol: text(units) for symbol, units in run.delta_units.items()},
         "cost": text(run.cost),
+        "slippage": text_or_none(run.slippage),
     }
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +57,11 @@ class TestOrders:
         answer = run("orders")
         assert "BTC/USDT:USDT" in answer.out
         assert "closed" in answer.out
+
+    def test_a_person_sees_why_an_order_was_refused(self, run: Run, store: Path) -> None:
+        with closing(sqlite3.connect(store)) as database, database:
+            database.execute("UPDATE orders SET reason = 'margin is insufficient'")
+        assert "margin is insufficient" in run("orders", "-n", "1").out
 
 
 class TestEvents:
