@@ -60,8 +60,8 @@ def restore(file: Backup, config: ConfigPath = None, as_json: AsJson = False) ->
     if kept is not None:
         typer.echo(f"what it replaces is kept as {kept}")
     typer.echo(
-        "Nothing is traded until: the desk is started and has asked the venue, `rebalancer breaks` "
-        "is empty,\n`rebalancer kill --release`, `rebalancer resume --desk --reason WHY`."
+        "Nothing is traded until: the desk is started and has asked the venue, `rebalancer kill "
+        "--release`,\n`rebalancer breaks` shows none, `rebalancer resume --desk --reason WHY`."
     )
 
 
