@@ -40,9 +40,14 @@ TICK_MS = 5 * SECOND_MS
 TICKS, QUIET_TICKS = 500, 60
 DUE_TICK = (DUE_MS - BEGIN_MS) // TICK_MS
 SHOCK_TICK = 330
+#: right before orders leave: of the launch, the fixed time and the shock
+ORDER_TICKS = (1, DUE_TICK - 1, SHOCK_TICK + 2)
 PLACES = D("0.1")
 #: so many days are lived at the venue with two books
 XT_SHARE = 0.2
+#: so many turns, commits and requests with orders each day has: a trouble that waits for more of
+#: them would never come
+ROUNDS_MIN, COMMITS_MIN, SENDS_MIN = 2_400, 44, 9
 #: a venue that says this has not taken the order: its own code proves it
 PROOFS = frozenset({Shape.UNAUTHORIZED, Shape.TOO_MANY, Shape.BANNED, Shape.NO_MARGIN})
 
@@ -159,6 +164,16 @@ class Day:
         yield PriceSource.MARK, mark, age_ms
         yield PriceSource.INDEX, index_price, age_ms
 
+    @property
+    def clock_step_ms(self) -> int:
+        """How far the desk's clock is set: half a minute, some minutes, forward hours as well.
+
+        Not backward: nothing is due then until the clock has come to where it was, which is
+        longer than the day.
+        """
+        factors = (1, 10, 700 if self.size > 1 else 1)
+        return int((self.size - 1) * MINUTE_MS) * factors[self.count % len(factors)]
+
     def lie(self, index: int) -> Decimal:
         """Return the false price of BTC at a tick."""
         return (self.prices[BTC][index] * self.size).quantize(PLACES)
@@ -170,9 +185,11 @@ def day_of(seed: int, trouble: Trouble | None = None) -> Day:
     drawn = dice.choice(DRAWN)
     chosen = trouble or drawn
     tick = dice.randrange(1, TICKS - 20)
-    if chosen in AT_WORK and dice.random() < 0.7:
+    if chosen is Trouble.MAINTENANCE:
+        tick = dice.choice(ORDER_TICKS)
+    elif chosen in AT_WORK and dice.random() < 0.7:
         # where orders are under way: at the launch, at the fixed time, at the shock
-        tick = dice.choice((1, DUE_TICK, SHOCK_TICK)) + dice.randrange(4)
+        tick = dice.choice((1, DUE_TICK - 2, SHOCK_TICK)) + dice.randrange(4)
     low, high = (0.4, 0.99) if dice.random() < 0.5 else (1.01, 1.6)
     size = D(str(round(dice.uniform(low, high), 3)))
     return Day(
@@ -186,9 +203,14 @@ def day_of(seed: int, trouble: Trouble | None = None) -> Day:
         told_instead=dice.choice(NO_PRICES),
         ticks=_length(dice, chosen),
         size=size,
-        count=dice.randrange(2, 80) if "STORE" in chosen.name else dice.randrange(20, 3_000),
+        count=_count(dice, chosen),
         down_ms=dice.choice((50, 1_000, 5_000, 60_000, 400_000)),
     )
+
+
+def _count(dice: Random, trouble: Trouble) -> int:
+    low, high = (2, COMMITS_MIN) if "STORE" in trouble.name else (20, ROUNDS_MIN)
+    return dice.randrange(low, high)
 
 
 def _length(dice: Random, trouble: Trouble) -> int:
@@ -198,7 +220,7 @@ def _length(dice: Random, trouble: Trouble) -> int:
         Trouble.FUTURE_PRICE: (1, 3),
         Trouble.OLD_PRICE: (1, 30),
         Trouble.SILENCE: (1, 60),
-        Trouble.MAINTENANCE: (1, 40),
+        Trouble.MAINTENANCE: (3, 40),
         Trouble.STORE_LOCKED: (1, 6),
     }
     low, high = lengths.get(trouble, (0, 0))
@@ -226,7 +248,7 @@ def _wire(dice: Random, trouble: Trouble) -> tuple[Fault, ...]:
             taken=taken,
             method=method,
             path=path,
-            skip=dice.randrange(0, 24 if method == "GET" else 14),
+            skip=dice.randrange(0, 24 if method == "GET" else SENDS_MIN),
             times=times,
             late_ms=dice.choice((10, 500, 3_000, 4_900)),
         ),

@@ -77,6 +77,8 @@ class Exchange:
         #: from when on every second list of positions is empty
         self.empties_from_ms: int | None = None
         self._told_empty = False
+        #: whether anything has gone wrong yet of what is planned here
+        self.struck = False
 
     @property
     def core(self) -> Core:
@@ -96,6 +98,7 @@ class Exchange:
         """Return what the venue sends back, and the fault that spoils the wire, if any."""
         self.catch_up()
         if call.at_ms < self.maintenance_until_ms:
+            self.struck = True
             return self.dialect.phrase("maintenance", call.at_ms), None
         refusal = self.dialect.admit(call)
         if refusal is not None:
@@ -103,6 +106,7 @@ class Exchange:
         fault = self.faults.take(call)
         if fault is None:
             return self.dialect.stamp(call, self._honest(call)), None
+        self.struck = True
         if self.sight is not None:
             self._before = (copy.deepcopy(self.dialect.core), call.at_ms)
             self.maintenance_until_ms = call.at_ms + self.sight.down_ms
@@ -132,6 +136,7 @@ class Exchange:
         self._told_empty = empty
         if not empty:
             return self.dialect.act(self.dialect.core, call)
+        self.struck = True
         flat = copy.deepcopy(self.dialect.core)
         for account in flat.accounts.values():
             account.positions.clear()

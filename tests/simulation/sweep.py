@@ -73,8 +73,11 @@ def _live(world: World) -> None:
 
 
 def judged(day: Day, kills: tuple[int, ...] = (), short: int | None = None) -> Broken | None:
-    """Live through a day; return what was broken."""
-    problems = tuple(judge(lived(day, kills, short)))
+    """Live through a day; return what was broken. A whole day has to meet its trouble, too."""
+    world = lived(day, kills, short)
+    problems = tuple(judge(world))
+    if short is None and not world.struck:
+        problems += ("nothing went wrong on this day: its trouble met nothing",)
     return Broken(day.seed, day.trouble, kills, problems) if problems else None
 
 

@@ -26,7 +26,7 @@ SEEDS = 500
 CHUNK = 25
 #: requests that arrive after their answer was lost; late prices at the fixed time; maintenance
 #: while orders are under way
-CRASH_DAYS = (103, 47, 46)
+CRASH_DAYS = (103, 16, 89)
 SHARDS = 4
 DOUBLE_CRASHES = 51
 

@@ -25,6 +25,7 @@ from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Start, recover
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import StoreUnavailable, VenueUnavailable
+from rebalancer.live import inquiries_of
 from rebalancer.ports import Emit, NavView
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.ccxt_client import CcxtClient
@@ -36,11 +37,13 @@ from tests.loopback.dialect import Dialect
 from tests.loopback.instruments import Depth
 from tests.loopback.presets import KEY, SECRET, binance, binance_instruments, xt, xt_instruments
 from tests.loopback.settling import Move, move_price
+from tests.simulation import steps
 from tests.simulation.day import (
     BEGIN_MS,
     CONTRACTS,
     DUE_TICK,
     INSTRUMENTS,
+    ON_THE_WIRE,
     QUIET_TICKS,
     SHOCK_TICK,
     TICK_MS,
@@ -65,6 +68,9 @@ CLOCK_READ_TICKS = 2
 UNKNOWN_MS = 75 * SECOND_MS
 #: so long it takes until a commit that met a locked store is tried again
 LOCKED_MS = 60 * SECOND_MS
+STORE_TROUBLES = (Trouble.STORE_BEFORE, Trouble.STORE_AFTER, Trouble.STORE_LOCKED)
+#: troubles that come with a request of the desk, if one meets them
+AT_THE_VENUE = ON_THE_WIRE | {Trouble.QUESTION, Trouble.MAINTENANCE, Trouble.EMPTY}
 #: turns of the loop that no day needs; one that takes more does not come to rest
 ROUNDS_MAX = 60_000
 EXPECTED = Expected(accept_untold=True)
@@ -91,14 +97,22 @@ class Disk(MemoryStore):
         if locked and 0 <= self.commits - self._day.count < self._day.ticks:
             await asyncio.sleep(self._day.down_ms % 60_001 / SECOND_MS)
         if fails and self._day.trouble is Trouble.STORE_BEFORE:
-            raise StoreUnavailable("simulated: the disk is full")
-        await super().commit(records, meanwhile)
+            self._refuse(records)
+        await self._keep(records, meanwhile)
         self.intents |= {
             record.intent.client_order_id for record in records if isinstance(record, IntentCreated)
         }
         await asyncio.sleep(0)
         if fails and self._day.trouble is Trouble.STORE_AFTER:
             raise StoreUnavailable("simulated: the disk went away after it wrote")
+
+    async def _keep(
+        self, records: Sequence[Record], meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        await super().commit(records, meanwhile)
+
+    def _refuse(self, records: Sequence[Record]) -> None:
+        raise StoreUnavailable(f"simulated: no room for {len(records)} records")
 
     async def save_views(self, views: Sequence[NavView], prices: Any) -> None:
         """Keep nothing: no reader looks."""
@@ -169,12 +183,14 @@ class World:
     end_tick: int = TICKS + QUIET_TICKS
     #: turns before which disk, wire or venue had changed: where a crash means something else
     changes: list[int] = field(default_factory=list)
+    #: makes what keeps the records
+    disk_of: Callable[[Day], Disk] = Disk
     #: called before a turn; says at which later turns this world is killed, or None to live on
     fork: Callable[[int], tuple[int, ...] | None] = lambda _turn: None
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
-        self.disk = Disk(self.day)
+        self.disk = self.disk_of(self.day)
         self.desk = desk_of_the_day(self.day.venue)
         self.exchange = Exchange(_venue(self.day), self.clock)
         self.exchange.sight = self.day.sight
@@ -203,6 +219,7 @@ class World:
             self._one_life()
 
     def _one_life(self) -> None:
+        self.state = None  # that of a dead desk is void
         loop = VirtualLoop(self._before_round, self.rounds)
         self.clock.live_on(loop)
         asyncio.set_event_loop(loop)
@@ -222,6 +239,16 @@ class World:
             loop.bury()
 
     @property
+    def struck(self) -> bool:
+        """Whether the trouble of the day has come; prices, books and news are bad by themselves."""
+        day = self.day
+        if day.trouble in STORE_TROUBLES:
+            return self.disk.commits >= day.count
+        if day.trouble is Trouble.KILL:
+            return self._killed
+        return self.exchange.struck or day.trouble not in AT_THE_VENUE
+
+    @property
     def _down_ms(self) -> int:
         """How long this life is followed by nothing."""
         return self.day.down_ms if self.lives == 1 else 5 * SECOND_MS
@@ -235,10 +262,17 @@ class World:
         if seen != self._seen:
             self._seen = seen
             self.changes.append(number)
+            self._judge_step()
         self.kills = self.fork(number) or self.kills
         if number in self.kills:
             self._killed = True
             raise Killed
+
+    def _judge_step(self) -> None:
+        """Hold the venue's own count and the desk's together; told once, when they part."""
+        if self.state is not None and not self.violations:
+            core = self.exchange.core
+            self.violations += steps.problems(core, self.state, self.day.contracts)
 
     def _soon(self) -> int:
         """Return a tick by which all is quiet again: well after what comes next, or the end."""
@@ -274,6 +308,7 @@ class World:
             venues={"main": venue},
             watcher=Watcher(Feed(self), inbox.put),
             open_orders=recovered.open_orders,
+            inquiries=inquiries_of({"main": venue}, recovered.state),
             on_alert=self.alerts.append,
             view_interval_seconds=3_600.0,
         )
@@ -386,7 +421,7 @@ def _trouble(world: World, index: int) -> None:
     elif day.trouble is Trouble.EMPTY:
         world.exchange.empties_from_ms = world.clock.true_ms()
     elif day.trouble is Trouble.CLOCK:
-        world.clock.step(int((day.size - 1) * 60_000))
+        world.clock.step(day.clock_step_ms)
 
 
 def _venue(day: Day) -> Dialect:
