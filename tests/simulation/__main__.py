@@ -7,6 +7,7 @@ mutants   every planted fault against seed after seed; --write keeps the table o
 prices    bad prices, one case of each seed
 kills     SIGKILL of real desks on exchanges of their own, both processes of this machine
 storage   full, locked, read-only and torn files under a real store
+files     one day of each seed on the product's own store, verified when it is over
 day       one seed, told step by step
 shares    where the time of a day goes
 """
@@ -26,7 +27,7 @@ from tempfile import TemporaryDirectory
 from rebalancer.core.instant import iso
 from tests.e2e.kills import AT_ONE_PLACE, killed
 from tests.e2e.test_live_desk import KINDS
-from tests.simulation import bad_prices, mutants, shares, sweep
+from tests.simulation import bad_prices, mutants, on_file, shares, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
 from tests.store import storage_faults
@@ -39,11 +40,12 @@ COUNTS = {
     "prices": 200_000,
     "kills": 300,
     "storage": 500,
+    "files": 500,
 }
 #: a sweep of hours says so often how far it is
 SO_FAR_SECONDS = 60.0
 #: seeds that one task of a process takes
-CHUNKS = {"days": 50, "prices": 1_000, "kills": AT_ONE_PLACE, "storage": 10}
+CHUNKS = {"days": 50, "prices": 1_000, "kills": AT_ONE_PLACE, "storage": 10, "files": 10}
 
 
 def main() -> int:
@@ -64,6 +66,7 @@ def main() -> int:
         "prices": _prices,
         "kills": _kills,
         "storage": _storage,
+        "files": _files,
     }
     step = CHUNKS.get(asked.what, 1)
     lived, broken, told = 0, 0, begun
@@ -145,6 +148,11 @@ def _kills(first: int, count: int) -> tuple[int, list[str]]:
 def _storage(first: int, count: int) -> tuple[int, list[str]]:
     with TemporaryDirectory() as folder:
         return count, list(storage_faults.tried(range(first, first + count), Path(folder)))
+
+
+def _files(first: int, count: int) -> tuple[int, list[str]]:
+    with TemporaryDirectory() as folder:
+        return count, list(on_file.tried(range(first, first + count), Path(folder)))
 
 
 def _hunt(asked: argparse.Namespace) -> int:
