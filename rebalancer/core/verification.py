@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import ledger, records
+from rebalancer.core import capital, ledger, records
 from rebalancer.core.folding import apply, check_position
-from rebalancer.core.fund import PriceSource
-from rebalancer.core.money import ZERO
+from rebalancer.core.fund import NavKind, PriceSource
+from rebalancer.core.money import ZERO, split_pro_rata
 from rebalancer.core.nav import Valuation, value
 from rebalancer.core.order import client_order_id
 from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
-from rebalancer.core.run import ENDED, RunStatus
+from rebalancer.core.run import ENDED, Run, RunStatus
 from rebalancer.core.state import NAV_TOLERANCE, Desk, DeskState, FundState
 from rebalancer.errors import BrokenInvariant
 
@@ -43,6 +43,10 @@ class Verifier:
     _keys: set[str] = field(default_factory=set)
     _seq: int = 0
     _same_config: bool = False
+    #: by fund, the NAV that the point of the run that was done last has to have
+    _base_navs: dict[str, Decimal] = field(default_factory=dict)
+    #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
+    _late: set[str] = field(default_factory=set)
     _checks: dict[type[Record], Callable[[Any], None]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +59,12 @@ class Verifier:
             records.IntentCreated: self._intent,
             records.Traded: self._traded,
             records.FixedSettled: self._settled,
+            records.PointSet: self._point,
+            records.FundWiped: self._wiped,
+            records.FundingPosted: self._funding,
+            capital.ManagementFeeCharged: self._fee,
+            capital.FlowDealt: self._dealt,
+            capital.ConsolidationProposed: self._unpriced,
         }
 
     def take(self, record: Record) -> None:
@@ -158,6 +168,9 @@ class Verifier:
             self.counts["NAVs"] += 1
             self._same(self._place(record), "NAV", plan.nav, worth.nav)
             self._same(self._place(record), "leverage", plan.leverage, worth.leverage)
+            if fund.fund.price_source is PriceSource.MARK and self._same_config:
+                self.counts["formula NAVs"] += 1
+                self._same(self._place(record), "formula NAV", plan.base_nav, worth.formula_nav)
 
     def _run_moved(self, record: records.RunMoved) -> None:
         fund = self.state.funds[record.fund]
@@ -182,6 +195,62 @@ class Verifier:
                 and abs(over) > _lot_units(self.state, symbol)
             ]
             self._hold(not past, f"{place}: the run went past its target of {', '.join(past)}")
+            self._base_navs[fund.name] = run.plan.base_nav * run.base_scale
+        if run is not None and fund.name not in self._late:
+            self._gross(place, run)
+        if record.status in ENDED:
+            self._late.discard(fund.name)
+
+    def _gross(self, place: str, run: Run) -> None:
+        for symbol, traded in run.traded.items():
+            most = run.planned.get(symbol, ZERO) + _lot_units(self.state, symbol)
+            self._hold(traded <= most, f"{place}: {traded} {symbol} were traded of {most} at most")
+
+    def _point(self, record: records.PointSet) -> None:
+        found = self._base_navs.pop(record.fund, None)
+        of_account = self.state.funds[record.fund].fund.formula_base is NavKind.ACCOUNT
+        if found is None or of_account or not self._same_config:
+            self.counts["NAVs left out"] += 1
+            return
+        self.counts["NAVs"] += 1
+        self._same(self._place(record), "NAV", record.nav, found)
+
+    def _wiped(self, record: records.FundWiped) -> None:
+        fund = self.state.funds[record.fund]
+        by_mark = fund.fund.price_source is PriceSource.MARK and self._same_config
+        worth = self._worth(fund, record.prices) if by_mark else None
+        if worth is None:
+            self.counts["NAVs left out"] += 1
+            return
+        self.counts["NAVs"] += 1
+        self._same(self._place(record), "NAV", record.nav, worth.nav)
+
+    def _funding(self, record: records.FundingPosted) -> None:
+        due = {
+            name: record.rate * units * record.mark
+            for name, fund in self.state.funds.items()
+            if fund.fund.account == record.account
+            and (units := fund.holding.units.get(record.contract, ZERO))
+        }
+        self._hold(due == record.paid, f"{self._place(record)}: each fund's funding is another")
+
+    def _fee(self, record: capital.ManagementFeeCharged) -> None:
+        """Work out the fee; of what equity it was taken no record has the prices."""
+        self.counts["NAVs left out"] += 1
+        terms = self.state.funds[record.fund].fund.management_fee
+        if terms is not None and self._same_config:
+            self._same(self._place(record), "fee", record.amount, terms.charge(record.equity))
+
+    def _dealt(self, record: capital.FlowDealt) -> None:
+        """Hold that the fund gave nothing away; no record has the prices of the NAV."""
+        self.counts["NAVs left out"] += 1
+        self._hold(
+            record.shares * record.nav <= record.cash + NAV_TOLERANCE,
+            f"{self._place(record)}: {record.shares} shares at {record.nav} for {record.cash}",
+        )
+
+    def _unpriced(self, _record: capital.ConsolidationProposed) -> None:
+        self.counts["NAVs left out"] += 1
 
     def _intent(self, record: records.IntentCreated) -> None:
         intent = record.intent
@@ -198,6 +267,21 @@ class Verifier:
             record.trade not in self.state.seen_trades,
             f"{self._place(record)}: trade {record.fill.trade_id} is booked twice",
         )
+        ours = record.fill.client_order_id
+        order = self.state.orders.get(ours) or self.state.ended.get(ours)
+        if order is None:
+            return  # the fold refuses it, but for what the venue did by itself
+        if ours in self.state.ended:
+            self._late |= record.allocations.keys()
+        weights = {name: abs(size) for name, size in order.intent.wanted.items()}
+        for what, told, whole in (
+            ("units", record.allocations, record.units),
+            ("fees", record.fees, record.fill.fee),
+        ):
+            self._hold(
+                told == split_pro_rata(whole, weights),
+                f"{self._place(record)}: the {what} are shared as nobody wanted them",
+            )
 
     def _settled(self, _record: records.FixedSettled) -> None:
         self.counts["fixed instants"] += 1

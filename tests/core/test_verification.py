@@ -8,10 +8,17 @@ from decimal import Decimal
 
 import pytest
 
+from rebalancer.core.capital import FlowDealt, ManagementFeeCharged
+from rebalancer.core.events import FlowsRequested
+from rebalancer.core.fees import ManagementFee
+from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.records import (
     FixedSettled,
+    FundingPosted,
     IntentCreated,
     NavStruck,
+    PointSet,
     Record,
     RunMoved,
     RunOpened,
@@ -155,3 +162,92 @@ def test_a_run_that_went_past_its_target_is_found(rebalanced: Bench) -> None:
     run.plan = nearer(run.plan)
     verifier.take(rebalanced.records[done])
     assert "went past its target" in verifier.problems[-1]
+
+
+@pytest.fixture(scope="module")
+def charged() -> Bench:
+    """A day with a flow each way and management fees."""
+    made = bench(fund(management_fee=ManagementFee(daily=D("0.03")))).later(60)
+    for key, kind, amount in (("a", FlowKind.SUBSCRIBE, 999), ("b", FlowKind.REDEEM, 7)):
+        flow = Flow(fund="BTC3L", key=key, kind=kind, amount=D(amount), requested_ms=made.now_ms)
+        made.take(FlowsRequested(made.now_ms, (flow,)))
+        made.known(101)
+        made.complete(made.orders[-1])
+        made.later(60)
+    made.now_ms += HOUR_MS * 9
+    made.known(102)
+    return made
+
+
+def of_this_configuration(made: Bench, records: Sequence[Record]) -> Verifier:
+    verifier = Verifier(made.desk)
+    verifier._same_config = True
+    for record in records:
+        verifier.take(record)
+    verifier.end()
+    return verifier
+
+
+def test_flows_and_fees_hold_and_their_navs_are_counted_as_left_out(charged: Bench) -> None:
+    found = of_this_configuration(charged, charged.records)
+    assert found.problems == []
+    dealt, fees = charged.of(FlowDealt), charged.of(ManagementFeeCharged)
+    assert (len(dealt), len(fees)) == (2, 1)
+    assert found.counts["NAVs left out"] >= 3, "no record has the prices of these"
+
+
+def test_a_fee_of_another_amount_and_shares_that_were_given_away_are_found(charged: Bench) -> None:
+    fee = last(charged, ManagementFeeCharged)
+    records, seq = changed(charged, ManagementFeeCharged, amount=fee.amount * 2)
+    assert of_this_configuration(charged, records).problems[0].startswith(f"record {seq} (Manag")
+    nav = last(charged, FlowDealt).nav
+    records, seq = changed(charged, FlowDealt, nav=nav / 2)
+    assert of_this_configuration(charged, records).problems[0].startswith(f"record {seq} (FlowDea")
+
+
+def test_funding_that_was_shared_otherwise_is_found(lived: Bench) -> None:
+    paid = last(lived, FundingPosted).paid
+    records, seq = changed(
+        lived, FundingPosted, paid={name: part * 2 for name, part in paid.items()}
+    )
+    assert f"record {seq} (FundingPosted): each fund's" in verified(lived, records).problems[0]
+
+
+def test_a_fill_that_was_shared_otherwise_is_found(lived: Bench) -> None:
+    place, trade = next(
+        (place, each)
+        for place, each in enumerate(lived.records)
+        if isinstance(each, Traded) and len(set(each.allocations.values())) > 1
+    )
+    names = list(trade.allocations)
+    swapped = dict(zip(names, reversed(trade.allocations.values()), strict=True))
+    records = [*lived.records[:place], replace(trade, allocations=swapped)]
+    verifier = Verifier(lived.desk)
+    for record in records:
+        verifier.take(record)
+    assert "the units are shared as nobody wanted them" in verifier.problems[0]
+
+
+def test_a_point_that_is_not_the_base_of_its_run_is_found(lived: Bench) -> None:
+    place = max(
+        place
+        for place, each in enumerate(lived.records)
+        if isinstance(each, PointSet) and isinstance(lived.records[place - 1], RunMoved)
+    )
+    point = lived.records[place]
+    assert isinstance(point, PointSet)
+    records = [*lived.records[:place], replace(point, nav=point.nav * 2)]
+    (problem,) = of_this_configuration(lived, records).problems
+    assert problem.startswith(f"record {place + 1} (PointSet): NAV is ")
+
+
+def test_a_run_that_traded_more_than_it_planned_is_found(rebalanced: Bench) -> None:
+    verifier = Verifier(rebalanced.desk)
+    done = rebalanced.records.index(last(rebalanced, RunMoved))
+    for record in rebalanced.records[:done]:
+        verifier.take(record)
+    run = verifier.state.funds["BTC3L"].run
+    assert run is not None
+    run.planned[BTC] = D(0)
+    verifier.take(rebalanced.records[done])
+    assert "were traded of" in verifier.problems[0]
