@@ -283,10 +283,16 @@ def inquiries_of(
 ) -> list[Callable[[], Awaitable[None]]]:
     """Return what has to be asked of the traded accounts before anything is traded."""
     return [
-        partial(venue.report_history, dict(state.accounts[name].read_ms))
+        partial(venue.report_history, dict(state.accounts[name].read_ms), _own_orders(state, name))
         for name, venue in venues.items()
         if isinstance(venue, ExchangeVenue)
     ]
+
+
+def _own_orders(state: DeskState, account: str) -> frozenset[str]:
+    """Return the venue's ids of the orders of an account that are remembered."""
+    known = (*state.orders.values(), *state.ended.values())
+    return frozenset(each.venue_order_id for each in known if each.intent.account == account)
 
 
 def funded_ms(state: DeskState, account: str) -> dict[str, int]:

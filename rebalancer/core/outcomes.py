@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rebalancer.core.actions import QueryOrder, Severity
 from rebalancer.core.breaking import booked, find, position_break
-from rebalancer.core.breaks import Break, BreakKind
+from rebalancer.core.breaks import Break, BreakKind, VenueTrade
 from rebalancer.core.events import (
     FillReported,
     LiquidationReported,
@@ -168,6 +168,8 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
     """Book what the venue closed by itself to the funds on that side, and halt them."""
     if (f"{event.account}/{event.contract}", event.trade_id) in work.state.seen_trades:
         return
+    if (event.contract, event.trade_id) in work.state.accounts[event.account].listed:
+        return  # it is in a break of before
     weights = {
         name: abs(held)
         for name in work.state.holders.get(event.contract, ())
@@ -182,9 +184,7 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
         cause=f"the venue closed {text(event.units)} of {event.contract} by itself",
     )
     if not weights:
-        repair = f"rebalancer explain {work.state.break_count + 1} --reason WHY"
-        if all(each.cause != found.cause for each in work.state.breaks.values()):
-            find(work, replace(found, repair=repair), halts=True)
+        _nobodys(work, event, found)
         return
     contract = work.state.desk.contracts[event.contract]
     fill = Fill(
@@ -212,6 +212,21 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
     booked(work, found)
     for name in weights:
         halt(work, work.state.funds[name], f"the venue liquidated {event.contract}")
+
+
+def _nobodys(work: Work, event: LiquidationReported, found: Break) -> None:
+    """Tell of a liquidation of what no fund holds, once for each trade that a venue lists."""
+    repair = f"rebalancer explain {work.state.break_count + 1} --reason WHY"
+    trade = VenueTrade(
+        trade_id=event.trade_id,
+        order_id="",
+        units=event.units,
+        price=event.price,
+        fee=event.fee,
+        at_ms=event.at_ms,
+    )
+    if all(each.cause != found.cause for each in work.state.breaks.values()):
+        find(work, replace(found, repair=repair, trades=(trade,)), halts=True)
 
 
 def on_positions(work: Work, event: PositionsReported) -> None:

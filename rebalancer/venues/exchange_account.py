@@ -19,7 +19,7 @@ from rebalancer.core.money import ZERO, number, total
 from rebalancer.core.order import OrderSide, PositionSide
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock
-from rebalancer.venues.ccxt_client import CcxtClient
+from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, readable
 from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, certain
@@ -49,6 +49,8 @@ class ExchangeAccount:
         clock: Clock,
     ) -> None:
         self._account = account
+        #: whether each contract has two books
+        self.hedge = account.hedge
         self._client = client
         self._facts = facts
         self.contracts = contracts
@@ -123,6 +125,22 @@ class ExchangeAccount:
         sides = {order_id: await self._side(contract, order_id) for order_id in silent}
         with readable(self._facts.venue_id, f"own trades of {contract}"):
             return tuple(self._trade(contract, row, sides) for row in rows)
+
+    async def made_by_venue(self, trade: OwnTrade) -> bool:
+        """Return whether the venue closed a position by itself with it; False where it is untold.
+
+        Its order is asked for where only that says so: ask of trades that are not known otherwise.
+        """
+        read = self._told.forced_order
+        if trade.forced or read is None or not trade.order_id:
+            return trade.forced
+        try:
+            call = Call("fetch_order", (trade.order_id, trade.contract))
+            order = await self._ask(call, Ask.QUERY)
+        except NoSuchOrder:
+            return False
+        with readable(self._facts.venue_id, f"order {trade.order_id}"):
+            return read(order)
 
     async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
         """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
@@ -293,6 +311,7 @@ class ExchangeAccount:
             price=number(row["price"], "a trade's price"),
             at_ms=int(row["timestamp"]),
             fee=self._fee(contract, row),
+            forced=self._told.forced_trade is not None and self._told.forced_trade(row),
         )
 
     def _fee(self, contract: str, row: Mapping[str, Any]) -> Decimal:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from rebalancer.core.contract import Contract
-from rebalancer.core.events import Event
+from rebalancer.core.events import Event, OrderReported
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent
 from rebalancer.errors import ConfigRefused, ensure
@@ -163,13 +163,14 @@ class ExchangeVenue:
         if self._emit is not None:
             await self._watch.report_positions(self._tell)
 
-    async def report_history(self, read_ms: Mapping[str, int]) -> None:
+    async def report_history(self, read_ms: Mapping[str, int], ours: Collection[str] = ()) -> None:
         """Emit trades since `read_ms` by contract, else from now on, and orders that stand.
 
-        Raises VenueUnavailable where the venue does not tell all of it: then nothing may be traded.
+        `ours` are the venue's ids of orders known to be the desk's own. Raises VenueUnavailable
+        where the venue does not tell all of it: then nothing may be traded.
         """
         if self._emit is not None:
-            await self._watch.history.begin(read_ms, self._tell)
+            await self._watch.history.begin(read_ms, self._tell, ours)
 
     async def watch_account(
         self, seconds: float, funded_ms: Mapping[str, int] = NO_PAYMENTS
@@ -208,5 +209,7 @@ class ExchangeVenue:
         return True
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, OrderReported) and event.venue_order_id:
+            self._watch.history.know(event.venue_order_id)
         if self._emit is not None:
             self._emit(event)

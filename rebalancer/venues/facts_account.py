@@ -34,6 +34,9 @@ ReadSide = Callable[[Mapping[str, Any]], Any]
 ReadLeverages = Callable[[Any], Collection[Any]]
 """Reads those of a contract, two where its books differ, from the venue's own answer."""
 
+ReadForced = Callable[[Mapping[str, Any]], bool]
+"""Whether one of ccxt's trades or orders is one that the venue made to close a position itself."""
+
 
 _KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "secret"})
 
@@ -155,8 +158,34 @@ class AccountFacts:
     leverage: ReadLeverage = _leverage
     #: the same from what ccxt's `fetch_leverage` cuts to whole numbers
     set_leverages: ReadLeverages = _set_leverage
+    #: whether a trade, else the order it belongs to, was made by the venue itself: a liquidation,
+    #: auto-deleveraging or settlement; None: it does not say
+    forced_trade: ReadForced | None = None
+    forced_order: ReadForced | None = None
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
+
+
+def _binance_forced(order: Mapping[str, Any]) -> bool:
+    names = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+    return str(order.get("clientOrderId") or "").startswith(names)
+
+
+def _bybit_forced(trade: Mapping[str, Any]) -> bool:
+    return trade["info"].get("execType") in ("BustTrade", "AdlTrade", "Delivery", "Settle")
+
+
+def _okx_forced(order: Mapping[str, Any]) -> bool:
+    words = ("full_liquidation", "partial_liquidation", "adl", "delivery")
+    return order["info"].get("category") in words
+
+
+def _xt_forced(order: Mapping[str, Any]) -> bool:
+    return _flag(order["info"].get("forceClose")) is True
+
+
+def _kucoin_forced(trade: Mapping[str, Any]) -> bool:
+    return trade["info"].get("tradeType") in ("liquid", "adl", "settlement")
 
 
 def _bybit_positions(quote: str, _symbols: list[str] | None) -> tuple[Any, ...]:
@@ -273,6 +302,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             margin_modes="fetch_margin_modes",
             leverages="fetch_leverages",
             key_rights=_binance_rights,
+            forced_order=_binance_forced,
             # Fills of one order may share a stamp, past which no list goes on.
             trades=ListFacts(page=1_000),
         ),
@@ -280,6 +310,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             equity_is_wallet=True,
             hedged=_bybit_hedged,
             key_rights=_bybit_rights,
+            forced_trade=_bybit_forced,
             positions=_bybit_positions,
             # ccxt's word for the number of rows is not the venue's, which then gives 50.
             funding=ListFacts(params={"limit": 100}),
@@ -294,6 +325,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
                 until=Bound("end"), since="begin", named=False, params={"type": "swap"}
             ),
             positions=_okx_positions,
+            forced_order=_okx_forced,
             set_leverages=_okx_set_leverages,
         ),
         "gate": AccountFacts(
@@ -309,6 +341,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             equity_is_wallet=True,
             trades=ListFacts(until=Bound("endTime")),
             funding=ListFacts(until=Bound("endTime")),
+            forced_order=_xt_forced,
         ),
         "bitget": AccountFacts(
             balance_params=_SWAP,
@@ -317,7 +350,11 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             keys=_WITH_PASSWORD,
             funding=ListFacts(until=Bound("endTime"), since="startTime", read=_bitget_payments),
         ),
-        "kucoinfutures": AccountFacts(keys=_WITH_PASSWORD, funding=ListFacts(until=Bound("endAt"))),
+        "kucoinfutures": AccountFacts(
+            keys=_WITH_PASSWORD,
+            funding=ListFacts(until=Bound("endAt")),
+            forced_trade=_kucoin_forced,
+        ),
         "mexc": AccountFacts(
             balance_params=_SWAP,
             equity=_mexc_equity,

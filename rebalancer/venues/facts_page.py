@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from rebalancer.venues.evidence import Judge
 from rebalancer.venues.exchange_lists import Listing, own_trades, payments
 from rebalancer.venues.facts import FACTS
+from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.facts_shape import (
     Ask,
     Certainty,
@@ -155,6 +156,13 @@ def _own_trades(facts: VenueFacts) -> str:
     return _listed(own_trades(facts))
 
 
+def _forced(facts: VenueFacts) -> str:
+    told = ACCOUNTS[facts.venue_id]
+    if told.forced_trade is not None:
+        return "told by the trade"
+    return "told by the order" if told.forced_order else "not told: trades of somebody else"
+
+
 def _payments(facts: VenueFacts) -> str:
     return _listed(payments(facts))
 
@@ -195,6 +203,7 @@ _ACCOUNTS: tuple[Column, ...] = (
     ("fees", lambda facts: f"`{facts.fee_query}`"),
     ("own trades", _own_trades),
     ("funding paid", _payments),
+    ("liquidations, deleveraging", _forced),
 )
 
 

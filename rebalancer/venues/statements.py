@@ -70,6 +70,8 @@ class OwnTrade:
     at_ms: int
     #: in quote currency; zero where the venue takes it in another one
     fee: Decimal = ZERO
+    #: whether the trade itself says that the venue made it: some say so of the order only
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ from rebalancer.core.breaks import VenueTrade as Trade
 from rebalancer.core.events import (
     CommandKind,
     HistoryReported,
+    LiquidationReported,
     PositionsReported,
     StandingOrder,
 )
 from rebalancer.core.instant import HOUR_MS
-from rebalancer.core.order import Outcome
+from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import Traded
 from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused
@@ -180,3 +181,18 @@ def test_an_own_order_that_stands_is_not_foreign() -> None:
     order = made.orders[0]
     listed(made, orders=(StandingOrder(BTC, order.client_order_id, "v", order.units),))
     assert made.of(BreakFound) == []
+
+
+def test_a_liquidation_of_what_no_fund_holds_is_found_once_however_often_it_is_told() -> None:
+    made = three_coins()
+    closed = LiquidationReported(
+        made.now_ms, "main", BTC, PositionSide.NET, "liq", D(1), D(100), D(0)
+    )
+    made.take(closed)
+    with pytest.raises(CommandRefused, match=r"account main has open breaks \(1\)"):
+        made.command(CommandKind.RESUME, "main", "hurry", Scope.ACCOUNT)
+    made.command(EXPLAIN, "1", "a position of before", Scope.DESK)
+    made.take(closed)
+    again = made.restarted()
+    again.take(closed)
+    assert (again.state.break_count, again.state.breaks) == (1, {})

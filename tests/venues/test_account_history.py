@@ -7,10 +7,12 @@ import asyncio
 import pytest
 
 from rebalancer.clock import WallClock
-from rebalancer.core.events import HistoryReported
+from rebalancer.core.events import HistoryReported, LiquidationReported
+from rebalancer.core.order import PositionSide
 from rebalancer.errors import VenueUnavailable
 from tests.loopback.faults import Fault, Shape
-from tests.venues.accounts import BTC, CONTRACTS, ETH, D, account
+from tests.loopback.presets import KEY
+from tests.venues.accounts import BTC, CONTRACTS, ETH, D, Desk, account
 
 
 async def test_trades_since_the_last_reading_are_told_with_price_and_fee():
@@ -51,3 +53,27 @@ async def test_an_account_that_is_not_traded_reads_no_list():
     async with account() as desk:
         await desk.venue._watch.history.report(CONTRACTS, desk.venue._tell)
         assert desk.told(HistoryReported) == []
+
+
+def orders_asked(desk: Desk) -> int:
+    """Count the questions for one order by the venue's id."""
+    return sum(call.path.endswith("/order") and call.method == "GET" for call in desk.market.calls)
+
+
+async def test_what_the_venue_closed_by_itself_is_told_as_that_and_its_order_asked_for_once():
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        desk.market.core.accounts[KEY].wallet = D(3_000)
+        await desk.buy(BTC, "1")
+        (ours,) = desk.market.core.accounts[KEY].orders
+        await desk.venue.report_history({BTC: since_ms}, ours=(str(ours),))
+        assert orders_asked(desk) == 0, "it is ours"
+        desk.market.price("BTC/USDT", "46000")
+        for _ in range(2):
+            await desk.venue._watch.history.report([BTC], desk.venue._tell)
+        closed, again = desk.told(LiquidationReported)
+        assert (closed.units, closed.position_side) == (D(-1), PositionSide.NET)
+        assert closed.trade_id == again.trade_id, "the desk books it once"
+        assert orders_asked(desk) == 1
+        for told in desk.told(HistoryReported):
+            assert [trade.units for trade in told.trades[BTC]] == [D(1)]

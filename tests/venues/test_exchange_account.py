@@ -366,3 +366,26 @@ async def test_a_list_that_cannot_be_bounded_is_refused_where_it_is_full(
     book = stubbed("mexc", fetch_funding_history=rows)
     with pytest.raises(VenueUnavailable, match="does not end"):
         await book.funding(symbol, now_ms - 1_000)
+
+
+@pytest.mark.parametrize(
+    ("venue_id", "trade", "order"),
+    [
+        ("binanceusdm", {}, {"clientOrderId": "adl_autoclose"}),
+        ("binanceusdm", {}, {"clientOrderId": "autoclose-1"}),
+        ("okx", {}, {"info": {"category": "partial_liquidation"}}),
+        ("xt", {}, {"info": {"forceClose": True}}),
+        ("bybit", {"execType": "BustTrade"}, {}),
+        ("kucoinfutures", {"tradeType": "liquid"}, {}),
+    ],
+)
+async def test_a_trade_that_the_venue_made_by_itself_is_told_from_an_ordinary_one(
+    venue_id: str, trade: dict[str, str], order: dict[str, Any]
+):
+    symbol = contracts_of(venue_id)[0].symbol
+    row = {"id": "1", "order": "2", "side": "sell", "amount": "1", "price": "100", "timestamp": 1}
+    for made, named in ((True, order), (False, {"clientOrderId": "x", "info": {}})):
+        info = trade if made else {"execType": "Trade", "tradeType": "trade"}
+        book = stubbed(venue_id, fetch_order=named)
+        told = book._trade(symbol, row | {"symbol": symbol, "info": info}, {})
+        assert await book.made_by_venue(told) is made
