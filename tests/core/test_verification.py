@@ -220,7 +220,7 @@ def test_a_fill_that_was_shared_otherwise_is_found(lived: Bench) -> None:
         if isinstance(each, Traded) and len(set(each.allocations.values())) > 1
     )
     names = list(trade.allocations)
-    swapped = dict(zip(names, reversed(trade.allocations.values()), strict=True))
+    swapped = dict(zip(names, reversed(list(trade.allocations.values())), strict=True))
     records = [*lived.records[:place], replace(trade, allocations=swapped)]
     verifier = Verifier(lived.desk)
     for record in records:
