@@ -281,7 +281,7 @@ class _Book:
             base=np.full(rows, price),
             base_ticks=np.full(rows, ticks, np.int64),
             leverage=terms.target.copy(),
-            last_run_ms=np.full(rows, _LONG_AGO_MS, np.int64),
+            last_run_ms=np.full(rows, self.tape.times_ms[0], np.int64),  # a point is a done run
             last_emergency_ms=np.full(rows, _LONG_AGO_MS, np.int64),
             first=np.zeros(rows, np.int64),
             next_ms=np.zeros(rows, np.int64),

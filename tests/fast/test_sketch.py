@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rebalancer.core.methodology import Trigger
@@ -9,7 +11,7 @@ from rebalancer.fast.sketch import sketch
 from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import FundingPoint, History, PricePoint
 from rebalancer.venues.paper import PaperCosts
-from tests.factories import BTC, NOON, D, contract, desk, dice_of, fund, move_rule, rules
+from tests.factories import BTC, NOON, D, contract, desk, dice_of, fund, move_rule, only, rules
 from tests.fast.judge import differences
 
 pytest_plugins = ["tests.fast.compiling"]
@@ -61,6 +63,17 @@ def test_a_tie_of_price_is_decided_and_the_end_of_a_fund_is_left_to_the_columns(
     wiped = closes[-1] == "50"
     assert list(drawn.funds) == ([] if wiped else ["BTC3L"])
     assert wiped or drawn.funds["BTC3L"].triggers == [Trigger.PRICE_MOVE]
+
+
+def test_the_start_of_a_fund_begins_its_cool_down_too() -> None:
+    """15 % down after an hour, while a rule cools for three: it acts at the third close."""
+    slow = replace(move_rule("0.15"), cooldown_ms=3 * HOUR_MS)
+    closes = ["100.00", "85.00", "84.90", "84.80", "84.70"]
+    points = [PricePoint(NOON + n * HOUR_MS, D(price)) for n, price in enumerate(closes)]
+    known = desk(fund(methodology=only(price_move=slow)), contracts=[contract(lot="0.01")])
+    found, _, drawn = differences(known, {BTC: History.observed(BTC, points)}, COSTS)
+    assert found == []
+    assert drawn.funds["BTC3L"].run_ms.tolist() == [NOON + 3 * HOUR_MS]
 
 
 def test_lots_finer_than_floats_are_left_to_the_columns() -> None:
