@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rebalancer.core.calendar import WEEKDAYS, Roll
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import Account, Execution, Fund, NavKind
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -89,6 +90,7 @@ def case_of(seed: int) -> Case:
     accounts = ["main"] if dice.random() < 0.7 else ["main", "other"]
     draw = _simple_fund if simple else _fund
     funds = [draw(dice, f"F{n}", symbols, accounts) for n in range(dice.randint(1, 5))]
+    funds = [_patient(dice_of(seed * 10 + n), each) for n, each in enumerate(funds)]
     held = {symbol for fund in funds for symbol in fund.symbols}
     return Case(
         Desk(
@@ -182,6 +184,22 @@ def _simple_fund(dice: Random, name: str, symbols: list[str], accounts: list[str
                 formula_base=NavKind.FORMULA,
                 methodology=replace(rules, fixed=fixed, elapsed=None),
             )
+
+
+def _patient(dice: Random, drawn: Fund) -> Fund:
+    """Give the rules of a fund cool-downs, calendars and a catch-up of their own, now and then."""
+    chosen = drawn.methodology
+    fixed, move, band = chosen.fixed, chosen.price_move, chosen.leverage_band
+    if fixed is not None and dice.random() < 0.3:
+        fixed = replace(fixed, catch_up_ms=dice.choice((MINUTE_MS, HOUR_MS, DAY_MS)))
+    if fixed is not None and dice.random() < 0.3:
+        fixed = replace(fixed, calendar=WEEKDAYS, roll=dice.choice(tuple(Roll)))
+    if move is not None and dice.random() < 0.5:
+        move = replace(move, cooldown_ms=dice.choice((10 * MINUTE_MS, 3 * HOUR_MS, 30 * HOUR_MS)))
+    if band is not None and dice.random() < 0.5:
+        band = replace(band, cooldown_ms=5 * HOUR_MS)
+    rules = replace(chosen, fixed=fixed, price_move=move, leverage_band=band)
+    return replace(drawn, methodology=rules)
 
 
 def _rules(dice: Random, target: Decimal) -> Methodology:
