@@ -89,7 +89,7 @@ def refuse_taken(config: Config) -> None:
     For where no desk runs: one that runs holds its addresses itself.
     """
     problems = list[str]()
-    for setting, address in _addresses(config):
+    for setting, address in addresses_of(config):
         from rebalancer.api.server import bound  # noqa: PLC0415 - slow to load
 
         with _kept(problems):
@@ -124,7 +124,7 @@ def _refuse_unheld(config: Config) -> None:
 
 def _refuse_unguarded(config: Config) -> None:
     """Refuse an interface that everybody could reach, or whose certificate is of no use."""
-    addresses = list(_addresses(config))
+    addresses = list(addresses_of(config))
     if not addresses:
         return
     from rebalancer.api.guarding import refuse_unguarded, tls_of  # noqa: PLC0415 - for few
@@ -147,7 +147,8 @@ _REFUSALS = (
 )
 
 
-def _addresses(config: Config) -> Iterator[tuple[str, Address]]:
+def addresses_of(config: Config) -> Iterator[tuple[str, Address]]:
+    """Yield where the interface is to listen, by setting."""
     for setting, address in (
         ("api.listen", config.api.listen),
         ("api.public_listen", config.api.public_listen),

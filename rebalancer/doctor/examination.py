@@ -31,7 +31,7 @@ from rebalancer.doctor.streams import STREAM_SECONDS, Watching, examine_prices
 from rebalancer.errors import ConfigRefused, DeskError
 from rebalancer.exchanges import open_streams
 from rebalancer.ports import Clock
-from rebalancer.preparing import prepare
+from rebalancer.preparing import addresses_of, prepare
 from rebalancer.settings import Config, FeedSource, Mode
 from rebalancer.store.reader import open_reader
 from rebalancer.venues.facts import FACTS, VenueFacts
@@ -81,9 +81,9 @@ class Examination:
             yield Finding(Level.SKIP, "feed", "prices", seen)
 
     def _here(self) -> Iterator[Finding]:
-        api = self.config.api
-        wanted = {"listen": api.listen, "public_listen": api.public_listen}
-        listeners = {name: address for name, address in wanted.items() if address is not None}
+        listeners = {
+            setting.removeprefix("api."): address for setting, address in addresses_of(self.config)
+        }
         return examine_here(self.config.store_url, self.config.desk.control_socket, listeners)
 
     def _why_not(self, account: Account) -> str:
