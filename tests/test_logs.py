@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import os
 import pty
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -261,3 +263,21 @@ class TestSecrets:
         assert stream.getvalue() == ""
         logger.warning("rate limit")
         assert "rate limit" in stream.getvalue()
+
+
+def names_of_events() -> Iterator[tuple[str, str]]:
+    """Yield the name of every event that the source says itself, with its file."""
+    source = Path(logs.__file__).parent
+    for file in source.rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            said = ast.unparse(call.func.value) in ("_log", "self._log")
+            if said and call.args and isinstance(call.args[0], ast.Constant):
+                yield str(file.relative_to(source)), str(call.args[0].value)
+
+
+def test_every_event_has_one_word_for_a_name_by_which_a_log_is_searched() -> None:
+    known = list(names_of_events())
+    assert ("feeds/live.py", "prices_not_read") in known
+    assert [each for each in known if not re.fullmatch(r"[a-z]+(_[a-z]+)*", each[1])] == []

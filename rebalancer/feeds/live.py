@@ -179,7 +179,7 @@ class CcxtFeed:
     def _warn(self, outage: VenueUnavailable) -> None:
         # Closing ends a poll under way with an outage that is our own doing.
         if not self._closed:
-            _log.warning("prices were not read", venue=self._venue_id, reason=str(outage))
+            _log.warning("prices_not_read", venue=self._venue_id, reason=str(outage))
 
     def news(
         self,
@@ -228,7 +228,7 @@ class CcxtFeed:
             self._dropped.add((*key, streamed))
             if not told:
                 _log.warning(
-                    "a price was dropped",
+                    "price_dropped",
                     venue=self._venue_id,
                     contract=key[0],
                     source=str(key[1]),

@@ -68,11 +68,11 @@ class MarketsWatch:
         try:
             markets = await self._reload()
         except VenueUnavailable as outage:
-            _log.warning("markets were not read", reason=str(outage))
+            _log.warning("markets_not_read", reason=str(outage))
             return
         if not markets:
             # A venue that lists nothing at all did not end every contract: the answer is broken.
-            _log.warning("markets were not read", reason="the list is empty")
+            _log.warning("markets_not_read", reason="the list is empty")
             return
         for symbol, contract in self._running.items():
             changes = tuple(changes_of(contract, markets.get(symbol)))

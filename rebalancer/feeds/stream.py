@@ -182,7 +182,7 @@ class StreamFeed:
                 return await self._poller.connect()
             except VenueUnavailable as outage:
                 failures += 1
-                _log.warning("markets were not read", venue=self._plan.venue_id, reason=str(outage))
+                _log.warning("markets_not_read", venue=self._plan.venue_id, reason=str(outage))
                 await asyncio.sleep(self._pace.pause_s(failures))
 
     def _plan_streams(self, exchange: Any) -> None:
@@ -278,7 +278,7 @@ class StreamFeed:
             tickers = await read(ask, self._plan.venue_id, PRICES_WITHIN_S)
             return found | self._hand_on_best(tickers, tuple(contracts), asked_ms)
         except VenueUnavailable as outage:
-            _log.warning("bid and ask were not read", venue=self._plan.venue_id, reason=str(outage))
+            _log.warning("quotes_not_read", venue=self._plan.venue_id, reason=str(outage))
             return found
 
     async def _keep_time(self, exchange: Any) -> None:
@@ -296,7 +296,7 @@ class StreamFeed:
         try:
             offset = await venue_offset(exchange, venue_id, self._clock)
         except VenueUnavailable as outage:
-            _log.warning("the venue's clock was not read", venue=venue_id, reason=str(outage))
+            _log.warning("venue_clock_not_read", venue=venue_id, reason=str(outage))
             self._doubted.set()
             return
         self._doubted.clear()
@@ -305,13 +305,13 @@ class StreamFeed:
             self._poller.offset_ms = offset.ahead_ms
             if abs(offset.ahead_ms) > FUTURE_TOLERANCE_MS:
                 _log.warning(
-                    "the venue's clock differs from ours",
+                    "venue_clock_differs",
                     venue=venue_id,
                     ahead_ms=offset.ahead_ms,
                 )
 
     def _reconnected(self, group: asyncio.TaskGroup) -> None:
-        _log.info("a price stream is back", venue=self._plan.venue_id)
+        _log.info("stream_back", venue=self._plan.venue_id)
         group.create_task(self._tell_reconnect())
 
     async def _tell_reconnect(self) -> None:
@@ -319,7 +319,7 @@ class StreamFeed:
             await self._listeners.on_reconnect()
         except VenueUnavailable as outage:
             _log.warning(
-                "nothing was asked after a reconnect",
+                "reconnect_unanswered",
                 venue=self._plan.venue_id,
                 reason=str(outage),
             )

@@ -67,6 +67,4 @@ class BestReader:
     def _warn(self, contract: str, reason: str) -> None:
         if contract not in self._dropped:
             self._dropped.add(contract)
-            _log.warning(
-                "bid and ask were dropped", venue=self._venue_id, contract=contract, reason=reason
-            )
+            _log.warning("quote_dropped", venue=self._venue_id, contract=contract, reason=reason)

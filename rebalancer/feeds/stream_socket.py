@@ -115,7 +115,7 @@ class Stream:
             failures = 1 if stood else failures + 1
             pause_s = self._pace.pause_s(failures)
             self._log.warning(
-                "a price stream is built anew",
+                "stream_rebuilt",
                 reason=reason,
                 attempt=failures,
                 pause_ms=round(pause_s * SECOND_MS),
@@ -128,9 +128,7 @@ class Stream:
         silent = {key for key, heard in self._heard.items() if heard < late}
         fresh = silent - self._reported
         if fresh:
-            self._log.warning(
-                "a price stream is silent", contracts=sorted({symbol for symbol, _ in fresh})
-            )
+            self._log.warning("stream_silent", contracts=sorted({symbol for symbol, _ in fresh}))
         self._reported = silent
         return silent
 

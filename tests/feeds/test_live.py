@@ -166,7 +166,7 @@ async def test_a_bad_value_is_dropped_and_warned_of_once(venue: Venue, bad: Any)
         venue.answers["premiumIndex"][0]["time"] += 1_000
         assert [tick.source for tick in (await polls.next()).ticks] == [INDEX]
     (entry,) = logs
-    assert (entry["event"], entry["log_level"]) == ("a price was dropped", "warning")
+    assert (entry["event"], entry["log_level"]) == ("price_dropped", "warning")
     assert (entry["contract"], entry["source"]) == (BTC, "mark")
     assert entry["reason"] in {"missing", "not a number above zero"}
     await polls.feed.close()

@@ -238,7 +238,7 @@ async def test_a_price_that_only_the_stream_tells_wrongly_is_polled_and_warned_o
                 venue.tell(BTC, timestamp=NOW_MS + step, markPrice="NaN")
                 await asyncio.sleep(0.01)
             assert len(run.ticks) > 2
-    assert len([entry for entry in logs if entry["event"] == "a price was dropped"]) == 1
+    assert len([entry for entry in logs if entry["event"] == "price_dropped"]) == 1
 
 
 async def test_where_a_stream_stamps_nothing_our_time_counts():
@@ -271,7 +271,7 @@ async def test_a_bad_bid_or_ask_is_dropped_with_one_warning(pair: dict[str, Any]
             assert run.best == []
             venue.tell(BTC, timestamp=NOW_MS + 10, bid="1", ask="2")
             await run.until(lambda: bool(run.best))
-    dropped = [entry for entry in logs if entry["event"] == "bid and ask were dropped"]
+    dropped = [entry for entry in logs if entry["event"] == "quote_dropped"]
     assert [(entry["contract"], entry["reason"]) for entry in dropped] == [(BTC, reason)]
 
 
@@ -294,7 +294,7 @@ async def test_every_failure_of_a_stream_is_told_in_our_words_and_the_stream_bui
             await run.until(lambda: len(venue.exchanges) == 3)
             venue.tell(BTC, timestamp=NOW_MS, markPrice="60000")
             await run.until(lambda: bool(run.ticks))
-    rebuilt = [entry for entry in logs if entry["event"] == "a price stream is built anew"]
+    rebuilt = [entry for entry in logs if entry["event"] == "stream_rebuilt"]
     assert rebuilt[0]["reason"] == reason
     assert "secret" not in repr(logs)
 
