@@ -81,6 +81,8 @@ class Outbox:
         self._left_out = 0
         self._failing: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        #: a replay saves, too: two at once would take what neither has put away off the queue
+        self._saving = asyncio.Lock()
 
     def put(self, name: str, body: str) -> None:
         """Queue `body` for a receiver; never blocks."""
@@ -129,6 +131,10 @@ class Outbox:
 
     async def save(self) -> None:
         """Put what waits in memory into the store; what it does not take waits on."""
+        async with self._saving:
+            await self._save()
+
+    async def _save(self) -> None:
         batch = tuple(self._fresh)
         if not batch:
             return

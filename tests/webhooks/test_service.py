@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,3 +256,23 @@ def test_what_is_no_secret_is_refused_without_quoting_it(secret: str) -> None:
         key_of(secret, "webhooks.makers.secret")
     assert "SESAME" not in str(refused.value)
     assert "openssl rand" in str(refused.value)
+
+
+async def test_what_is_told_while_two_save_at_once_is_kept_and_saved_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox, slow, kept = desk.service.outbox, asyncio.Event(), list[str]()
+
+    async def put(deliveries: Sequence[Delivery]) -> None:
+        await slow.wait()
+        kept.extend(each.body for each in deliveries)
+
+    monkeypatch.setattr(desk.store, "put_deliveries", put)
+    outbox.put("makers", "first")
+    saves = [asyncio.create_task(outbox.save()) for _ in range(2)]  # its own, and a replay's
+    await asyncio.sleep(0)
+    outbox.put("makers", "second")
+    slow.set()
+    await asyncio.gather(*saves)
+    await outbox.save()
+    assert kept == ["first", "second"]
