@@ -27,6 +27,8 @@ BODY_CHARACTERS_MAX = 3_000
 NOTIFY_SECONDS = 20.0
 #: between two messages of one channel
 REST_SECONDS = 10.0
+#: alerts of a channel whose end it would tell; those that never end must not grow without end
+TOLD_MAX = 2_000
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 _KINDS = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
@@ -99,8 +101,8 @@ class ChannelService:
         self._channels = channels
         carriers = {self._key(name): Messenger(c.notify, mode) for name, c in channels.items()}
         self.outbox = Outbox("alert_channel", carriers, deliveries, wall)
-        #: what each channel told of, so that it also tells of its end
-        self._told: dict[str, set[tuple[str, str]]] = {name: set() for name in channels}
+        #: what each channel told of, the newest last, so that it also tells of its end
+        self._told: dict[str, dict[tuple[str, str], None]] = {name: {} for name in channels}
 
     def take(self, alert: Alert) -> None:
         """Take an alert for every channel that carries it."""
@@ -135,13 +137,16 @@ class ChannelService:
         if alert.name.endswith(RESOLVED):
             key = (alert.name.removesuffix(RESOLVED), alert.subject)
             known = key in told
-            told.discard(key)
+            told.pop(key, None)
             return known
         if alert.name == TEST:
             return True
         if _RANK[alert.severity] < _RANK[channel.at_least]:
             return False
-        told.add((alert.name, alert.subject))
+        told.pop((alert.name, alert.subject), None)
+        told[alert.name, alert.subject] = None
+        if len(told) > TOLD_MAX:
+            del told[next(iter(told))]
         return True
 
 

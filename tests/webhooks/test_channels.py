@@ -17,6 +17,7 @@ from rebalancer.ports import DeliveryStatus
 from rebalancer.store.memory import MemoryStore
 from rebalancer.webhooks.channels import (
     BODY_CHARACTERS_MAX,
+    TOLD_MAX,
     Channel,
     ChannelService,
     by_apprise,
@@ -182,3 +183,14 @@ def test_an_address_that_is_none_is_refused_without_quoting_it() -> None:
     with pytest.raises(ConfigRefused, match=r"alerts\.oncall\.url: is no address") as refused:
         by_apprise("SESAME", "alerts.oncall.url")
     assert "SESAME" not in str(refused.value)
+
+
+async def test_what_never_ends_is_not_remembered_for_ever(desk: Desk) -> None:
+    desk.service.take(alert("order_unknown", subject="one that ends"))
+    for number in range(TOLD_MAX - 1):
+        desk.service.take(alert("collar_missed", subject=f"order {number}"))
+    desk.service.take(alert("order_unknown_resolved", subject="one that ends"))
+    assert len(desk.service.outbox._fresh) == TOLD_MAX + 1, "its end is told"
+    for number in range(2 * TOLD_MAX):
+        desk.service.take(alert("collar_missed", subject=f"later order {number}"))
+    assert len(desk.service._told["oncall"]) == TOLD_MAX
