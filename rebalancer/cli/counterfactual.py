@@ -28,8 +28,14 @@ class Question:
     fund: Annotated[str, typer.Option("--fund", help="The fund to put under other rules.")]
     day: Annotated[str, typer.Option("--day", help="The UTC day, 2020-03-12.")]
     every: Annotated[
-        str, typer.Option("--every", help="How often prices are looked at, 1h,4h,24h.")
-    ] = "1h,4h,8h,24h"
+        str | None,
+        typer.Option(
+            "--every",
+            help="How often prices are looked at, 1h,4h,24h. Default: 1h,4h,8h,24h, those of them "
+            "at which prices come.",
+            show_default=False,
+        ),
+    ] = None
 
 
 @spread
@@ -45,6 +51,7 @@ def counterfactual(
     from rebalancer.configured import desk_of, paper_costs_of  # noqa: PLC0415 - not for --help
     from rebalancer.core.instant import parse, parse_duration  # noqa: PLC0415 - as above
     from rebalancer.sim.counterfactual import counterfactual as asked  # noqa: PLC0415 - as above
+    from rebalancer.sim.counterfactual import usual_intervals_ms  # noqa: PLC0415 - as above
 
     settings = load_config(config)
     desk, costs = desk_of(settings), paper_costs_of(settings)
@@ -55,7 +62,9 @@ def counterfactual(
     mine = {symbol: histories[symbol] for symbol in chosen.symbols if symbol in histories}
     if len(mine) < len(chosen.symbols):
         raise InputRefused(f"--prices: {question.fund} holds {', '.join(chosen.symbols)}")
-    intervals_ms = [parse_duration(each, "--every") for each in question.every.split(",")]
+    intervals_ms = usual_intervals_ms(mine)
+    if question.every is not None:
+        intervals_ms = [parse_duration(each, "--every") for each in question.every.split(",")]
 
     def run(known: Desk, parts: Mapping[str, History]) -> Outcome:
         return outcome(known, parts, costs)

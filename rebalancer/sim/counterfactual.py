@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer.core.fund import Fund
-from rebalancer.core.instant import DAY_MS, duration, iso
+from rebalancer.core.instant import DAY_MS, HOUR_MS, duration, iso
 from rebalancer.core.methodology import (
     Emergency,
     Fixed,
@@ -25,11 +25,12 @@ from rebalancer.core.methodology import (
 )
 from rebalancer.core.money import BPS, ZERO, text
 from rebalancer.core.state import Desk
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import ConfigRefused, InputRefused
 from rebalancer.feeds.candles import History
 from rebalancer.sim.backtest import FundResult, Outcome
 
 VERSION = 1
+_USUAL_MS = (HOUR_MS, 4 * HOUR_MS, 8 * HOUR_MS, DAY_MS)
 
 Run = Callable[[Desk, Mapping[str, History]], Outcome]
 """Runs a backtest of a desk over histories, by the engine or by arrays."""
@@ -95,6 +96,17 @@ def thinned(history: History, every_ms: int) -> History:
     )
 
 
+def usual_intervals_ms(histories: Mapping[str, History]) -> list[int]:
+    """Return how often somebody may look at prices: hours and a day, where prices come so often."""
+    spacing_ms = _spacing_ms(histories)
+    usual = [each for each in _USUAL_MS if each % spacing_ms == 0]
+    return usual or [spacing_ms]
+
+
+def _spacing_ms(histories: Mapping[str, History]) -> int:
+    return max(1, *(history.interval_ms for history in histories.values()))
+
+
 def between(history: History, from_ms: int, until_ms: int) -> History:
     """Return the part of a history in [from_ms, until_ms)."""
     seen = [place for place, at_ms in enumerate(history.times_ms) if from_ms <= at_ms < until_ms]
@@ -116,11 +128,22 @@ def counterfactual(
     """Return the document: the UTC day from `day_ms` on under every way, for a desk of one fund.
 
     A way begins a day before, so that it meets the day as a fund that has been running. What it
-    costs on ordinary days is told of the longer part of the history, before or after.
+    costs on ordinary days is told of the longer part of the history, before or after. Raises
+    InputRefused for a day without prices, and for looks at instants that have none.
     """
     ((name, fund),) = desk.funds.items()
     whole = next(iter(histories.values()))
     begins_ms, ends_ms = whole.times_ms[0], whole.times_ms[-1] + 1
+    if not begins_ms < day_ms + DAY_MS <= ends_ms + DAY_MS:
+        span = f"{iso(begins_ms)[:10]} to {iso(ends_ms)[:10]}"
+        raise InputRefused(f"{iso(day_ms)[:10]}: the prices go from {span}")
+    spacing_ms = _spacing_ms(histories)
+    for every_ms in intervals_ms:
+        if every_ms <= 0 or every_ms % spacing_ms:
+            raise InputRefused(
+                f"{duration(every_ms)}: prices come every {duration(spacing_ms)}; "
+                "write multiples of it"
+            )
     later = ends_ms - day_ms > day_ms - begins_ms
     ordinary_ms = (day_ms + 2 * DAY_MS, ends_ms) if later else (begins_ms, day_ms - DAY_MS)
     told = []

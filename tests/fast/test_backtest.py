@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_a_fund_that_is_wiped_ends_alike() -> None:
     assert found == []
     assert fast.funds["BTC3L"].count(Trigger.GAP) == 1
     assert fast.replayed == {}
+
+
+def test_an_index_only_fund_needs_no_contract_described() -> None:
+    known = replace(desk(fund(account="")), contracts={}, accounts={})
+    found, fast, _ = differences(known, {BTC: minutes(["100", "84", "99"])}, {})
+    assert found == []
+    assert fast.funds["BTC3L"].count(Trigger.PRICE_MOVE) == 1
 
 
 def test_a_basket_is_left_to_the_engine_and_takes_its_account_along() -> None:
