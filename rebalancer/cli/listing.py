@@ -59,7 +59,11 @@ class Listing:
         if self._title:
             yield Text(self._title, style="bold")
         count, width, wide = len(self._columns), options.max_width, self._widths[-1]
-        least = wide if self._is_number(-1) else min(wide, _WORDS_LEAST, -(-wide // 2))
+        words = (word for row in self._rows for word in row[-1].split())
+        longest = max(map(cell_len, words), default=0)
+        least = max(longest, min(wide, _WORDS_LEAST, -(-wide // 2)))
+        if self._is_number(-1):
+            least = wide
         if self._width_of(count - 1) + _GAP + least <= width:
             yield self._table(count)
             return

@@ -49,6 +49,17 @@ def test_words_are_broken_into_lines_that_can_still_be_read() -> None:
     ]
 
 
+def test_a_word_that_is_wider_than_its_column_is_not_cut_off_either() -> None:
+    out = WholeTables(file=io.StringIO(), width=62, color_system=None)
+    reason = "the desk is halted (set 2026-11-30T16:37:26.754Z); resume it first, with a reason"
+    rows = [["BTC3L", "1,058,790.13 -> 1,058,790.13", reason]]
+    out.print(table("", ("fund", ">equity", "why"), rows))
+    assert isinstance(out.file, io.StringIO)
+    shown = out.file.getvalue()
+    assert "…" not in shown
+    assert "2026-11-30T16:37:26.754Z);" in shown
+
+
 def test_with_less_room_they_stand_under_their_row() -> None:
     assert lines(50) == [
         "fund         equity  leverage",
