@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
 from rebalancer.cli.exits import Exit, told
+from rebalancer.cli.listing import without_ends
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import console, print_json
 from rebalancer.errors import ConfigRefused
@@ -107,7 +109,7 @@ def _show(out: Console | None, finding: Finding, where_columns: int = _WHERE_COL
     if finding.fix:
         said.append(f"\n-> {finding.fix}", style="bold")
     line.add_row(Text(_WORDS[level], style=_STYLES[level]), finding.where, finding.check, said)
-    out.print(line)
+    out.print(Segments(without_ends(out.render(line))), end="")
 
 
 def _end(out: Console | None, findings: list[Finding], *, mode: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -51,9 +51,7 @@ class Listing:
         made: list[Segment] = []
         for part in self._laid_out(console, options):
             made += [part] if isinstance(part, Segment) else console.render(part, options)
-        for line in Segment.split_lines(made):
-            yield from _without_end(line)
-            yield Segment.line()
+        yield from without_ends(made)
 
     def _laid_out(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._title:
@@ -118,6 +116,13 @@ class Listing:
         for row in self._rows:
             made.add_row(*row[:count])
         return made
+
+
+def without_ends(made: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield what was laid out, no line of which ends in blanks."""
+    for line in Segment.split_lines(made):
+        yield from _without_end(line)
+        yield Segment.line()
 
 
 def _without_end(line: list[Segment]) -> list[Segment]:

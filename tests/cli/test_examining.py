@@ -66,6 +66,7 @@ def test_a_good_desk_is_told_line_by_line_and_ends_with_0(tmp_path: Path, endpoi
     assert answer.code == 0, answer.out + answer.err
     lines = answer.out.splitlines()
     assert lines[0].startswith("ok   here          configuration  1 fund, digest ")
+    assert lines == [line.rstrip() for line in lines]
     assert any(line.startswith("ok   accounts.main key rights") for line in lines)
     assert lines[-1].startswith("The desk can start: ")
     assert answer.err == ""
