@@ -25,6 +25,7 @@ from rebalancer.cli.plan_words import written_times
 from rebalancer.cli.planning import print_orders
 from rebalancer.cli.snapshots import SnapshotPath, taken_snapshot
 from rebalancer.core.instant import duration
+from rebalancer.core.money import counted
 from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def _print_ladder(document: Mapping[str, Any]) -> None:
         worst = nav(Decimal(rung["least_nav"]))
         rows.append([f"{Decimal(rung['shock']) * 100:+.0f} %", fires or NONE, worst, bought, sold])
     columns = (">all prices", "funds that fire", ">lowest NAV", ">a fixed run buys", ">sells")
-    console().print(table(f"A ladder of shocks, {document['funds']} funds", columns, rows))
+    console().print(
+        table(f"A ladder of shocks, {counted(document['funds'], 'fund')}", columns, rows)
+    )
 
 
 def _bought_and_sold(orders: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

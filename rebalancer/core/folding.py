@@ -91,7 +91,9 @@ def _launched(state: DeskState, record: records.FundLaunched) -> None:
 
 
 def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
-    state.named(record.fund).gap.marks = record.prices
+    fund = state.named(record.fund)
+    if fund.point is None:  # its launch; what a run adopts on paper comes within a period
+        fund.gap.marks = record.prices
     if not record.account:
         return  # on paper: no account holds what an index-only fund counts with
     for symbol, units in record.units.items():

@@ -191,3 +191,14 @@ def test_over_a_replay_with_costs_the_parts_are_the_costs_per_share() -> None:
     assert parts["slippage"] == (-there.costs.slippage / 10_000).quantize(D("1e-18"))
     # What is left is what the costs themselves earned or lost since: a small part of them.
     assert abs(parts["timing"]) < abs(parts["trading_fees"]) / 5
+
+
+def test_an_index_only_fund_has_no_gap_and_no_cause_of_one() -> None:
+    rows = [(f"2026-01-{n:02}T02:30:00Z", price) for n, price in enumerate((100, 105, 99, 104), 1)]
+    result = replayed(desk(fund(account="")), history(rows))
+    there = result.replay.state.funds["BTC3L"]
+    worth = result.replay.state.worth(there)
+    assert worth is not None
+    assert result.funds["BTC3L"].fixed["run"] == 3
+    parts = attribute(there.gap, there.standing(worth.marks, worth.nav, worth.formula_nav))
+    assert {cause for cause, part in parts.items() if abs(part) > D("1e-15")} == set()

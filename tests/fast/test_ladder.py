@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,13 @@ def test_the_orders_of_a_rung_are_those_of_a_fixed_run_there() -> None:
     assert (order["side"], order["account"], order["contract"]) == ("buy", "main", BTC)
     assert order["contracts"] == "0.76", "80 of notional at 104, in whole hundredths"
     assert D(order["notional"]) == D("0.76") * 104
+
+
+def test_an_index_only_fund_needs_no_contract_described_and_orders_nothing() -> None:
+    known = replace(desk(fund(account="")), contracts={}, accounts={})
+    rungs = climbed(known, {"BTC3L": holding()})["rungs"]
+    assert [rung["shock"] for rung in rungs if rung["fires"]][-1] == "-0.16"
+    assert not any(rung["fixed_run"] for rung in rungs)
 
 
 def test_a_fund_that_ends_at_a_rung_takes_no_part_in_its_fixed_run() -> None:
