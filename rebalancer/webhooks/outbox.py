@@ -50,6 +50,7 @@ class Pace:
     rest_seconds: float
     #: after each failed attempt; the last is repeated until it is given up
     pauses_seconds: Sequence[float]
+    #: so old, and once every pause was tried: what a replay asks for again may be older already
     give_up_after_ms: int
 
 
@@ -181,10 +182,10 @@ class Outbox:
 
     def _later(self, pace: Pace, delivery: Delivery, outcome: Outcome) -> Delivery:
         """Return the delivery with its next time, or given up."""
-        now_ms = self._wall.now_ms()
-        if outcome.for_good or now_ms - delivery.created_ms >= pace.give_up_after_ms:
+        now_ms, pauses = self._wall.now_ms(), pace.pauses_seconds
+        old = now_ms - delivery.created_ms >= pace.give_up_after_ms
+        if outcome.for_good or (old and delivery.attempts + 1 >= len(pauses)):
             return replace(delivery, status=DeliveryStatus.GIVEN_UP)
-        pauses = pace.pauses_seconds
         usual_s = pauses[min(delivery.attempts, len(pauses) - 1)]
         jittered_s = usual_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         chosen_s = max(jittered_s, outcome.pause_seconds or 0)

@@ -258,6 +258,21 @@ def test_what_is_no_secret_is_refused_without_quoting_it(secret: str) -> None:
     assert "openssl rand" in str(refused.value)
 
 
+@respx.mock
+async def test_an_old_event_that_is_told_again_is_not_given_up_at_the_first_failure(
+    desk: Desk,
+) -> None:
+    respx.post(URL).mock(side_effect=[httpx.Response(code) for code in (200, 503, 503, 200)])
+    desk.service.publish([STAGED])
+    await desk.turn()
+    desk.clock.advance(GIVE_UP_AFTER_MS)
+    await desk.service.replay({"name": "makers", "length_ms": GIVE_UP_AFTER_MS})
+    for _ in range(3):
+        await desk.turn()
+        desk.clock.advance(120_000)
+    assert [each.status for each in desk.kept] == [DeliveryStatus.DELIVERED]
+
+
 async def test_what_is_told_while_two_save_at_once_is_kept_and_saved_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
