@@ -57,9 +57,14 @@ class Standing:
 
 
 def basis_since_point(book: GapBook, now: Standing) -> Decimal:
-    """Return what the formula's position earned at the marks, less what the formula earned."""
+    """Return what the formula's position earned at the marks, less what the formula earned.
+
+    A formula that has ended at 0 has no position any more.
+    """
     point = now.point
-    if point is None or not all(name in book.marks and name in now.marks for name in now.basket):
+    if point is None or not now.formula_nav:
+        return ZERO
+    if not all(name in book.marks and name in now.marks for name in now.basket):
         return ZERO
     at_marks = total(
         point.leverage

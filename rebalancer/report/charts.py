@@ -39,6 +39,8 @@ _LOG_FROM = 6
 _FEW_TICKS_FROM = 200
 #: a cause below this part of the tallest is left out of the picture, not of the tables
 _SEEN = 0.004
+#: leverage beyond so many times the target is cut off
+_LEVERAGE_SHOWN = 5
 
 Draw = Callable[[FundFigures], Chart | None]
 
@@ -147,9 +149,18 @@ def leverage(figures: FundFigures) -> Chart:
                 )
         axes.axhline(target, color=AMBER, linewidth=1.1)
         axes.plot(*thinned([each.at_ms for each in samples], sizes), color=NAVY, linewidth=0.9)
+        highest = max((float(size) for size in sizes if size is not None), default=0.0)
+        _cut(axes, highest, _LEVERAGE_SHOWN * target)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
         dates(axes)
     return Chart(f"{figures.name}-leverage", figure, f"Effective leverage of {figures.name}")
+
+
+def _cut(axes: Axes, highest: float, top: float) -> None:
+    """End the scale at `top` where a fund near its end would flatten all the rest, and say so."""
+    if highest > top:
+        axes.set_ylim(0, top)
+        axes.annotate(f"up to {highest:,.0f}x", (0.01, 0.93), xycoords="axes fraction", color=RED)
 
 
 def turnover(figures: FundFigures) -> Chart | None:

@@ -147,7 +147,7 @@ def _alarm(fund: FundFigures) -> str:
         return ""
     return (
         f'<p class="alarm">The gap rule ended this fund at {minute(wiped.at_ms)}: '
-        f"{escape(wiped.reason)}. Its NAV is 0 from then on.</p>"
+        f"{escape(wiped.reason)}. Its formula NAV is 0 from then on.</p>"
     )
 
 

@@ -76,13 +76,13 @@ class Tracking:
 
 
 def days_of(fund: Fund, strikes: Sequence[Strike]) -> list[Day]:
-    """Return the days between strikes; they end where the NAV is no longer above zero.
+    """Return the days between strikes; they end where a NAV is no longer above zero.
 
     Returns and parts are rounded at 18 decimals, so that the parts sum exactly.
     """
     found = []
     for before, after in itertools.pairwise(strikes):
-        if before.nav <= 0:
+        if before.nav <= 0 or not before.formula_nav:
             break
         moved = _underlying(fund, before, after)
         promised = round_to_places(fund.target_leverage * moved)

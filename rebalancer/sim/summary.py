@@ -86,7 +86,7 @@ def days_of(fund: Fund, strikes: Sequence[NavStruck]) -> list[Day]:
     """Return the days between daily NAVs, up to the first at which the fund is worth nothing."""
     days = []
     for before, after in itertools.pairwise(strikes):
-        if before.nav <= 0:
+        if before.nav <= 0 or not before.formula_nav:
             break
         begin, end = before.prices or before.marks, after.prices or after.marks
         moved = sum(

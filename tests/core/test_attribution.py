@@ -202,3 +202,14 @@ def test_an_index_only_fund_has_no_gap_and_no_cause_of_one() -> None:
     assert result.funds["BTC3L"].fixed["run"] == 3
     parts = attribute(there.gap, there.standing(worth.marks, worth.nav, worth.formula_nav))
     assert {cause for cause, part in parts.items() if abs(part) > D("1e-15")} == set()
+
+
+def test_a_fund_that_the_gap_rule_ended_has_no_basis() -> None:
+    """The formula stays at 0 whatever the price does; what is left of the fund goes on."""
+    rows = [(f"2026-01-01T0{n}:00:00Z", price) for n, price in enumerate((100, 60, 80))]
+    result = replayed(desk(), history(rows))
+    there = result.replay.state.funds["BTC3L"]
+    worth = result.replay.state.worth(there)
+    assert worth is not None
+    parts = attribute(there.gap, there.standing(worth.marks, worth.nav, worth.formula_nav))
+    assert (worth.formula_nav, parts["basis"]) == (D(0), D(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -88,6 +89,12 @@ def test_what_the_mark_did_and_the_spot_did_not_is_basis() -> None:
     assert (first.underlying, first.difference) == (D(0), D("0.03"))
     assert first.parts["basis"] == first.difference
     assert second.parts["basis"] == second.difference
+
+
+def test_the_days_end_where_the_fund_does_though_dust_is_left_of_it() -> None:
+    ended = replace(strike(1, "0.01", "60"), formula_nav=D(0))
+    strikes = [strike(0, "100", "100"), ended, replace(ended, at_ms=2 * 24 * HOUR_MS)]
+    assert [day.begin_ms for day in days_of(fund(), strikes)] == [0]
 
 
 def test_costs_of_the_days_are_those_of_the_replay(
