@@ -216,6 +216,10 @@ def _say_who_computed(document: Mapping[str, Any]) -> None:
     for way, meaning in MEANINGS.items():
         if ways[way]:
             note(f"{ways[way]} of {len(funds)} funds {meaning}")
+    ended = Counter(name for name, fund in funds if fund["final_formula_nav"] == "0")
+    for name, count in ended.items():
+        points = counted(len(document["points"]), "point")
+        note(f"{name} was ended by the gap rule at {count} of {points}")
     for name, reason in dict.fromkeys((name, fund["engine"]) for name, fund in funds):
         if reason is not None:
             note(f"{name} by the engine: {reason}")

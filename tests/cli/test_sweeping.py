@@ -121,6 +121,13 @@ def test_lists_are_alternatives_as_plain_values_are(run: Run, prices: str) -> No
     assert runs == [5, 9]
 
 
+def test_a_fund_that_ended_is_said(run: Run, folder: Path) -> None:
+    (folder / "fall.csv").write_text("timestamp,close\n2026-01-01,100\n2026-01-02,65\n")
+    sets = ("--set", "funds.BTC3L.target_leverage=2,3", "--jobs", "1")
+    answer = run("sweep", "--prices", f"{BTC}=fall.csv", *sets)
+    assert "BTC3L was ended by the gap rule at 1 of 2 points" in answer.err
+
+
 def test_a_history_too_short_to_track_says_so(run: Run, folder: Path) -> None:
     rows = (folder / "p.csv").read_text().splitlines()[:6]
     (folder / "short.csv").write_text("\n".join(rows) + "\n")
