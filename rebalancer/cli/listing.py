@@ -62,8 +62,11 @@ class Listing:
         least = max(longest, min(wide, _WORDS_LEAST, -(-wide // 2)))
         if self._is_number(-1):
             least = wide
+        elif longest == wide and not console.is_terminal:
+            # One word to a cell, an id: nothing of it wraps, and a pipe has no edge.
+            width = max(width, self._width_of(count))
         if self._width_of(count - 1) + _GAP + least <= width:
-            yield self._table(count)
+            yield from console.render(self._table(count), options.update(width=width))
             return
         kept = max((n for n in range(1, count) if self._width_of(n) <= width), default=1)
         yield from self._with_rest_below(console, options, kept)

@@ -60,6 +60,16 @@ def test_a_word_that_is_wider_than_its_column_is_not_cut_off_either() -> None:
     assert "2026-11-30T16:37:26.754Z);" in shown
 
 
+def test_an_id_stays_on_its_line_where_no_terminal_ends_the_line() -> None:
+    out = WholeTables(file=io.StringIO(), width=60, color_system=None)
+    number, client_order_id = "1,058,790.13 -> 1,058,790.13", "ropxgvqbiotzpcz3j0ea2jkxud"
+    out.print(table("", ("fund", ">equity", "id"), [["BTC3L", number, client_order_id]]))
+    assert isinstance(out.file, io.StringIO)
+    head, row = out.file.getvalue().splitlines()
+    assert head.split() == ["fund", "equity", "id"]
+    assert row == f"BTC3L  {number}  {client_order_id}"
+
+
 def test_with_less_room_they_stand_under_their_row() -> None:
     assert lines(50) == [
         "fund         equity  leverage",
