@@ -38,7 +38,9 @@ def _history_read(state: DeskState, record: breaks.HistoryRead) -> None:
 
 def _break_ended(state: DeskState, record: breaks.BreakEnded) -> None:
     ensure(record.number in state.breaks, f"break {record.number} is not open")
-    del state.breaks[record.number]
+    found = state.breaks.pop(record.number)
+    if found.kind is breaks.BreakKind.BALANCE and record.how is breaks.BreakEnd.EXPLAINED:
+        state.accounts[found.account].explained_missing = -found.units
 
 
 HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {

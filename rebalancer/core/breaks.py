@@ -18,6 +18,7 @@ class BreakKind(StrEnum):
     FOREIGN_ORDER = "foreign_order"  # an order stands at the venue that this desk did not send
     LATE_FILL = "late_fill"  # a trade of an order whose end was told without it
     LIQUIDATION = "liquidation"  # the venue closed a position by itself
+    BALANCE = "balance"  # the account has less than its funds own
     EVIDENCE = "evidence"  # what was told of an order cannot be true together
 
 
@@ -48,7 +49,10 @@ class VenueTrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """One difference; `units` is what the venue has more than the records, signed base coins."""
+    """One difference; `units` is what the venue has more than the records, signed base coins.
+
+    Of a balance it is quote currency.
+    """
 
     kind: BreakKind
     account: str

@@ -14,11 +14,13 @@ from typing import Any
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.applying import open_planned, refuse_other_orders, refuse_plan
 from rebalancer.core.arming import arm, next_alarm_ms
+from rebalancer.core.backing import on_balance
 from rebalancer.core.breaking import on_answer
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
 from rebalancer.core.consolidating import on_consolidation
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
+    BalanceReported,
     Commanded,
     CommandKind,
     ConfigurationOffered,
@@ -250,6 +252,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     FundingPaid: _on_funding,
     LiquidationReported: on_liquidation,
     PositionsReported: on_positions,
+    BalanceReported: on_balance,
     HistoryReported: on_history,
     Commanded: _on_command,
     ContractChanged: on_contract_changed,

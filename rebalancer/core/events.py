@@ -101,6 +101,16 @@ class PositionsReported:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceReported:
+    """What an account is worth at its venue, with the profit of what it holds."""
+
+    at_ms: int
+    account: str
+    currency: str
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class StandingOrder:
     """An order that can still trade at the venue, whoever sent it."""
 
@@ -296,6 +306,7 @@ Event = (
     | FundingPaid
     | LiquidationReported
     | PositionsReported
+    | BalanceReported
     | HistoryReported
     | Commanded
     | ContractChanged

@@ -236,6 +236,10 @@ class AccountState:
     listed: dict[tuple[str, str], int] = field(default_factory=dict)
     #: volatile: listed trades that wait until the order that is working on their contract is over
     unjudged: dict[tuple[str, str], VenueTrade] = field(default_factory=dict)
+    #: quote currency that it lacks of what its funds own, as an operator explained
+    explained_missing: Decimal = ZERO
+    #: volatile: looks in a row that found more than that missing
+    short_looks: int = 0
     #: number of the last order
     order_seq: int = 0
 

@@ -62,6 +62,7 @@ LASTING: Mapping[str, Cause] = {
     "contract_halted": _scope_halted,
     "order_unknown": _order_unknown,
     "break_position": _break_open,
+    "break_balance": _break_open,
     "price_refused": _price_refused,
     "run_incomplete": _of_fund(_incomplete),
     "nav_gap": _of_fund(lambda fund: fund.gap_told),

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import structlog
 
 from rebalancer.core.contract import Contract
-from rebalancer.core.events import FundingPaid, PositionsReported
+from rebalancer.core.events import BalanceReported, FundingPaid, PositionsReported
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.money import PLACES, ZERO, total
 from rebalancer.errors import VenueUnavailable
@@ -33,6 +33,8 @@ LISTED_MS = 10 * SECOND_MS
 CLOCK_ERROR_MS = 500
 #: contracts asked for payments in one round, in turn: such questions are dear
 CONTRACTS_PER_ROUND = 10
+#: the balance is asked for in every so many-th round
+BALANCE_EVERY = 4
 #: a round that takes longer is given up
 ROUND_SECONDS = 120.0
 #: after so many rounds in a row without positions the desk is told that it does not see its account
@@ -54,6 +56,10 @@ class AccountWatch:
         self._since_ms: dict[str, int] = {}
         self._seen: dict[str, set[FundingPayment]] = {}
         self._missed = 0
+        self._rounds = 0
+        #: what balances are compared in; None where contracts settle in several currencies
+        quotes = {contract.quote for contract in contracts.values()}
+        self._currency = quotes.pop() if len(quotes) == 1 else None
         self.history = AccountHistory(name, book, contracts, clock)
         self.mind_clock: Callable[[], Awaitable[None]] = _as_it_was
 
@@ -95,6 +101,9 @@ class AccountWatch:
         held = await self.report_positions(emit)
         if held is None:
             return False
+        if self._rounds % BALANCE_EVERY == 0:
+            await self._report_balance(emit)
+        self._rounds += 1
         turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
         self._waiting = rest + turn
         for contract in turn:
@@ -119,6 +128,17 @@ class AccountWatch:
             return None
         emit(PositionsReported(self._clock.now_ms(), self._name, units, asked_ms=asked_ms))
         return units
+
+    async def _report_balance(self, emit: Emit) -> None:
+        if self._currency is None:
+            return
+        try:
+            worth = (await self._book.balance(self._currency)).equity
+        except VenueUnavailable as outage:
+            _log.warning("balance_unavailable", account=self._name, reason=str(outage))
+            return
+        if worth is not None:
+            emit(BalanceReported(self._clock.now_ms(), self._name, self._currency, worth))
 
     async def _report_funding(self, contract: str, held: Decimal, emit: Emit) -> None:
         since_ms = self._since_ms[contract]

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rebalancer.clock import WallClock
-from rebalancer.core.events import FundingPaid, PositionsReported
+from rebalancer.core.events import BalanceReported, FundingPaid, PositionsReported
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import account_watch, exchange_account
 from tests.loopback.faults import Fault, Shape
@@ -226,3 +226,23 @@ async def test_a_payment_waits_a_round_where_a_trade_came_while_it_was_being_und
         booked = desk.market.core.accounts[KEY].incomes
         paid_out = next(each.amount for each in booked if each.kind.name == "FUNDING_FEE")
         assert payment.rate * payment.mark * D("0.2") == -paid_out
+
+
+async def test_what_the_account_is_worth_is_told_in_every_fourth_round():
+    async with account() as desk:
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, WallClock().now_ms())
+        for _ in range(5):
+            await desk.venue._watch.round(desk.venue._tell)
+        told = desk.told(BalanceReported)
+        assert len(told) == 2
+        wallet = desk.market.core.accounts[KEY].wallet
+        assert [(each.currency, each.equity) for each in told] == [("USDT", wallet)] * 2
+
+
+async def test_a_balance_that_is_not_told_is_no_balance(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.01)
+    async with account() as desk:
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, WallClock().now_ms())
+        desk.market.faults.plan(Fault(shape=Shape.BAD_GATEWAY, path="account", times=1_000))
+        assert await desk.venue._watch.round(desk.venue._tell)
+        assert desk.told(BalanceReported) == []

@@ -186,7 +186,7 @@ async def test_payments_of_funding_are_told_and_handed_on_as_the_venue_booked_th
         watch = AccountWatch("main", desk.book, {BTC: desk.contracts[BTC]}, WallClock())
         watch._since_ms = {BTC: begin_ms}
         await watch.round(events.append)
-        held, paid = events
+        held, _worth, paid = events
         assert isinstance(held, PositionsReported)
         assert isinstance(paid, FundingPaid)
         assert (paid.contract, paid.rate, paid.mark) == (BTC, D("0.0003"), D(50_000))
