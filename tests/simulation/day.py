@@ -28,8 +28,8 @@ CONTRACTS = {
         ETH: Contract(ETH, D(1), D("0.001"), D("0.01"), D("0.001"), D(20)),
     },
     XT: {
-        BTC: Contract(BTC, D("0.0001"), D(1), D("0.1"), D(1)),
-        ETH: Contract(ETH, D("0.01"), D(1), D("0.01"), D(1)),
+        BTC: Contract(BTC, D("0.0001"), D(1), D("0.1"), D(1), D(5)),
+        ETH: Contract(ETH, D("0.01"), D(1), D("0.01"), D(1), D(5)),
     },
 }
 #: the default fixed time, 10:30 at +08:00
