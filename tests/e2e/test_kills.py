@@ -23,7 +23,7 @@ TRADES_MIN = 5
 def test_a_desk_that_is_killed_at_random_moments_loses_nothing_and_sends_nothing_twice(
     kind: Kind, tmp_path: Path
 ) -> None:
-    campaign, problems = killed(tmp_path, kind, KILLS, seed=20260101, trades_min=TRADES_MIN)
+    campaign, problems = killed(tmp_path, kind, KILLS, seed=20260101)
     assert not problems, "\n".join(problems)
     assert campaign.answered
     assert len(of(campaign.records, Traded)) >= TRADES_MIN
