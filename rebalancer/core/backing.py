@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalancer.core.actions import Severity
-from rebalancer.core.breaking import find
-from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakKind
+from rebalancer.core.breaking import find, open_break, vanished
+from rebalancer.core.breaks import Break, BreakKind
 from rebalancer.core.events import BalanceReported
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS
@@ -39,11 +38,10 @@ def on_balance(work: Work, event: BalanceReported) -> None:
     unexplained = missing - account.explained_missing
     short = unexplained > NOISE_OF_GROSS * gross + NOISE_OF_EQUITY * abs(equity)
     account.short_looks = account.short_looks + 1 if short else 0
-    number = _open(work, event.account)
+    number = open_break(work, BreakKind.BALANCE, event.account)
     if number is not None and not short:
         reason = "the account has what its funds own again"
-        work.record(BreakEnded(work.now_ms, number, BreakEnd.VANISHED, reason))
-        work.alert(Severity.INFO, "break_ended", event.account, f"break {number}: {reason}")
+        vanished(work, number, reason)
     if number is None and account.short_looks >= LOOKS:
         _find(work, event, equity, missing)
 
@@ -63,13 +61,6 @@ def _find(work: Work, event: BalanceReported, equity: Decimal, missing: Decimal)
         repair=f"pay it in: the break ends by itself; or rebalancer explain {number} --reason WHY",
     )
     find(work, found, halts=False)
-
-
-def _open(work: Work, account: str) -> int | None:
-    for number, each in work.state.breaks.items():
-        if (each.kind, each.account) == (BreakKind.BALANCE, account):
-            return number
-    return None
 
 
 def _owned(work: Work, account: AccountState) -> tuple[Decimal, Decimal] | None:

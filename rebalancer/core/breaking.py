@@ -37,6 +37,21 @@ def find(work: Work, found: Break, *, halts: bool) -> int:
     return number
 
 
+def open_break(work: Work, kind: BreakKind, account: str, contract: str = "") -> int | None:
+    """Return the number of the break of this kind that is open there; None where none is."""
+    for number, each in work.state.breaks.items():
+        if (each.kind, each.account, each.contract) == (kind, account, contract):
+            return number
+    return None
+
+
+def vanished(work: Work, number: int, reason: str) -> None:
+    """End a break that is no more, and tell of it."""
+    account = work.state.breaks[number].account
+    work.record(BreakEnded(work.now_ms, number, BreakEnd.VANISHED, reason))
+    work.alert(Severity.INFO, "break_ended", account, f"break {number}: {reason}")
+
+
 def booked(work: Work, found: Break, *, halts: bool = False) -> None:
     """Record a break whose cause is known and already in the books."""
     number = find(work, found, halts=halts)
@@ -53,20 +68,12 @@ def halt_account(work: Work, account: str, reason: str) -> None:
 def position_break(work: Work, account: str, contract: str, told: Decimal) -> None:
     """Compare what the venue holds with the records; find, change or end the break between them."""
     held = work.state.accounts[account].position(contract)
-    open_number = next(
-        (
-            number
-            for number, each in work.state.breaks.items()
-            if (each.kind, each.account, each.contract) == (BreakKind.POSITION, account, contract)
-        ),
-        None,
-    )
+    open_number = open_break(work, BreakKind.POSITION, account, contract)
     if open_number is not None:
         if work.state.breaks[open_number].units == told - held:
             return
         reason = "the venue and the records agree again" if told == held else "it changed"
-        work.record(BreakEnded(work.now_ms, open_number, BreakEnd.VANISHED, reason))
-        work.alert(Severity.INFO, "break_ended", account, f"break {open_number}: {reason}")
+        vanished(work, open_number, reason)
     if told == held:
         return
     cause = f"the venue holds {text(told)} of {contract}, the records say {text(held)}"
@@ -196,14 +203,11 @@ def _adopt(work: Work, number: int, found: Break) -> None:
 def _compare_again(work: Work, found: Break) -> None:
     """End or change the break in position that the trades of another one made."""
     booked_units = total(trade.units for trade in found.trades)
-    for each in tuple(work.state.breaks.values()):
-        if (each.kind, each.account, each.contract) == (
-            BreakKind.POSITION,
-            found.account,
-            found.contract,
-        ):
-            held = work.state.accounts[found.account].position(found.contract)
-            position_break(work, found.account, found.contract, held - booked_units + each.units)
+    number = open_break(work, BreakKind.POSITION, found.account, found.contract)
+    if number is not None:
+        held = work.state.accounts[found.account].position(found.contract)
+        told = held - booked_units + work.state.breaks[number].units
+        position_break(work, found.account, found.contract, told)
 
 
 def _weights(state: DeskState, found: Break) -> dict[str, Decimal]:

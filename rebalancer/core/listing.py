@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rebalancer.core.actions import Severity
-from rebalancer.core.breaking import find
+from rebalancer.core.breaking import find, open_break
 from rebalancer.core.breaks import (
     Break,
     BreakEnd,
@@ -128,15 +128,7 @@ def _judge_orders(
     """Halt a contract while an order stands that is not ours: it may trade at any moment."""
     ours = {**work.state.orders, **work.state.ended}
     foreign = [order for order in standing if order.client_order_id not in ours]
-    place = (BreakKind.FOREIGN_ORDER, account, contract)
-    number = next(
-        (
-            number
-            for number, each in work.state.breaks.items()
-            if (each.kind, each.account, each.contract) == place
-        ),
-        None,
-    )
+    number = open_break(work, BreakKind.FOREIGN_ORDER, account, contract)
     if number is not None and not foreign:
         _end_orders(work, number, contract)
     if number is not None or not foreign:

@@ -316,6 +316,11 @@ class NavStruck(Record):
     def key(self) -> str:
         return f"strike/{self.fund}/{self.boundary_ms}"
 
+    @property
+    def own_prices(self) -> Mapping[str, Decimal]:
+        """Prices of the fund's own source, by contract."""
+        return self.prices or self.marks
+
 
 @dataclass(frozen=True, slots=True)
 class CommandTaken(Record):

@@ -48,6 +48,10 @@ class Desk:
     #: funds take their first exposure at the first price, at no cost (a replay of history)
     free_launch: bool = False
 
+    def contract(self, symbol: str) -> Contract:
+        """Return what is known of a contract; that of a paper fund need not be described."""
+        return self.contracts.get(symbol) or Contract(symbol)
+
 
 @dataclass(slots=True)
 class Costs:

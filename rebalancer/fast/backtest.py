@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from rebalancer.core.contract import Contract
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import Fixed
@@ -105,7 +104,7 @@ def _column(desk: Desk, name: str, tape: Tape, end_ms: int, *, shared: bool) -> 
     account = desk.accounts.get(fund.account)
     return Column(
         fund=fund,
-        contract=desk.contracts.get(tape.symbol) or Contract(tape.symbol),
+        contract=desk.contract(tape.symbol),
         tape=tape,
         times=times_of(fund, tape.times_ms[0], end_ms),
         most=NEAR_MARGIN / account.initial_margin if account is not None and shared else None,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from rebalancer.core.contract import Contract
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO, text
@@ -74,8 +73,7 @@ def _left_out(snapshot: Snapshot, marks: Mapping[str, Decimal]) -> Iterator[tupl
 def _fleet(snapshot: Snapshot, funds: Sequence[FundState]) -> Fleet:
     rows = [_row(fund) for fund in funds]
     symbols = dict.fromkeys(symbol for row in rows for symbol in row.point.prices)
-    known = snapshot.state.desk.contracts
-    return Fleet.of(rows, [known.get(symbol) or Contract(symbol) for symbol in symbols])
+    return Fleet.of(rows, [snapshot.state.desk.contract(symbol) for symbol in symbols])
 
 
 def _row(fund: FundState) -> Row:

@@ -162,7 +162,7 @@ class Gatherer:
             nav=record.nav / factor,
             formula_nav=record.formula_nav / factor,
             equity=record.equity,
-            prices=record.prices or record.marks,
+            prices=record.own_prices,
             gap=gap,
             management_fee=paid / factor,
         )

@@ -88,7 +88,7 @@ def days_of(fund: Fund, strikes: Sequence[NavStruck]) -> list[Day]:
     for before, after in itertools.pairwise(strikes):
         if before.nav <= 0 or not before.formula_nav:
             break
-        begin, end = before.prices or before.marks, after.prices or after.marks
+        begin, end = before.own_prices, after.own_prices
         moved = sum(
             weight * (end[symbol] / begin[symbol] - ONE)
             for symbol, weight in fund.basket_at(before.boundary_ms).items()
