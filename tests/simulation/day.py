@@ -40,6 +40,8 @@ TICK_MS = 5 * SECOND_MS
 TICKS, QUIET_TICKS = 500, 60
 DUE_TICK = (DUE_MS - BEGIN_MS) // TICK_MS
 SHOCK_TICK = 330
+#: so long a clock stays off by more than the desk corrects for
+CLOCK_OFF_TICKS = 60
 #: right before orders leave: of the launch, the fixed time and the shock
 ORDER_TICKS = (1, DUE_TICK - 1, SHOCK_TICK + 2)
 PLACES = D("0.1")
@@ -173,6 +175,13 @@ class Day:
         """
         factors = (1, 10, 700 if self.size > 1 else 1)
         return int((self.size - 1) * MINUTE_MS) * factors[self.count % len(factors)]
+
+    @property
+    def clock_right_tick(self) -> int | None:
+        """When somebody sets the clock right again: beyond a minute the desk waits for that."""
+        if self.trouble is not Trouble.CLOCK or abs(self.clock_step_ms) <= MINUTE_MS:
+            return None
+        return self.tick + CLOCK_OFF_TICKS
 
     def lie(self, index: int) -> Decimal:
         """Return the false price of BTC at a tick."""

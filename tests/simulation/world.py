@@ -288,7 +288,8 @@ class World:
         # Not the next tick of the feed, which stands still while the desk is down.
         soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
         # Who asked in vain for long asks once a minute, and twice after the trouble is over.
-        over = self.day.tick + self.day.ticks + UNKNOWN_MS // TICK_MS
+        ends = self.day.clock_right_tick or self.day.tick + self.day.ticks
+        over = ends + UNKNOWN_MS // TICK_MS
         for event in sorted((self.day.tick, over, DUE_TICK, SHOCK_TICK)):
             if event - 5 <= soon < event + watched:
                 soon = event + watched
@@ -412,7 +413,9 @@ class Feed:
 
 def _trouble(world: World, index: int) -> None:
     day = world.day
-    if index == day.tick + CLOCK_READ_TICKS:
+    if index == day.clock_right_tick:
+        world.clock.step(-day.clock_step_ms)
+    if index - CLOCK_READ_TICKS in (day.tick, day.clock_right_tick):
         world.stamps_off_ms = world.clock.error_ms
     if index != day.tick:
         return
