@@ -30,8 +30,7 @@ def find(work: Work, found: Break, *, halts: bool) -> int:
     number = work.state.break_count + 1
     work.record(BreakFound(work.now_ms, number, found))
     severity = Severity.CRITICAL if halts else Severity.WARNING
-    subject = f"{found.account} {found.contract}".strip()
-    work.alert(severity, f"break_{found.kind}", subject, f"break {number}: {found.cause}")
+    work.alert(severity, f"break_{found.kind}", found.subject, f"break {number}: {found.cause}")
     if halts:
         halt_account(work, found.account, f"break {number}: {found.cause}")
     return number

@@ -64,6 +64,11 @@ class Break:
     #: what an adoption books, each at its own price; empty where nobody lists it
     trades: tuple[VenueTrade, ...] = ()
 
+    @property
+    def subject(self) -> str:
+        """What an alert of it is about: the account, and the contract where there is one."""
+        return f"{self.account} {self.contract}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class BreakFound(Record):

@@ -152,6 +152,19 @@ class Fund:
         change = rule.in_force(at_ms) if rule else None
         return change.basket if change else self.basket
 
+    def underlying_return(
+        self, at_ms: int, begin: Mapping[str, Decimal], end: Mapping[str, Decimal]
+    ) -> Decimal:
+        """Return what the basket in force at an instant gained between two prices, as a fraction.
+
+        The fund promises its multiple of it. Of a contract without one of the prices it is nought.
+        """
+        return total(
+            weight * (end[symbol] / begin[symbol] - ONE)
+            for symbol, weight in self.basket_at(at_ms).items()
+            if symbol in end and symbol in begin
+        )
+
     @property
     def mark_source(self) -> PriceSource:
         """The price behind equity, leverage and sizing: the mark, or an index's only price."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from rebalancer.core.breaks import BreakKind
 from rebalancer.core.order import OrderStatus
 from rebalancer.core.premium import PremiumStage
 from rebalancer.core.records import TradingState
@@ -37,10 +38,11 @@ def _order_unknown(state: DeskState, subject: str) -> bool:
     return order is not None and order.status is OrderStatus.UNKNOWN
 
 
-def _break_open(state: DeskState, subject: str) -> bool:
-    return any(
-        f"{each.account} {each.contract}".strip() == subject for each in state.breaks.values()
-    )
+def _break_open(kind: BreakKind) -> Cause:
+    def cause(state: DeskState, subject: str) -> bool:
+        return any(each.kind is kind and each.subject == subject for each in state.breaks.values())
+
+    return cause
 
 
 def _price_refused(state: DeskState, subject: str) -> bool:
@@ -61,8 +63,9 @@ LASTING: Mapping[str, Cause] = {
     "account_halted": _scope_halted,
     "contract_halted": _scope_halted,
     "order_unknown": _order_unknown,
-    "break_position": _break_open,
-    "break_balance": _break_open,
+    # The other kinds halt a contract, an account or funds, which lasts as long as they do.
+    "break_position": _break_open(BreakKind.POSITION),
+    "break_balance": _break_open(BreakKind.BALANCE),
     "price_refused": _price_refused,
     "run_incomplete": _of_fund(_incomplete),
     "nav_gap": _of_fund(lambda fund: fund.gap_told),

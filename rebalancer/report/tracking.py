@@ -84,7 +84,7 @@ def days_of(fund: Fund, strikes: Sequence[Strike]) -> list[Day]:
     for before, after in itertools.pairwise(strikes):
         if before.nav <= 0 or not before.formula_nav:
             break
-        moved = _underlying(fund, before, after)
+        moved = fund.underlying_return(before.at_ms, before.prices, after.prices)
         promised = round_to_places(fund.target_leverage * moved)
         nav = round_to_places(after.nav / before.nav - ONE)
         formula = after.formula_nav / before.formula_nav - ONE if before.formula_nav else None
@@ -98,15 +98,6 @@ def days_of(fund: Fund, strikes: Sequence[Strike]) -> list[Day]:
         ordered = {cause: parts[cause] for cause in CAUSES}
         found.append(Day(before.at_ms, after.at_ms, moved, promised, nav, formula, ordered))
     return found
-
-
-def _underlying(fund: Fund, before: Strike, after: Strike) -> Decimal:
-    """Return the weighted return of the basket of the day's beginning, by the fund's source."""
-    return total(
-        weight * (after.prices[symbol] / before.prices[symbol] - ONE)
-        for symbol, weight in fund.basket_at(before.at_ms).items()
-        if symbol in after.prices and symbol in before.prices
-    )
 
 
 def tracking_of(days: Sequence[Day]) -> Tracking | None:

@@ -88,11 +88,6 @@ def days_of(fund: Fund, strikes: Sequence[NavStruck]) -> list[Day]:
     for before, after in itertools.pairwise(strikes):
         if before.nav <= 0 or not before.formula_nav:
             break
-        begin, end = before.own_prices, after.own_prices
-        moved = sum(
-            weight * (end[symbol] / begin[symbol] - ONE)
-            for symbol, weight in fund.basket_at(before.boundary_ms).items()
-            if symbol in end and symbol in begin
-        )
+        moved = fund.underlying_return(before.boundary_ms, before.own_prices, after.own_prices)
         days.append(Day(float(after.nav / before.nav - ONE), float(moved)))
     return days

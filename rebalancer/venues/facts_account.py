@@ -188,6 +188,32 @@ def _kucoin_forced(trade: Mapping[str, Any]) -> bool:
     return trade["info"].get("tradeType") in ("liquid", "adl", "settlement")
 
 
+def _gate_forced(order: Mapping[str, Any]) -> bool:
+    # What a client writes there begins with t-, so that nobody can write these.
+    words = ("liq-", "hedge-liq-", "liquidation", "pm_liquidate", "comb_margin_liquidate")
+    others = ("scm_liquidate", "auto_deleveraging", "insurance")
+    return str(order["info"].get("text")).startswith((*words, *others))
+
+
+def _bitget_forced(trade: Mapping[str, Any]) -> bool:
+    # reduced or closed in a liquidation, netted, delivered, deleveraged
+    words = ("reduce_", "burst_", "offset_", "delivery_", "dte_sys_adl_")
+    return str(trade["info"].get("tradeSide")).startswith(words)
+
+
+def _mexc_forced(trade: Mapping[str, Any]) -> bool:
+    taken_over, deleveraged = "2", "4"
+    return str(trade["info"].get("category")) in (taken_over, deleveraged)
+
+
+def _hyperliquid_forced(trade: Mapping[str, Any]) -> bool:
+    told = trade["info"]
+    if str(told.get("dir")).startswith(("Liquidated", "Auto-Deleveraging", "Settlement")):
+        return True
+    # Both sides of a liquidation at the market carry its mark; the one it is for takes.
+    return bool(told.get("liquidation")) and _flag(told.get("crossed")) is True
+
+
 def _bybit_positions(quote: str, _symbols: list[str] | None) -> tuple[Any, ...]:
     # By name ccxt asks for one contract only; by coin the venue tells every one that is held.
     return (None, {"settleCoin": quote})
@@ -335,6 +361,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             trades=ListFacts(page=1_000, grain_ms=1_000),
             funding=ListFacts(until=Bound("to", 1_000), grain_ms=1_000),
             leverage=_gate_leverage,
+            forced_order=_gate_forced,
         ),
         "xt": AccountFacts(
             balance_params=_SWAP,
@@ -349,6 +376,7 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             set_leverages=_bitget_set_leverages,
             keys=_WITH_PASSWORD,
             funding=ListFacts(until=Bound("endTime"), since="startTime", read=_bitget_payments),
+            forced_trade=_bitget_forced,
         ),
         "kucoinfutures": AccountFacts(
             keys=_WITH_PASSWORD,
@@ -364,12 +392,14 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
                 until=Bound("end_time"), since="start_time", number="page_num", read=_mexc_trades
             ),
             funding=ListFacts(until=None, number="page_num"),
+            forced_trade=_mexc_forced,
         ),
         "hyperliquid": AccountFacts(
             balance_params=_SWAP,
             keys=_WALLET,
             trades=ListFacts(page=2_000, named=False, keeps=10_000),
             funding=ListFacts(page=500, named=False),
+            forced_trade=_hyperliquid_forced,
         ),
     }
 )

@@ -377,15 +377,37 @@ async def test_a_list_that_cannot_be_bounded_is_refused_where_it_is_full(
         ("xt", {}, {"info": {"forceClose": True}}),
         ("bybit", {"execType": "BustTrade"}, {}),
         ("kucoinfutures", {"tradeType": "liquid"}, {}),
+        ("gate", {}, {"info": {"text": "liq-12345"}}),
+        ("gate", {}, {"info": {"text": "auto_deleveraging"}}),
+        ("bitget", {"tradeSide": "burst_close_long"}, {}),
+        ("bitget", {"tradeSide": "dte_sys_adl_sell_in_single_side_mode"}, {}),
+        ("mexc", {"category": 2}, {}),
+        ("mexc", {"category": 4}, {}),
+        ("hyperliquid", {"dir": "Liquidated Isolated Long"}, {}),
+        ("hyperliquid", {"dir": "Auto-Deleveraging"}, {}),
+        ("hyperliquid", {"dir": "Close Long", "liquidation": {"markPx": "1"}, "crossed": True}, {}),
     ],
 )
 async def test_a_trade_that_the_venue_made_by_itself_is_told_from_an_ordinary_one(
-    venue_id: str, trade: dict[str, str], order: dict[str, Any]
+    venue_id: str, trade: dict[str, Any], order: dict[str, Any]
 ):
     symbol = contracts_of(venue_id)[0].symbol
     row = {"id": "1", "order": "2", "side": "sell", "amount": "1", "price": "100", "timestamp": 1}
-    for made, named in ((True, order), (False, {"clientOrderId": "x", "info": {}})):
-        info = trade if made else {"execType": "Trade", "tradeType": "trade"}
+    # what each venue writes there of an order of somebody's own
+    ordinary = {"execType": "Trade", "tradeType": "trade", "tradeSide": "close", "category": 3}
+    ordinary |= {"dir": "Close Long", "crossed": True}
+    own = {"clientOrderId": "x", "info": {"text": "t-liq-1", "category": "normal"}}
+    for made, named in ((True, order), (False, own)):
+        info = trade if made else ordinary
         book = stubbed(venue_id, fetch_order=named)
         told = book._trade(symbol, row | {"symbol": symbol, "info": info}, {})
         assert await book.made_by_venue(told) is made
+
+
+async def test_who_took_nothing_in_a_liquidation_at_hyperliquid_was_not_liquidated():
+    symbol = contracts_of("hyperliquid")[0].symbol
+    row = {"id": "1", "order": "2", "side": "buy", "amount": "1", "price": "100", "timestamp": 1}
+    info = {"dir": "Close Short", "liquidation": {"markPx": "1"}, "crossed": False}
+    book = stubbed("hyperliquid")
+    told = book._trade(symbol, row | {"symbol": symbol, "info": info}, {})
+    assert not await book.made_by_venue(told)
