@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import capital, ledger, records
+from rebalancer.core import capital, configuration, ledger, records
+from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.folding import apply, check_position
 from rebalancer.core.fund import NavKind, PriceSource
+from rebalancer.core.instant import iso
 from rebalancer.core.money import ZERO, split_pro_rata
 from rebalancer.core.nav import Valuation, value
 from rebalancer.core.order import client_order_id
@@ -42,7 +44,8 @@ class Verifier:
     books: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     _keys: set[str] = field(default_factory=set)
     _seq: int = 0
-    _same_config: bool = False
+    #: by fund, the digest of the configuration that it runs on
+    _in_force: dict[str, str] = field(default_factory=dict)
     #: by fund, the NAV that the point of the run that was done last has to have
     _base_navs: dict[str, Decimal] = field(default_factory=dict)
     #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
@@ -53,6 +56,8 @@ class Verifier:
         self.state = DeskState.fresh(self.desk)
         self._checks = {
             records.DeskStarted: self._started,
+            configuration.ConfigurationChanged: self._reloaded,
+            configuration.FundReconfigured: self._reconfigured,
             records.NavStruck: self._struck,
             records.RunOpened: self._run_opened,
             records.RunMoved: self._run_moved,
@@ -133,11 +138,22 @@ class Verifier:
 
     def _started(self, record: records.DeskStarted) -> None:
         self.counts["starts"] += 1
-        self._same_config = record.config_digest == self.config_digest
+        self._in_force = dict.fromkeys(self.state.funds, record.config_digest)
+
+    def _reloaded(self, record: configuration.ConfigurationChanged) -> None:
+        for name in self.state.funds.keys() - set(record.waiting):
+            self._in_force[name] = record.digest
+
+    def _reconfigured(self, record: configuration.FundReconfigured) -> None:
+        self._in_force[record.fund] = record.digest
+
+    def _as_configured(self, fund: FundState) -> bool:
+        """Return whether the fund ran on the configuration at hand when this was recorded."""
+        return self._in_force.get(fund.name) == self.config_digest
 
     def _worth(self, fund: FundState, marks: Prices) -> Valuation | None:
         """Value a fund from the records before this one; None where a later setting counts."""
-        if fund.fund.cash_account is not None and not self._same_config:
+        if fund.fund.cash_account is not None and not self._as_configured(fund):
             return None
         known = {*fund.fund.basket, *fund.holding.units} <= set(marks)
         if not known or not fund.shares:
@@ -155,7 +171,7 @@ class Verifier:
         self._hold(record.shares == fund.shares, f"{place}: {fund.shares} shares, not as told")
         self._same(place, "equity", record.equity, worth.equity)
         self._same(place, "NAV", record.nav, worth.nav)
-        if fund.fund.price_source is PriceSource.MARK and self._same_config:
+        if fund.fund.price_source is PriceSource.MARK and self._as_configured(fund):
             self.counts["formula NAVs"] += 1
             self._same(place, "formula NAV", record.formula_nav, worth.formula_nav)
 
@@ -168,7 +184,7 @@ class Verifier:
             self.counts["NAVs"] += 1
             self._same(self._place(record), "NAV", plan.nav, worth.nav)
             self._same(self._place(record), "leverage", plan.leverage, worth.leverage)
-            if fund.fund.price_source is PriceSource.MARK and self._same_config:
+            if fund.fund.price_source is PriceSource.MARK and self._as_configured(fund):
                 self.counts["formula NAVs"] += 1
                 self._same(self._place(record), "formula NAV", plan.base_nav, worth.formula_nav)
 
@@ -208,8 +224,9 @@ class Verifier:
 
     def _point(self, record: records.PointSet) -> None:
         found = self._base_navs.pop(record.fund, None)
-        of_account = self.state.funds[record.fund].fund.formula_base is NavKind.ACCOUNT
-        if found is None or of_account or not self._same_config:
+        fund = self.state.funds[record.fund]
+        of_account = fund.fund.formula_base is NavKind.ACCOUNT
+        if found is None or of_account or not self._as_configured(fund):
             self.counts["NAVs left out"] += 1
             return
         self.counts["NAVs"] += 1
@@ -217,7 +234,7 @@ class Verifier:
 
     def _wiped(self, record: records.FundWiped) -> None:
         fund = self.state.funds[record.fund]
-        by_mark = fund.fund.price_source is PriceSource.MARK and self._same_config
+        by_mark = fund.fund.price_source is PriceSource.MARK and self._as_configured(fund)
         worth = self._worth(fund, record.prices) if by_mark else None
         if worth is None:
             self.counts["NAVs left out"] += 1
@@ -237,8 +254,9 @@ class Verifier:
     def _fee(self, record: capital.ManagementFeeCharged) -> None:
         """Work out the fee; of what equity it was taken no record has the prices."""
         self.counts["NAVs left out"] += 1
-        terms = self.state.funds[record.fund].fund.management_fee
-        if terms is not None and self._same_config:
+        fund = self.state.funds[record.fund]
+        terms = fund.fund.management_fee
+        if terms is not None and self._as_configured(fund):
             self._same(self._place(record), "fee", record.amount, terms.charge(record.equity))
 
     def _dealt(self, record: capital.FlowDealt) -> None:
@@ -283,8 +301,19 @@ class Verifier:
                 f"{self._place(record)}: the {what} are shared as nobody wanted them",
             )
 
-    def _settled(self, _record: records.FixedSettled) -> None:
+    def _settled(self, record: records.FixedSettled) -> None:
+        """Hold that no instant of the fund's calendar was passed over."""
         self.counts["fixed instants"] += 1
+        fund = self.state.funds[record.fund]
+        rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
+        if rule is None or after_ms is None or not self._as_configured(fund):
+            return
+        due_ms = rule.next_due_ms(after_ms)
+        self._hold(
+            record.due_ms == due_ms,
+            f"{self._place(record)}: {fund.name} is settled for {iso(record.due_ms)}, "
+            f"{iso(due_ms)} was next",
+        )
 
     def _same(self, place: str, what: str, told: Decimal | None, found: Decimal | None) -> None:
         if told is None or found is None:

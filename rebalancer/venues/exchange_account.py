@@ -23,6 +23,7 @@ from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, readable
 from rebalancer.venues.exchange_order_lists import OrderLists
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, certain
+from rebalancer.venues.facts_forced import FORCED_ORDERS, FORCED_TRADES
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
 from rebalancer.venues.statements import Balance, FundingPayment, OpenOrder, OwnTrade, Position
 from rebalancer.venues.venue_clock import VenueClock
@@ -131,8 +132,8 @@ class ExchangeAccount:
 
         Its order is asked for where only that says so: ask of trades that are not known otherwise.
         """
-        read = self._told.forced_order
-        if trade.forced or read is None or not trade.order_id:
+        is_forced = FORCED_ORDERS.get(self._facts.venue_id)
+        if trade.forced or is_forced is None or not trade.order_id:
             return trade.forced
         try:
             call = Call("fetch_order", (trade.order_id, trade.contract))
@@ -140,7 +141,7 @@ class ExchangeAccount:
         except NoSuchOrder:
             return False
         with readable(self._facts.venue_id, f"order {trade.order_id}"):
-            return read(order)
+            return is_forced(order)
 
     async def funding(self, contract: str, since_ms: int) -> tuple[FundingPayment, ...]:
         """Return payments of funding for `contract` at or after `since_ms`, oldest first."""
@@ -303,6 +304,7 @@ class ExchangeAccount:
     def _trade(self, contract: str, row: Mapping[str, Any], sides: Mapping[str, Any]) -> OwnTrade:
         size = self._units(contract, row["amount"], self._facts.units.trade)
         side = OrderSide(row.get("side") or sides[str(row["order"])])
+        is_forced = FORCED_TRADES.get(self._facts.venue_id)
         return OwnTrade(
             trade_id=str(row["id"]),
             order_id=str(row.get("order") or ""),
@@ -311,7 +313,7 @@ class ExchangeAccount:
             price=number(row["price"], "a trade's price"),
             at_ms=int(row["timestamp"]),
             fee=self._fee(contract, row),
-            forced=self._told.forced_trade is not None and self._told.forced_trade(row),
+            forced=is_forced is not None and is_forced(row),
         )
 
     def _fee(self, contract: str, row: Mapping[str, Any]) -> Decimal:

@@ -34,9 +34,6 @@ ReadSide = Callable[[Mapping[str, Any]], Any]
 ReadLeverages = Callable[[Any], Collection[Any]]
 """Reads those of a contract, two where its books differ, from the venue's own answer."""
 
-ReadForced = Callable[[Mapping[str, Any]], bool]
-"""Whether one of ccxt's trades or orders is one that the venue made to close a position itself."""
-
 
 _KEYS: Mapping[str, str] = MappingProxyType({"apiKey": "api_key", "secret": "secret"})
 
@@ -158,60 +155,8 @@ class AccountFacts:
     leverage: ReadLeverage = _leverage
     #: the same from what ccxt's `fetch_leverage` cuts to whole numbers
     set_leverages: ReadLeverages = _set_leverage
-    #: whether a trade, else the order it belongs to, was made by the venue itself: a liquidation,
-    #: auto-deleveraging or settlement; None: it does not say
-    forced_trade: ReadForced | None = None
-    forced_order: ReadForced | None = None
     #: the keys of the configuration by ccxt's names of them
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
-
-
-def _binance_forced(order: Mapping[str, Any]) -> bool:
-    names = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
-    return str(order.get("clientOrderId") or "").startswith(names)
-
-
-def _bybit_forced(trade: Mapping[str, Any]) -> bool:
-    return trade["info"].get("execType") in ("BustTrade", "AdlTrade", "Delivery", "Settle")
-
-
-def _okx_forced(order: Mapping[str, Any]) -> bool:
-    words = ("full_liquidation", "partial_liquidation", "adl", "delivery")
-    return order["info"].get("category") in words
-
-
-def _xt_forced(order: Mapping[str, Any]) -> bool:
-    return _flag(order["info"].get("forceClose")) is True
-
-
-def _kucoin_forced(trade: Mapping[str, Any]) -> bool:
-    return trade["info"].get("tradeType") in ("liquid", "adl", "settlement")
-
-
-def _gate_forced(order: Mapping[str, Any]) -> bool:
-    # What a client writes there begins with t-, so that nobody can write these.
-    words = ("liq-", "hedge-liq-", "liquidation", "pm_liquidate", "comb_margin_liquidate")
-    others = ("scm_liquidate", "auto_deleveraging", "insurance")
-    return str(order["info"].get("text")).startswith((*words, *others))
-
-
-def _bitget_forced(trade: Mapping[str, Any]) -> bool:
-    # reduced or closed in a liquidation, netted, delivered, deleveraged
-    words = ("reduce_", "burst_", "offset_", "delivery_", "dte_sys_adl_")
-    return str(trade["info"].get("tradeSide")).startswith(words)
-
-
-def _mexc_forced(trade: Mapping[str, Any]) -> bool:
-    taken_over, deleveraged = "2", "4"
-    return str(trade["info"].get("category")) in (taken_over, deleveraged)
-
-
-def _hyperliquid_forced(trade: Mapping[str, Any]) -> bool:
-    told = trade["info"]
-    if str(told.get("dir")).startswith(("Liquidated", "Auto-Deleveraging", "Settlement")):
-        return True
-    # Both sides of a liquidation at the market carry its mark; the one it is for takes.
-    return bool(told.get("liquidation")) and _flag(told.get("crossed")) is True
 
 
 def _bybit_positions(quote: str, _symbols: list[str] | None) -> tuple[Any, ...]:
@@ -328,7 +273,6 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             margin_modes="fetch_margin_modes",
             leverages="fetch_leverages",
             key_rights=_binance_rights,
-            forced_order=_binance_forced,
             # Fills of one order may share a stamp, past which no list goes on.
             trades=ListFacts(page=1_000),
         ),
@@ -336,7 +280,6 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             equity_is_wallet=True,
             hedged=_bybit_hedged,
             key_rights=_bybit_rights,
-            forced_trade=_bybit_forced,
             positions=_bybit_positions,
             # ccxt's word for the number of rows is not the venue's, which then gives 50.
             funding=ListFacts(params={"limit": 100}),
@@ -351,7 +294,6 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
                 until=Bound("end"), since="begin", named=False, params={"type": "swap"}
             ),
             positions=_okx_positions,
-            forced_order=_okx_forced,
             set_leverages=_okx_set_leverages,
         ),
         "gate": AccountFacts(
@@ -361,14 +303,12 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             trades=ListFacts(page=1_000, grain_ms=1_000),
             funding=ListFacts(until=Bound("to", 1_000), grain_ms=1_000),
             leverage=_gate_leverage,
-            forced_order=_gate_forced,
         ),
         "xt": AccountFacts(
             balance_params=_SWAP,
             equity_is_wallet=True,
             trades=ListFacts(until=Bound("endTime")),
             funding=ListFacts(until=Bound("endTime")),
-            forced_order=_xt_forced,
         ),
         "bitget": AccountFacts(
             balance_params=_SWAP,
@@ -376,12 +316,10 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
             set_leverages=_bitget_set_leverages,
             keys=_WITH_PASSWORD,
             funding=ListFacts(until=Bound("endTime"), since="startTime", read=_bitget_payments),
-            forced_trade=_bitget_forced,
         ),
         "kucoinfutures": AccountFacts(
             keys=_WITH_PASSWORD,
             funding=ListFacts(until=Bound("endAt")),
-            forced_trade=_kucoin_forced,
         ),
         "mexc": AccountFacts(
             balance_params=_SWAP,
@@ -392,14 +330,12 @@ ACCOUNTS: Mapping[str, AccountFacts] = MappingProxyType(
                 until=Bound("end_time"), since="start_time", number="page_num", read=_mexc_trades
             ),
             funding=ListFacts(until=None, number="page_num"),
-            forced_trade=_mexc_forced,
         ),
         "hyperliquid": AccountFacts(
             balance_params=_SWAP,
             keys=_WALLET,
             trades=ListFacts(page=2_000, named=False, keeps=10_000),
             funding=ListFacts(page=500, named=False),
-            forced_trade=_hyperliquid_forced,
         ),
     }
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from rebalancer.venues.evidence import Judge
 from rebalancer.venues.exchange_lists import Listing, own_trades, payments
 from rebalancer.venues.facts import FACTS
-from rebalancer.venues.facts_account import ACCOUNTS
+from rebalancer.venues.facts_forced import FORCED_ORDERS, FORCED_TRADES
 from rebalancer.venues.facts_shape import (
     Ask,
     Certainty,
@@ -157,10 +157,10 @@ def _own_trades(facts: VenueFacts) -> str:
 
 
 def _forced(facts: VenueFacts) -> str:
-    told = ACCOUNTS[facts.venue_id]
-    if told.forced_trade is not None:
+    if facts.venue_id in FORCED_TRADES:
         return "told by the trade"
-    return "told by the order" if told.forced_order else "not told: trades of somebody else"
+    known = facts.venue_id in FORCED_ORDERS
+    return "told by the order" if known else "not told: trades of somebody else"
 
 
 def _payments(facts: VenueFacts) -> str:

@@ -9,11 +9,13 @@ from decimal import Decimal
 import pytest
 
 from rebalancer.core.capital import FlowDealt, ManagementFeeCharged
+from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
 from rebalancer.core.events import FlowsRequested
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import Flow, FlowKind
-from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.instant import HOUR_MS, iso
 from rebalancer.core.records import (
+    DeskStarted,
     FixedSettled,
     FundingPosted,
     IntentCreated,
@@ -34,6 +36,15 @@ from tests.factories import BTC, DUE, AnyRecord, Bench, D, bench, desk, fund
 def verified(made: Bench, records: Sequence[Record]) -> Verifier:
     verifier = Verifier(made.desk)
     for record in records:
+        verifier.take(record)
+    verifier.end()
+    return verifier
+
+
+def of_this_configuration(made: Bench, records: Sequence[Record]) -> Verifier:
+    """Verify records with a start on the configuration at hand put first: each is one later."""
+    verifier = Verifier(made.desk, "at hand")
+    for record in (DeskStarted(records[0].at_ms, "live", "at hand"), *records):
         verifier.take(record)
     verifier.end()
     return verifier
@@ -130,6 +141,37 @@ def test_an_instant_that_is_settled_twice_is_found(lived: Bench) -> None:
     assert "exists already" in verifier.problems[0]
 
 
+def test_an_instant_that_was_passed_over_is_found(lived: Bench) -> None:
+    settled = last(lived, FixedSettled)
+    of_fund = [record for record in lived.of(FixedSettled) if record.fund == settled.fund]
+    passed_over = of_fund[-2]
+    assert of_this_configuration(lived, lived.records).problems == []
+    missing = [record for record in lived.records if record != passed_over]
+    (problem,) = of_this_configuration(lived, missing).problems
+    assert problem.endswith(f"{iso(passed_over.due_ms)} was next")
+
+
+def test_what_a_fund_did_under_other_settings_is_left_out_until_it_has_these(
+    lived: Bench,
+) -> None:
+    name = last(lived, FixedSettled).fund
+    others = tuple(each for each in lived.desk.funds if each != name)
+    at_ms = lived.records[0].at_ms
+    start = DeskStarted(at_ms, "live", "another")
+    change = ConfigurationChanged(at_ms, "another", "at hand", ("a setting",), others)
+    taken_up = FundReconfigured(at_ms, others[0], "at hand")
+
+    def formula_navs(*first: Record) -> int:
+        verifier = Verifier(lived.desk, "at hand")
+        for record in (*first, *lived.records):
+            verifier.take(record)
+        return verifier.counts["formula NAVs"]
+
+    assert formula_navs(start) == 0
+    one = formula_navs(start, change)
+    assert 0 < one < formula_navs(start, change, taken_up)
+
+
 def nearer(plan: RunPlan) -> RunPlan:
     """Return a plan that is to go half as far."""
     return replace(plan, target_units={BTC: plan.target_units[BTC] - plan.delta_units[BTC] / 2})
@@ -179,15 +221,6 @@ def charged() -> Bench:
     return made
 
 
-def of_this_configuration(made: Bench, records: Sequence[Record]) -> Verifier:
-    verifier = Verifier(made.desk)
-    verifier._same_config = True
-    for record in records:
-        verifier.take(record)
-    verifier.end()
-    return verifier
-
-
 def test_flows_and_fees_hold_and_their_navs_are_counted_as_left_out(charged: Bench) -> None:
     found = of_this_configuration(charged, charged.records)
     assert found.problems == []
@@ -199,10 +232,12 @@ def test_flows_and_fees_hold_and_their_navs_are_counted_as_left_out(charged: Ben
 def test_a_fee_of_another_amount_and_shares_that_were_given_away_are_found(charged: Bench) -> None:
     fee = last(charged, ManagementFeeCharged)
     records, seq = changed(charged, ManagementFeeCharged, amount=fee.amount * 2)
-    assert of_this_configuration(charged, records).problems[0].startswith(f"record {seq} (Manag")
+    (problem, *_) = of_this_configuration(charged, records).problems
+    assert problem.startswith(f"record {seq + 1} (ManagementFeeCharged)")
     nav = last(charged, FlowDealt).nav
     records, seq = changed(charged, FlowDealt, nav=nav / 2)
-    assert of_this_configuration(charged, records).problems[0].startswith(f"record {seq} (FlowDea")
+    (problem, *_) = of_this_configuration(charged, records).problems
+    assert problem.startswith(f"record {seq + 1} (FlowDealt)")
 
 
 def test_funding_that_was_shared_otherwise_is_found(lived: Bench) -> None:
@@ -238,7 +273,7 @@ def test_a_point_that_is_not_the_base_of_its_run_is_found(lived: Bench) -> None:
     assert isinstance(point, PointSet)
     records = [*lived.records[:place], replace(point, nav=point.nav * 2)]
     (problem,) = of_this_configuration(lived, records).problems
-    assert problem.startswith(f"record {place + 1} (PointSet): NAV is ")
+    assert problem.startswith(f"record {place + 2} (PointSet): NAV is ")
 
 
 def test_a_run_that_traded_more_than_it_planned_is_found(rebalanced: Bench) -> None:
