@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import tomllib
@@ -99,14 +100,16 @@ def _salvaged(path: Path | None) -> tuple[Path, Path] | None:
 
     try:
         tables = tomllib.loads(read(path, os.environ)[0])
-        kept: dict[str, Any] = {
-            name: {key: value for key, value in tables.get(name, {}).items() if key in keys}
-            for name, keys in (("store", ("url",)), ("desk", ("control_socket",)))
-        }
-        known = ("REBALANCER__STORE__", "REBALANCER__DESK__CONTROL_SOCKET")
-        environ = {name: text for name, text in os.environ.items() if name.startswith(known)}
-        settings = parse("", environ=environ, overrides=kept)
-    except (ConfigRefused, tomllib.TOMLDecodeError, AttributeError):
+        kept = [
+            f"{table}.{key} = {json.dumps(value)}"
+            for table, wanted in (("store", "url"), ("desk", "control_socket"))
+            for key, value in tables.get(table, {}).items()
+            if key == wanted
+        ]
+        known = ("REBALANCER__STORE__URL", "REBALANCER__DESK__CONTROL_SOCKET")
+        environ = {name: text for name, text in os.environ.items() if name.upper() in known}
+        settings = parse("\n".join(kept), environ=environ)
+    except (ConfigRefused, tomllib.TOMLDecodeError, AttributeError, TypeError):
         return None
     return settings.kill_switch, settings.desk.control_socket
 

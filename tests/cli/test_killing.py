@@ -111,6 +111,16 @@ def test_a_configuration_that_cannot_run_still_says_where_the_switch_is(
     assert switch(folder).exists()
 
 
+def test_the_store_of_the_environment_counts_beside_a_configuration_that_cannot_run(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "config.toml").write_text(CONFIG + "\n[nonsense]\nkey = 1\n")
+    monkeypatch.setenv("REBALANCER__STORE__URL", f"sqlite:///{folder}/other.db")
+    assert run(*KILL).code == 0
+    assert (folder / "other.db.killed").exists()
+    assert not switch(folder).exists()
+
+
 @pytest.mark.parametrize("text", ["not = = toml", None])
 def test_without_any_configuration_the_file_can_be_named(
     run: Run, folder: Path, text: str | None
