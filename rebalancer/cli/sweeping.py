@@ -20,7 +20,7 @@ from rebalancer.cli.options import AsJson, ConfigPath, spread
 from rebalancer.cli.output import NONE, console, money, nav, note, print_json, table
 from rebalancer.cli.replaying import Funding, Prices, histories_of, progress
 from rebalancer.core.money import counted
-from rebalancer.errors import ConfigRefused, InputRefused
+from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.fast.tape import Tapes
@@ -101,18 +101,8 @@ class Replayed:
     def settings(self, point: tuple[Setting, ...]) -> Config:
         """Return the configuration at `point`; raises ConfigRefused."""
         from rebalancer.settings import load  # noqa: PLC0415 - not needed to print --help
-        from rebalancer.settings.sources import environment_name  # noqa: PLC0415 - as above
 
-        moved = {environment_name(_path(key)): value for key, value in point}
-        try:
-            return load(self.config, {**os.environ, **moved})
-        except ConfigRefused as refused:
-            sentences = str(refused)
-            for key, _ in point:
-                name = environment_name(_path(key))
-                sentences = sentences.replace(f"environment {name}: {key}", f"--set {key}")
-                sentences = sentences.replace(f"environment {name}", f"--set {key}")
-            raise ConfigRefused(sentences) from None
+        return load(self.config, os.environ, {_path(key): value for key, value in point})
 
 
 @cache

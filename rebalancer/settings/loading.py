@@ -17,27 +17,29 @@ from rebalancer.settings.sources import (
     from_credentials,
     from_environment,
     from_options,
+    from_set,
     from_toml,
 )
 from rebalancer.settings.tables import Settings
+from rebalancer.settings.toml_lines import KeyPath
 
 CONFIG_VARIABLE = "REBALANCER_CONFIG"
 #: more than ten thousand funds take
 BYTES_MAX: Final = 8 * 1024 * 1024
 DEFAULT_PATH: Final = Path("config.toml")
-NOTHING: Final[Mapping[str, Any]] = {}
+NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] = NOTHING
+    path: Path | None, environ: Mapping[str, str], values: Mapping[KeyPath, str] = NOTHING
 ) -> Config:
     """Read the file at `path`, else at $REBALANCER_CONFIG, else ./config.toml.
 
-    `overrides` are nested tables (`{"store": {"url": ...}}`) and the strongest source, before
-    `environ` (REBALANCER__SECTION__KEY), the credentials directory and the file. Raises
-    ConfigRefused: one line per problem, each with its place.
+    `values` are those of `--set KEY=VALUE` and the strongest source, before `environ`
+    (REBALANCER__SECTION__KEY), the credentials directory and the file. Raises ConfigRefused:
+    one line per problem, each with its place.
     """
-    return parse(*read(path, environ), environ, overrides)
+    return to_config(*validated(*read(path, environ), environ, values=values))
 
 
 def parse(
@@ -46,17 +48,25 @@ def parse(
     environ: Mapping[str, str] = NOTHING,
     overrides: Mapping[str, Any] = NOTHING,
 ) -> Config:
-    """Do as `load` does with a document that is at hand; `name` stands in its refusals."""
+    """Do as `load` does with a document that is at hand; `name` stands in its refusals.
+
+    `overrides` are nested tables (`{"store": {"url": ...}}`) and stronger than every other source.
+    """
     return to_config(*validated(text, name, environ, overrides))
 
 
 def validated(
-    text: str, name: str, environ: Mapping[str, str], overrides: Mapping[str, Any] = NOTHING
+    text: str,
+    name: str,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] = NOTHING,
+    values: Mapping[KeyPath, str] = NOTHING,
 ) -> tuple[Settings, Places]:
     """Return the tables of a document with every other source over it; raises ConfigRefused."""
     file = from_toml(text, name)
     layers = [
         from_options(overrides),
+        from_set(values, file.data),
         from_environment(environ, file.data),
         from_credentials(environ, file.data),
         file,

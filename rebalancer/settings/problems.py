@@ -33,8 +33,12 @@ class Place(NamedTuple):
 
     source: str
     line: int = 0
+    #: where the source names the key itself, as an option does
+    key: str = ""
 
     def __str__(self) -> str:
+        if self.key:
+            return f"{self.source} {self.key}"
         return f"{self.source}:{self.line}" if self.line else self.source
 
 
@@ -43,6 +47,10 @@ class Problem(NamedTuple):
 
     place: Place
     sentence: str
+
+    def __str__(self) -> str:
+        key = self.place.key
+        return f"{self.place}: {self.sentence.removeprefix(f'{key}: ') if key else self.sentence}"
 
 
 class Places:
@@ -87,8 +95,7 @@ class Places:
 
 def refuse(problems: Iterable[Problem]) -> NoReturn:
     """Raise ConfigRefused with one line per problem, in the order of the file."""
-    lines = [f"{place}: {sentence}" for place, sentence in sorted(set(problems))]
-    raise ConfigRefused("\n".join(lines))
+    raise ConfigRefused("\n".join(str(problem) for problem in sorted(set(problems))))
 
 
 def from_validation(error: ValidationError, places: Places) -> list[Problem]:

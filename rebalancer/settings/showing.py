@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from rebalancer.settings.loading import NOTHING, read, validated
+from rebalancer.settings.loading import read, validated
 from rebalancer.settings.problems import Place, Places
 from rebalancer.settings.rules import RulesTable, rules_in_force
 from rebalancer.settings.shape import dotted
@@ -48,14 +48,12 @@ class Setting:
         return dotted(self.path)
 
 
-def settings_in_force(
-    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] = NOTHING
-) -> tuple[Setting, ...]:
+def settings_in_force(path: Path | None, environ: Mapping[str, str]) -> tuple[Setting, ...]:
     """Return every setting after defaults, environment and credentials; raises ConfigRefused.
 
     Written one below the other they are a document that means the same. Secrets are hidden.
     """
-    settings, places = validated(*read(path, environ), environ, overrides)
+    settings, places = validated(*read(path, environ), environ)
     return settings_of(settings, places)
 
 

@@ -174,6 +174,36 @@ def from_options(options: Mapping[str, Any]) -> Layer:
     return layer
 
 
+def from_set(values: Mapping[KeyPath, str], file: Mapping[str, Any]) -> Layer:
+    """Take what `--set KEY=VALUE` says; `file` knows the funds, accounts and contracts.
+
+    The key is written as the file writes it, the value as a variable of the environment carries it.
+    """
+    layer = Layer()
+    for path, content in values.items():
+        place = Place("--set", key=dotted(path))
+        problem = _no_such_key(path, file)
+        if problem:
+            layer.problems.append(Problem(place, problem))
+        else:
+            _put_content(layer, path, content, place)
+    return layer
+
+
+def _no_such_key(path: KeyPath, file: Mapping[str, Any]) -> str:
+    """Say why there is no key at `path` that could be set; "" where there is one."""
+    known: object = file
+    for depth, key in enumerate(path):
+        shape, names = at(Settings, path[:depth]), [*known] if isinstance(known, Mapping) else []
+        if is_named_set(shape) and key not in names:
+            return _no_such_name(path[:depth], key, names, named_set=True)
+        if not is_named_set(shape) and not (is_table(shape) and key in shape.model_fields):
+            at_fault = path[: depth + is_table(shape)]
+            return f"{dotted(at_fault)}: {unknown_key(path[: depth + 1])}"
+        known = known.get(key) if isinstance(known, Mapping) else None
+    return ""
+
+
 def from_environment(environ: Mapping[str, str], file: Mapping[str, Any]) -> Layer:
     """Read every `REBALANCER__SECTION__KEY`; `file` knows the funds, accounts and contracts."""
     layer = Layer()
@@ -263,7 +293,12 @@ def _put_text(layer: Layer, file: Mapping[str, Any], named: tuple[str, str], pla
     path, problem = _resolve(name, file)
     if problem:
         layer.problems.append(Problem(place, problem))
-        return
+    else:
+        _put_content(layer, path, content, place)
+
+
+def _put_content(layer: Layer, path: KeyPath, content: str, place: Place) -> None:
+    """Set the value that `content` is the text of, or note why there is none."""
     value: object = Untyped(content)
     if is_written_as_json(at(Settings, path)):
         try:

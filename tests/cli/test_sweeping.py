@@ -148,6 +148,10 @@ def test_a_history_too_short_to_track_says_so(run: Run, folder: Path) -> None:
         ("funds.BTC9L.target_leverage=3", "BTC9L"),
         ("funds.BTC3L.rules.fixed.times=10:30:00", 'such as ["a", "b"]'),
         (f"{THRESHOLD}=0.9", f"--set {THRESHOLD}: 0.9"),
+        (f"{THRESHOLD}d=0.1", f"--set {THRESHOLD}d: unknown key; the nearest valid one is thresh"),
+        (f"{THRESHOLD}.x=1", f"{THRESHOLD}: is a value and has no keys"),
+        ("funds.btc3l.target_leverage=2", "no funds.btc3l; the nearest valid one is BTC3L"),
+        ("fund=1", "--set fund: unknown key"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_replayed(
@@ -156,6 +160,16 @@ def test_what_cannot_be_is_refused_before_anything_is_replayed(
     answer = run("sweep", "--prices", prices, "--set", change)
     assert answer.code == 2
     assert words in answer.err
+    assert "REBALANCER__" not in answer.err
+
+
+def test_a_value_set_is_stronger_than_the_environment(
+    run: Run, prices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = ("sweep", "--prices", prices, "--set", "funds.BTC3L.initial_nav=50", "--json")
+    alone = run(*swept).json
+    monkeypatch.setenv("REBALANCER__FUNDS__BTC3L__INITIAL_NAV", "20")
+    assert run(*swept).json == alone
 
 
 def test_a_fast_backtest_says_who_computed_and_tells_the_same(run: Run, prices: str) -> None:
