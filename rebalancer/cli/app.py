@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from rebalancer import __version__
+from rebalancer.cli.exits import told
 from rebalancer.cli.loading import COMPLETE, Command, Group, Listed, lazily
 
 #: in the order in which they are listed
@@ -136,12 +138,12 @@ def main() -> None:
 
         completion_init()
     try:
-        app()
+        told(
+            app
+        )()  # each command tells its own errors: what is left is help that cannot be written
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
     finally:
         # What is left dies with the process: looking through it for cycles would take a fifth of
         # what a small command takes in all.
         gc.freeze()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
 
 from rebalancer import __version__
+from rebalancer.__main__ import main
 from rebalancer.cli.exits import DeskBarred, DeskUnreachable, code_of, told
 from rebalancer.errors import (
     BrokenInvariant,
@@ -87,6 +91,39 @@ def test_what_cannot_be_written_out_is_told_in_one_sentence(
         command(as_json=as_json)
     assert ended.value.exit_code == 1
     assert "standard output: No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["orders", "--help"], ["--version"]])
+def test_help_that_cannot_be_written_out_is_told_in_one_sentence(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rebalancer", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "rebalancer: standard output: No space left on device; send it to a place that has room\n"
+    )
+
+
+def test_an_interrupt_while_the_program_loads_has_the_shells_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "rebalancer.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "rebalancer.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_file_that_a_program_forgot_to_expect_is_a_bug() -> None:
