@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from rebalancer.errors import CommandRefused, Unavailable
+from rebalancer.errors import CommandRefused, DeskError
 from rebalancer.ports import Clock, Deliveries, Delivery, DeliveryStatus
 
 _log = structlog.get_logger(__name__)
@@ -141,8 +141,8 @@ class Outbox:
             return
         try:
             await self._deliveries.put_deliveries(batch)
-        except Unavailable as outage:
-            self._say("the queue", str(outage))
+        except DeskError as failure:
+            self._say("the queue", str(failure))
             return
         self._well("the queue")
         for _ in batch:
@@ -155,8 +155,8 @@ class Outbox:
         while True:
             try:
                 sent = await self.turn(name)
-            except Unavailable as outage:
-                self._say(name, str(outage))
+            except DeskError as failure:
+                self._say(name, str(failure))
                 sent = 0
             await asyncio.sleep(self._carriers[name].pace.rest_seconds if sent else POLL_SECONDS)
 
@@ -169,7 +169,7 @@ class Outbox:
         due = await self._deliveries.due_deliveries(name, self._wall.now_ms(), TURN)
         for first in range(0, len(due), carrier.pace.together):
             chosen = due[first : first + carrier.pace.together]
-            outcome = await carrier.carry(chosen)
+            outcome = await _carried(carrier, chosen)
             if outcome.problem:
                 self._say(name, outcome.problem)
                 later = [self._later(carrier.pace, delivery, outcome) for delivery in chosen]
@@ -202,3 +202,11 @@ class Outbox:
     def _well(self, name: str) -> None:
         if self._failing.pop(name, None) is not None:
             _log.info(f"{self._what}_delivers_again", receiver=name)
+
+
+async def _carried(carrier: Carrier, deliveries: Sequence[Delivery]) -> Outcome:
+    """Carry them; what nobody foresaw is a failure like others, or its receiver hears no more."""
+    try:
+        return await carrier.carry(deliveries)
+    except Exception as error:  # noqa: BLE001 - see above; its text may hold an address
+        return Outcome(f"it failed: {type(error).__name__}")

@@ -6,6 +6,7 @@ by their name.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,7 +23,11 @@ from rebalancer.webhooks.outbox import Outbox, Outcome, Pace
 from rebalancer.webhooks.signing import headers
 from rebalancer.webhooks.words import Told, body_of, of_alert, of_record
 
+#: of silence, and of one post in all: an answer may come byte by byte
 TIMEOUT_SECONDS = 10.0
+POST_SECONDS = 30.0
+#: of an answer; nobody reads it, but once it is over its connection can be used again
+ANSWER_BYTES_MAX = 65_536
 GIVE_UP_AFTER_MS = 3 * 86_400_000
 RETRY_AFTER_SECONDS_MAX = 86_400
 #: quick repetitions where the connection failed, before the next turn
@@ -74,7 +79,7 @@ class SignedPost:
         )
         try:
             response: httpx.Response = await again(self._post, delivery)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return Outcome(f"no answer: {type(error).__name__}")
         if response.is_success:
             return Outcome()
@@ -89,7 +94,16 @@ class SignedPost:
         body = delivery.body.encode()
         signed = headers(self._receiver.key, delivery.id, self._wall.now_ms() // 1_000, body)
         known = {"content-type": "application/json", "user-agent": "rebalancer"}
-        return await self._client.post(self._receiver.url, content=body, headers=known | signed)
+        posted = self._client.stream(
+            "POST", self._receiver.url, content=body, headers=known | signed
+        )
+        async with asyncio.timeout(POST_SECONDS), posted as response:
+            length = 0
+            async for part in response.aiter_raw():
+                length += len(part)
+                if length > ANSWER_BYTES_MAX:
+                    break  # its status is told already, and it may have no end
+        return response
 
 
 class WebhookService:

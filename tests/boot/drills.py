@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 from tests.boot.machine import wait_until
-from tests.boot.scene import EDITOR, PAPER, TYPIST, Scene, steps
+from tests.boot.scene import PAPER, SLIP, SLIP_LINE, TYPIST, Scene, steps
 
 DESK, LIVE = "rebalancer.service", "rebalancer@second.service"
 BACKUPS = "/var/backups/rebalancer"
@@ -18,10 +18,8 @@ DYNAMIC_UIDS = range(61184, 65520)
 def installs(scene: Scene) -> None:
     """the steps of the README, as written, end with a desk that is ready"""
     machine = scene.machine
-    machine.write("/usr/local/bin/editor", EDITOR)
     machine.write("/usr/local/bin/systemd-ask-password", TYPIST)
-    machine.must("chmod 0755 /usr/local/bin/editor /usr/local/bin/systemd-ask-password")
-    machine.write("/root/edited.toml", PAPER)
+    machine.must("chmod 0755 /usr/local/bin/systemd-ask-password")
     first, *rest = steps("Install")
     assert first == "git clone REPOSITORY rebalancer && cd rebalancer"
     scene.follow(rest)
@@ -61,10 +59,10 @@ def reloads(scene: Scene) -> None:
     machine.write("/etc/rebalancer/config.toml", good)
     machine.must("systemctl reload rebalancer")
     assert "configuration_changed" in machine.journal(DESK)
-    machine.write("/etc/rebalancer/config.toml", good.replace("= 3\n", "= three\n"))
+    machine.write("/etc/rebalancer/config.toml", SLIP)
     assert machine.run("systemctl reload rebalancer").code != 0
     said = machine.journal(DESK)
-    assert "/etc/rebalancer/config.toml:13" in said, said[-1_500:]
+    assert f"/etc/rebalancer/config.toml:{SLIP_LINE}" in said, said[-1_500:]
     assert scene.state(DESK) == ("active", "running")
     assert "Reloaded" in said
     machine.must(f"kill -HUP {pid}")
@@ -108,7 +106,7 @@ def is_killed(scene: Scene) -> None:
 def stays_down_after(scene: Scene) -> None:
     """a wrong configuration and a newer store end it for good, with a sentence"""
     machine = scene.machine
-    machine.write("/etc/rebalancer/config.toml", PAPER.replace("= 3\n", "= three\n"))
+    machine.write("/etc/rebalancer/config.toml", SLIP)
     scene.stays_down(DESK, 2)
     machine.write("/etc/rebalancer/config.toml", PAPER)
     layout = scene.lay_out_as("9999")

@@ -7,32 +7,19 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from rebalancer.cli.beginning import Answers, configuration
 from tests.boot.machine import SOURCE, Machine, wait_until
 from tests.e2e.market import Market
 from tests.e2e.test_live_desk import CONFIG as LIVE
 from tests.loopback.presets import KEY, SECRET
 
-PAPER = """\
-[feed]
-source = "simulated"
-interval = "1s"
-
-[accounts.main]
-venue = "paper"
-
-[defaults]
-account = "main"
-basket = { "BTC/USDT:USDT" = 1 }
-
-[funds.BTC3L]
-target_leverage = 3
-
-[funds.BTC3S]
-target_leverage = -3
-"""
+#: what `config init` writes where nobody answers
+PAPER = configuration(Answers())
+#: a slip of the keyboard in it, and the line where it stands
+SLIP = PAPER.replace("= 3\n", "= three\n")
+SLIP_LINE = SLIP.splitlines().index("target_leverage = three") + 1
 README = SOURCE / "deploy/README.md"
-#: a person at the keyboard: what is edited, and what is typed where a key is asked for
-EDITOR = '#!/bin/sh\nexec cp /root/edited.toml "$1"\n'
+#: a person at the keyboard: what is typed where a key is asked for
 TYPIST = f"""\
 #!/bin/sh
 case "$*" in *key*) printf {KEY} ;; *secret*) printf {SECRET} ;; *) exit 1 ;; esac

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rebalancer.cli.app import app
 from rebalancer.cli.exits import Exit
+from tests.boot.scene import PAPER, steps
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -137,6 +141,15 @@ def test_every_file_that_the_steps_name_exists() -> None:
         if path.is_file() and path.suffix in {".service", ".socket", ".timer", ".conf"}
     }
     assert shipped <= named, "every unit has its steps"
+
+
+def test_the_steps_begin_a_configuration_that_can_run(tmp_path: Path) -> None:
+    begin, check = [line for line in steps("Install") if line.startswith("rebalancer config")]
+    for line in (begin, check):
+        _, *arguments = shlex.split(line.replace("/etc/rebalancer", str(tmp_path)))
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "config.toml").read_text("utf-8") == PAPER
 
 
 def test_each_host_of_the_relays_has_an_address_of_its_own() -> None:
