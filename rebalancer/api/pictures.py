@@ -27,6 +27,8 @@ class Picture:
     fund: Fund
     #: what keeps it from trading as it likes, and why; empty while it is active
     state_reason: str
+    #: whether an operator has it sold, for good or until a resume
+    ending: bool
     #: the weights in force
     basket: Mapping[str, Decimal]
     #: signed base coins held, by contract
@@ -65,6 +67,7 @@ def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
         view=view,
         fund=fund.fund,
         state_reason="" if permission.state is TradingState.ACTIVE else permission.text,
+        ending=fund.ending,
         basket=dict(fund.basket),
         units={symbol: units for symbol, units in fund.holding.units.items() if units},
         marks={symbol: mark for symbol, mark in found.items() if mark is not None},

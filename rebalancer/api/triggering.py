@@ -18,7 +18,8 @@ def triggers_of(picture: Picture) -> tuple[Distance, ...]:
         return ()
     # The cash follows from what the fund is worth, so that none is needed here.
     holding = Holding(ZERO, dict(picture.units))
-    return distances(Standing(picture.fund, holding, picture.point, worth))
+    standing = Standing(picture.fund, holding, picture.point, worth, ending=picture.ending)
+    return distances(standing)
 
 
 def triggers_document(picture: Picture) -> documents.Triggers:

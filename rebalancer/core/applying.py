@@ -60,10 +60,6 @@ def not_plannable(work: Work, name: str) -> str | None:
 def _obstacles(work: Work, fund: FundState) -> Iterator[str]:
     """Yield what keeps a launched fund that may trade from being rebalanced at once."""
     state, name = work.state, fund.name
-    if not fund.shares:
-        yield f"{name} has no shares outstanding"
-    if fund.winding or fund.flattening:
-        yield f"{name} is {'closed' if fund.winding else 'flat until it is resumed'}"
     if fund.run is not None and fund.run.status is RunStatus.WORKING:
         yield f"{name} has a run under way ({fund.run.plan.run_id}); plan again once it is over"
     if not fresh(work, fund, for_fixed=False):

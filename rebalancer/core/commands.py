@@ -132,6 +132,12 @@ def refuse_rebalance(state: DeskState, name: str) -> None:
         raise CommandRefused(f"{fund.name} is halted: {permission.reason}; resume it first")
     if fund.launched_ms is None:
         raise CommandRefused(f"{fund.name} is not launched yet: it waits for its first price")
+    if fund.winding:
+        raise CommandRefused(f"{fund.name} is being closed: {fund.winding}")
+    if fund.flattening:
+        raise CommandRefused(f"{fund.name} is flat until it is resumed: {fund.flattening}")
+    if not fund.shares:
+        raise CommandRefused(f"{fund.name} has no shares outstanding: a subscription brings some")
     if not fund.fund.methodology.manual:
         raise CommandRefused(f"funds.{fund.name}.rules.manual is switched off")
 

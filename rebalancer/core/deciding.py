@@ -329,7 +329,7 @@ def settle_missed(work: Work, fund: FundState) -> None:
         return
     for due_ms in missed_instants(rule, after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
-        if fund.winding or fund.flattening or not fund.shares:
+        if fund.ending or not fund.shares:
             reason = f"skipped: the fund was closed, flat or empty at {iso(due_ms)}"
             work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, reason))
             continue

@@ -9,8 +9,10 @@ from decimal import Decimal
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE
-from rebalancer.core.nav import Point
+from rebalancer.core.nav import Point, Valuation
 from rebalancer.core.position import Holding
+from rebalancer.core.records import TradingState
+from rebalancer.core.state import FundState
 from rebalancer.core.triggers import Standing, TriggerPrice, members_of, trigger_prices
 
 #: the pseudo contract that stands for a basket whose members all move alike; its price now is 1
@@ -39,8 +41,15 @@ class Distance:
         return side if self.strict else f"at or {side}"
 
 
+def distances_of(fund: FundState, worth: Valuation | None) -> tuple[Distance, ...]:
+    """Return the triggers of a fund as it stands; none without a price, an owner, or a life."""
+    if worth is None or not fund.shares or fund.trading is TradingState.WIPED:
+        return ()
+    return distances(Standing(fund.fund, fund.holding, fund.point, worth, ending=fund.ending))
+
+
 def distances(standing: Standing) -> tuple[Distance, ...]:
-    """Return every trigger of a fund, the nearest first, unrounded.
+    """Return every trigger of a fund that can act, the nearest first, unrounded.
 
     For a basket the prices are those at which a rule fires when all members move by one factor:
     with exposure X and cash C it is a single contract of X units at 1 (field.md b3).
@@ -55,7 +64,8 @@ def distances(standing: Standing) -> tuple[Distance, ...]:
         level = point and Point(point.at_ms, point.nav, base, point.leverage)
         alike = replace(fund, basket={_BASKET: ONE})
         found = trigger_prices(alike, Holding(cash, {_BASKET: worth.exposure}), level)
-    told = [_distance(standing, members, each) for each in found]
+    acting = [each for each in found if each.trigger is Trigger.GAP or not standing.ending]
+    told = [_distance(standing, members, each) for each in acting]
     return tuple(sorted(told, key=lambda each: abs(each.move)))
 
 

@@ -168,6 +168,11 @@ class FundState:
         )
 
     @property
+    def ending(self) -> bool:
+        """Whether an operator has it sold, for good or until a resume: no rule but the gap acts."""
+        return bool(self.winding or self.flattening)
+
+    @property
     def closed(self) -> bool:
         """Whether an operator ended the fund and everything is sold."""
         return bool(self.winding) and not self.holding.units

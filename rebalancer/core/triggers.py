@@ -127,6 +127,8 @@ class Standing:
     watch_winner: bool = False
     #: whether a breach of the band is known already and waits for its deadline
     duty: bool = False
+    #: whether an operator has it sold: no rule but the gap acts, though others are watched
+    ending: bool = False
 
 
 def quiet_ranges(standing: Standing) -> dict[Key, Range]:

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core.distances import Distance, distances
+from rebalancer.core.distances import Distance, distances_of
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import iso
 from rebalancer.core.money import text
-from rebalancer.core.records import NavStruck, Record, RunMoved, RunOpened
+from rebalancer.core.records import NavStruck, Record, RunMoved, RunOpened, TradingState
 from rebalancer.core.rules.fixed import open_instants
 from rebalancer.core.state import Desk, DeskState, FundState
-from rebalancer.core.triggers import Standing
 from rebalancer.errors import InputRefused
 
 VERSION = 1
@@ -96,10 +95,7 @@ def explain(past: Past, name: str) -> dict[str, Any]:
 
 def triggers_of(past: Past, fund: FundState) -> tuple[Distance, ...]:
     """Return the triggers of a fund, the nearest first; none where it has no price."""
-    worth = past.state.worth(fund) if fund.launched_ms is not None else None
-    if worth is None or not fund.shares:
-        return ()
-    return distances(Standing(fund.fund, fund.holding, fund.point, worth))
+    return distances_of(fund, past.state.worth(fund) if fund.launched_ms is not None else None)
 
 
 def trigger_document(each: Distance) -> dict[str, Any]:
@@ -128,6 +124,8 @@ def _point(fund: FundState) -> dict[str, Any] | None:
 def _due(past: Past, fund: FundState) -> dict[str, str]:
     """Return what the clock alone will bring: by rule, when."""
     rules, due = fund.fund.methodology, dict[str, int]()
+    if fund.ending or fund.trading is TradingState.WIPED:
+        return {}
     if rules.fixed is not None and fund.launched_ms is not None:
         after_ms = fund.launched_ms if fund.fixed_settled_ms is None else fund.fixed_settled_ms
         waiting = open_instants(rules.fixed, after_ms, past.at_ms)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core.distances import Distance, distances
+from rebalancer.core.distances import Distance, distances_of
 from rebalancer.core.footing import Footing
 from rebalancer.core.fund import Account
 from rebalancer.core.limits import Part
@@ -17,7 +17,6 @@ from rebalancer.core.money import ONE, ZERO, text, total
 from rebalancer.core.nav import Valuation
 from rebalancer.core.slicing import child_limit_units
 from rebalancer.core.state import DeskState, FundState
-from rebalancer.core.triggers import Standing
 from rebalancer.errors import InputRefused
 from rebalancer.sim.explain import trigger_document
 from rebalancer.sim.plan import plan
@@ -96,10 +95,10 @@ def _valued(state: DeskState, snapshot: Snapshot) -> dict[str, Valuation]:
 def _triggers(
     fund: FundState, worth: Valuation, shocks: Mapping[str, Decimal]
 ) -> list[dict[str, Any]]:
-    if not fund.shares:
-        return []
-    found = distances(Standing(fund.fund, fund.holding, fund.point, worth))
-    return [trigger_document(each) | {"reached": _reached(each, shocks)} for each in found]
+    return [
+        trigger_document(each) | {"reached": _reached(each, shocks)}
+        for each in distances_of(fund, worth)
+    ]
 
 
 def _reached(each: Distance, shocks: Mapping[str, Decimal]) -> bool | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, HOUR_MS, iso
 from rebalancer.core.methodology import LeverageBand, Trigger
 from rebalancer.sim.explain import desk_at, explain
@@ -57,6 +58,16 @@ def test_the_past_is_told_as_it_was_known_then() -> None:
     assert after["prices"] == {BTC: {"price": "80", "age_ms": HOUR_MS}}
     assert after["due"] == {"fixed": iso(NOON + 14 * HOUR_MS + HOUR_MS // 2)}
     assert Trigger.PRICE_MOVE in {each["trigger"] for each in after["triggers"]}
+
+
+def test_a_fund_that_is_flattened_waits_for_no_rule_and_no_time() -> None:
+    made = bench(fund())
+    made.now_ms = NOON + HOUR_MS
+    made.known("100")
+    made.command(CommandKind.FLATTEN, "BTC3L", "drill")
+    found = explain(desk_at(made.desk, made.records, made.now_ms, {}), "BTC3L")
+    assert {each["trigger"] for each in found["triggers"]} == {Trigger.GAP}
+    assert found["due"] == {}
 
 
 def test_a_fund_of_which_no_price_is_known_has_no_triggers() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rebalancer.core.distances import distances_of
 from rebalancer.core.events import CommandKind, LiquidationReported
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Outcome, PositionSide
@@ -62,6 +63,23 @@ def test_a_resume_brings_it_back_to_its_target() -> None:
     made.later(1).known(100)
     made.complete(made.orders[-1])
     assert made.fund().holding.units[BTC] == 3
+
+
+def test_a_fund_that_is_flat_takes_no_rebalance_and_says_how_it_would() -> None:
+    made = flattened(bench(small()))
+    made.complete(made.orders[0])
+    with pytest.raises(CommandRefused, match="BTC3L is flat until it is resumed: drill"):
+        made.command(CommandKind.REBALANCE, "BTC3L", "back")
+
+
+def test_a_fund_that_is_sold_has_no_trigger_but_the_gap() -> None:
+    made = bench(small())
+    fund_state = made.fund()
+    before = distances_of(fund_state, made.state.worth(fund_state))
+    assert Trigger.PRICE_MOVE in {each.trigger for each in before}
+    flattened(made)
+    after = distances_of(fund_state, made.state.worth(fund_state))
+    assert {each.trigger for each in after} == {Trigger.GAP}
 
 
 def test_the_whole_desk_is_flattened_and_opposite_funds_cross_inside() -> None:

@@ -64,6 +64,8 @@ def test_a_closed_fund_is_flat_pays_its_holders_and_buys_nothing_again() -> None
     assert there.verdict == (Trigger.NONE, "closed: no demand")
     with pytest.raises(CommandRefused, match="BTC3L is being closed: no demand"):
         ask(made, flow("subscribe", 1_000))
+    with pytest.raises(CommandRefused, match="BTC3L is being closed: no demand"):
+        made.command(CommandKind.REBALANCE)
     ask(made, flow("redeem", 10_000, "mine"))
     assert made.of(FlowDealt)[-1].cash == -1_150_000
     assert (there.shares, there.holding.cash) == (D(0), D(0))
