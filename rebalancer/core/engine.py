@@ -21,6 +21,7 @@ from rebalancer.core.consolidating import on_consolidation
 from rebalancer.core.deciding import decide
 from rebalancer.core.events import (
     BalanceReported,
+    ClockStepped,
     Commanded,
     CommandKind,
     ConfigurationOffered,
@@ -42,6 +43,7 @@ from rebalancer.core.events import (
     WindDownAsked,
 )
 from rebalancer.core.flowing import on_flows
+from rebalancer.core.instant import duration
 from rebalancer.core.listing import on_history
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import Trigger
@@ -49,11 +51,9 @@ from rebalancer.core.money import ZERO
 from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
 from rebalancer.core.quoting import on_quote
-from rebalancer.core.records import (
-    FundingPosted,
-    Record,
-)
+from rebalancer.core.records import ClockSetBack, FundingPosted, Record
 from rebalancer.core.reloading import on_configuration
+from rebalancer.core.setback import forget_after
 from rebalancer.core.state import DeskState, RateQuote
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.trial import copy_of
@@ -224,6 +224,16 @@ def _on_rate(work: Work, event: RateObserved) -> None:
         work.state.rates[event.name] = RateQuote(event.rate, event.as_of_ms)
 
 
+def _on_clock_stepped(work: Work, event: ClockStepped) -> None:
+    """Record that the clock went back, forget what is from the future, and look at every fund."""
+    back = duration(event.from_ms - event.at_ms)
+    work.record(ClockSetBack(work.now_ms, event.from_ms))
+    text = f"the clock was set back by {back}: nothing waits for it to come there again"
+    work.alert(Severity.WARNING, "clock_set_back", "", text)
+    forget_after(work.state, work.now_ms)
+    work.due |= work.state.funds.keys()
+
+
 def _is_booked(work: Work, event: FundingPaid) -> bool:
     """Whether the settlement is on record: a watch that begins anew tells it again."""
     booked_ms = work.state.accounts[event.account].funded_ms.get(event.contract)
@@ -262,6 +272,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     WindDownAsked: on_wind_down,
     RateObserved: _on_rate,
     TokenQuoted: on_quote,
+    ClockStepped: _on_clock_stepped,
     ConfigurationOffered: on_configuration,
     PlanOffered: _on_plan,
 }

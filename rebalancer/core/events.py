@@ -273,6 +273,14 @@ class PlanOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The desk's clock showed `from_ms` a moment ago, and an earlier instant now."""
+
+    at_ms: int
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RateObserved:
     """A source of reference rates said what it is: a share per year, as of `as_of_ms`."""
 
@@ -301,6 +309,7 @@ class TokenQuoted:
 Event = (
     PricesObserved
     | Woke
+    | ClockStepped
     | OrderReported
     | FillReported
     | FundingPaid

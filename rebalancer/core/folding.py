@@ -23,6 +23,7 @@ from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
 from rebalancer.core.scope import Scope, title
 from rebalancer.core.seen import ENDED_ORDERS_MAX
+from rebalancer.core.setback import set_back
 from rebalancer.core.slicing import pause_ms
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
@@ -80,6 +81,11 @@ def _desk_started(state: DeskState, record: records.DeskStarted) -> None:
     )
     state.nonce = record.nonce
     configuration_folding.start_on(state, record.config_digest)
+    set_back(state, record.at_ms)  # the clock may have been set while no desk saw it
+
+
+def _clock_set_back(state: DeskState, record: records.ClockSetBack) -> None:
+    set_back(state, record.at_ms)
 
 
 def _launched(state: DeskState, record: records.FundLaunched) -> None:
@@ -366,6 +372,7 @@ def _command(state: DeskState, record: records.CommandTaken) -> None:
 _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.DeskOpened: _desk_opened,
     records.DeskStarted: _desk_started,
+    records.ClockSetBack: _clock_set_back,
     records.FundLaunched: _launched,
     records.PositionsAdopted: _adopted,
     records.PointSet: _point_set,

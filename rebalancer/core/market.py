@@ -123,6 +123,10 @@ class Market:
             return f"it is {duration(quote.at_ms - tick.at_ms)} older than the one before"
         return None
 
+    def forget_after(self, at_ms: int) -> None:
+        """Forget prices that are from later: none would be newer until the clock is there again."""
+        self.quotes = {key: each for key, each in self.quotes.items() if each.at_ms <= at_ms}
+
     def price(self, symbol: str, source: PriceSource) -> Decimal | None:
         """Return the newest price, however old; None when there was never one."""
         quote = self.quotes.get((symbol, source))

@@ -70,6 +70,14 @@ class DeskStarted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSetBack(Record):
+    """The desk's clock went back: what began later than this record counts as begun now."""
+
+    #: what the clock showed before
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class FundLaunched(Record):
     """A fund received its seed capital; NAV is cash / shares."""
 
@@ -336,6 +344,7 @@ class CommandTaken(Record):
 RECORD_TYPES: tuple[type[Record], ...] = (
     DeskOpened,
     DeskStarted,
+    ClockSetBack,
     FundLaunched,
     PositionsAdopted,
     PointSet,

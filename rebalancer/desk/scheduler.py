@@ -20,8 +20,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from rebalancer.core.events import Woke
+from rebalancer.core.events import ClockStepped, Woke
 from rebalancer.core.instant import iso
+from rebalancer.core.setback import SET_BACK_MS
 from rebalancer.desk.inbox import Inbox
 from rebalancer.ports import Clock
 
@@ -30,11 +31,28 @@ _log = structlog.get_logger(__name__)
 PULSE_SECONDS = 1
 
 
+class TimeTeller:
+    """Puts the time into the inbox, and before it that the clock was set back, where it was."""
+
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._told_ms: int | None = None
+
+    def __call__(self) -> None:
+        """Tell the time; nothing that was stamped in between comes into it."""
+        now_ms = self._clock.now_ms()
+        if self._told_ms is not None and now_ms < self._told_ms - SET_BACK_MS:
+            self._inbox.put(ClockStepped(now_ms, self._told_ms))
+        self._told_ms = now_ms
+        self._inbox.put(Woke(now_ms))
+
+
 class Scheduler:
     """Puts `Woke` into the inbox when the engine asked for it, and once a second besides."""
 
     def __init__(self, inbox: Inbox, clock: Clock) -> None:
-        self._inbox = inbox
+        self._tell_time = TimeTeller(inbox, clock)
         self._clock = clock
         self._wake_ms: int | None = None
         self._closed = False
@@ -83,12 +101,11 @@ class Scheduler:
 
     def _wake(self) -> None:
         self._wake_ms = None
-        self.woken += 1
-        self._inbox.put(Woke(self._clock.now_ms()))
+        self._pulse()
 
     def _pulse(self) -> None:
         self.woken += 1
-        self._inbox.put(Woke(self._clock.now_ms()))
+        self._tell_time()
 
     def _report(self, event: JobEvent) -> None:
         _log.warning("scheduler_job", job=event.job_id, code=event.code)

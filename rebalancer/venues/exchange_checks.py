@@ -40,7 +40,7 @@ CLOCK_SAMPLES = 5
 CLOCK_DRIFT_MS = 250
 #: a clock further off than this must be mended, not corrected for
 CLOCK_OFFSET_MS_MAX = 60_000
-CLOCK_REMEDY = "synchronise it (timedatectl set-ntp true) and start again"
+CLOCK_REMEDY = "synchronise it (timedatectl set-ntp true)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +114,15 @@ async def read_clock(
 
 
 async def measure_clock(client: CcxtClient, facts: VenueFacts, clock: Clock) -> int:
-    """Return how far the venue's clock is ahead in ms, and have requests stamped with it."""
+    """Return how far the venue's clock is ahead in ms, and have requests stamped with it.
+
+    Raises VenueUnavailable, also where the clocks are too far apart: until the machine's is set,
+    which its time service may do by itself, the venue would refuse whatever is asked.
+    """
     offset_ms = (await read_clock(client, facts, clock)).ahead_ms
     if abs(offset_ms) > CLOCK_OFFSET_MS_MAX:
-        raise ConfigRefused(f"the clock is {offset_ms} ms off {facts.venue_id}'s: {CLOCK_REMEDY}")
+        apart = f"the clock is {offset_ms} ms off {facts.venue_id}'s"
+        raise VenueUnavailable(f"{apart}: {CLOCK_REMEDY}")
     client.correct_clock(offset_ms)
     return offset_ms
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rebalancer.core.events import ClockStepped
+from rebalancer.core.fund import Execution
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from rebalancer.core.records import FixedSettled, RunOpened, Settlement
-from tests.factories import DUE, NOON, D, bench, fund, only, rules
+from rebalancer.core.methodology import COOLDOWN_MS, Trigger
+from rebalancer.core.records import ClockSetBack, DeskStarted, FixedSettled, RunOpened, Settlement
+from tests.factories import DUE, NOON, Bench, D, bench, fund, only, rules
 
 #: how far our clock is off, in milliseconds
 OFFSETS = [
@@ -73,3 +76,59 @@ def test_a_restart_within_seconds_of_the_instant(around_ms: int) -> None:
     settled = [each.settlement for each in again.of(FixedSettled)]
     assert settled == [Settlement.RUN]
     assert len(again.of(RunOpened)) == 1
+
+
+def hours_ahead() -> Bench:
+    """Return a fund in the middle of a run's slices whose clock, hours ahead, was just set right.
+
+    Prices are stamped by the desk's clock, as feeds do it.
+    """
+    slices = Execution(max_child_units=D("0.05"))
+    made = bench(fund(initial_shares=D(1), execution=slices, methodology=rules(3)))
+    made.later(7 * HOUR_MS // SECOND_MS).known(80)
+    made.complete(made.orders[-1])
+    assert made.fund().run is not None, "there are more slices to come"
+    made.now_ms -= 7 * HOUR_MS
+    return made
+
+
+def slices_sent(made: Bench) -> int:
+    """Return how many orders two prices lead to."""
+    sent = len(made.orders)
+    for _ in range(2):
+        made.later(2).tick(80)
+    return len(made.orders) - sent
+
+
+def test_a_run_goes_on_and_prices_are_taken_once_the_clock_is_set_back() -> None:
+    made = hours_ahead()
+    assert slices_sent(made) == 0, "unless it is told, the desk waits seven hours"
+    assert "price_refused" in made.alerts
+    made.take(ClockStepped(made.now_ms, made.now_ms + 7 * HOUR_MS))
+    assert made.alerts[-1] == "clock_set_back"
+    assert slices_sent(made) == 1
+    for each in made.of(ClockSetBack):
+        assert each.from_ms - each.at_ms == 7 * HOUR_MS
+
+
+def test_a_cool_down_that_began_in_the_future_does_not_leave_a_fund_unguarded() -> None:
+    made = bench(fund(initial_shares=D(1), methodology=rules(3)))
+    made.later(7 * HOUR_MS // SECOND_MS).known(84)
+    made.complete(made.orders[-1])
+    made.now_ms -= 7 * HOUR_MS
+    made.take(ClockStepped(made.now_ms, made.now_ms + 7 * HOUR_MS))
+    for _ in range(2):
+        made.later(1).tick(71)
+    assert made.fund().run is None, "it cools down from now on"
+    made.later(COOLDOWN_MS // SECOND_MS)
+    for _ in range(2):
+        made.later(1).tick(71)
+    assert made.of(RunOpened)[-1].plan.trigger is Trigger.PRICE_MOVE
+
+
+def test_a_start_takes_what_is_from_the_future_for_now() -> None:
+    again = hours_ahead().restarted()
+    started = DeskStarted(again.now_ms, "live", "")
+    again.records.append(started)
+    again = again.restarted()
+    assert slices_sent(again) == 1

@@ -10,10 +10,11 @@ import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from rebalancer.clock import FastClock, VirtualClock, WallClock
-from rebalancer.core.events import Woke
+from rebalancer.core.events import ClockStepped, Woke
+from rebalancer.core.setback import SET_BACK_MS
 from rebalancer.desk import scheduler as module
-from rebalancer.desk.inbox import Inbox
-from rebalancer.desk.scheduler import Scheduler
+from rebalancer.desk.inbox import Inbox, Letter
+from rebalancer.desk.scheduler import Scheduler, TimeTeller
 from rebalancer.ports import Clock
 from tests.desk.rig import until
 
@@ -193,3 +194,17 @@ async def test_a_stop_at_the_very_moment_of_an_alarm_is_not_an_error(
         bench.scheduler.close()
         await asyncio.sleep(0.01)
     assert caplog.messages == []
+
+
+def test_a_clock_that_was_set_back_is_told_before_the_time_and_a_small_step_is_not() -> None:
+    inbox, clock = Inbox(), VirtualClock(DAY_MS)
+    tell_time = TimeTeller(inbox, clock)
+    tell_time()
+    clock.advance(-SET_BACK_MS)
+    tell_time()
+    assert inbox.take_now() == Letter(Woke(DAY_MS - SET_BACK_MS))
+    clock.advance(-SET_BACK_MS - 1)
+    tell_time()
+    from_ms, now_ms = DAY_MS - SET_BACK_MS, DAY_MS - 2 * SET_BACK_MS - 1
+    assert inbox.take_now() == Letter(ClockStepped(now_ms, from_ms))
+    assert inbox.take_now() == Letter(Woke(now_ms))

@@ -15,7 +15,7 @@ from unittest import mock
 import tenacity
 
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import Event, FillReported, PricesObserved, PriceTick, Woke
+from rebalancer.core.events import Event, FillReported, PricesObserved, PriceTick
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import IntentCreated, Record
 from rebalancer.core.state import DeskState
@@ -23,6 +23,7 @@ from rebalancer.desk import alert_book
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.recovery import Start, recover
+from rebalancer.desk.scheduler import TimeTeller
 from rebalancer.desk.watcher import Watcher
 from rebalancer.errors import StoreUnavailable, VenueUnavailable
 from rebalancer.live import inquiries_of
@@ -57,7 +58,7 @@ from tests.simulation.exchange import Exchange, SimTransport
 from tests.simulation.timeline import Killed, SimClock, VirtualLoop
 
 #: a desk that died is started again this often at most
-LIVES_MAX = 60
+LIVES_MAX = 80
 PULSE_SECONDS = 10.0
 ACCOUNT_SECONDS = 300.0
 #: alerts that go on are looked at this often: once a second would be half of a day's turns
@@ -199,6 +200,7 @@ class World:
         self.next_tick = 0
         #: what the feed takes the venue's stamps to differ by from the desk's clock
         self.stamps_off_ms = 0
+        self._clock_is_off = False
         if self.day.trouble is Trouble.KILL:
             self.kills = (*self.kills, self.day.count)
         self._seen = -1
@@ -220,6 +222,7 @@ class World:
 
     def _one_life(self) -> None:
         self.state = None  # that of a dead desk is void
+        self.set_clock_right()
         loop = VirtualLoop(self._before_round, self.rounds)
         self.clock.live_on(loop)
         asyncio.set_event_loop(loop)
@@ -237,6 +240,20 @@ class World:
             asyncio.set_event_loop(None)
             self.clock.pass_ms(self._down_ms)
             loop.bury()
+
+    def set_clock(self) -> None:
+        """Set the desk's clock by what the day says."""
+        self.clock.step(self.day.clock_step_ms)
+        self._clock_is_off = True
+
+    def set_clock_right(self) -> None:
+        """Set it right again once it is time for that, whether the desk lives or not."""
+        tick = self.day.clock_right_tick
+        if tick is None or not self._clock_is_off:
+            return
+        if self.clock.true_ms() >= BEGIN_MS + tick * TICK_MS:
+            self.clock.step(-self.day.clock_step_ms)
+            self._clock_is_off = False
 
     @property
     def struck(self) -> bool:
@@ -413,8 +430,7 @@ class Feed:
 
 def _trouble(world: World, index: int) -> None:
     day = world.day
-    if index == day.clock_right_tick:
-        world.clock.step(-day.clock_step_ms)
+    world.set_clock_right()
     if index - CLOCK_READ_TICKS in (day.tick, day.clock_right_tick):
         world.stamps_off_ms = world.clock.error_ms
     if index != day.tick:
@@ -424,7 +440,7 @@ def _trouble(world: World, index: int) -> None:
     elif day.trouble is Trouble.EMPTY:
         world.exchange.empties_from_ms = world.clock.true_ms()
     elif day.trouble is Trouble.CLOCK:
-        world.clock.step(day.clock_step_ms)
+        world.set_clock()
 
 
 def _venue(day: Day) -> Dialect:
@@ -454,6 +470,6 @@ def _exchange_object(venue: str) -> Any:
 
 
 def _on_virtual_time(daemon: Daemon, clock: SimClock) -> None:
-    wakes: Any = Wakes(lambda: daemon.inbox.put(Woke(clock.now_ms())), clock)
+    wakes: Any = Wakes(TimeTeller(daemon.inbox, clock), clock)
     daemon.scheduler = wakes
     daemon.loop._wake_at = wakes.wake_at

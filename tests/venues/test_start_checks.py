@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from rebalancer.clock import WallClock
+from rebalancer.clock import VirtualClock, WallClock
 from rebalancer.core.fund import Account
 from rebalancer.errors import BrokenInvariant, ConfigRefused, VenueUnavailable
-from rebalancer.venues.exchange_checks import Expected, StartChecks, read_clock
+from rebalancer.venues.exchange_checks import Expected, StartChecks, measure_clock, read_clock
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts import FACTS
 from tests.contracts.test_venue_contract import intent
@@ -214,3 +214,12 @@ async def test_a_venue_that_does_not_tell_its_time_is_an_outage_and_no_end_of_th
 
 async def silent(_question: object, _cost: object) -> None:
     """Answer as ccxt does for a page that is no answer: with nothing."""
+
+
+async def test_a_clock_that_is_minutes_off_is_waited_for_and_no_end_of_the_desk():
+    async def two_minutes_ahead(_question: object, _cost: object) -> int:
+        return 120_000
+
+    client: Any = SimpleNamespace(ask=two_minutes_ahead)
+    with pytest.raises(VenueUnavailable, match="120000 ms off binanceusdm's: synchronise it"):
+        await measure_clock(client, facts_of("binanceusdm"), VirtualClock(0))
