@@ -14,7 +14,9 @@ from rebalancer.core.methodology import COOLDOWN_MS, Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.order import OrderIntent, Outcome
 from rebalancer.core.records import (
+    ClockSetBack,
     Crossed,
+    DeskStarted,
     IntentCreated,
     OrderMoved,
     Record,
@@ -68,6 +70,9 @@ class Runs:
             self._opened(record)
         elif isinstance(record, RunMoved):
             self._moved(record)
+        elif isinstance(record, ClockSetBack | DeskStarted):
+            rests = self.rested_ms.items()
+            self.rested_ms = {name: min(rested_ms, record.at_ms) for name, rested_ms in rests}
         elif isinstance(record, IntentCreated):
             intent = record.intent
             self.working[intent.client_order_id] = Working(intent, intent.contracts)
