@@ -74,18 +74,7 @@ class Runs:
             rests = self.rested_ms.items()
             self.rested_ms = {name: min(rested_ms, record.at_ms) for name, rested_ms in rests}
         elif isinstance(record, IntentCreated):
-            intent = record.intent
-            self.working[intent.client_order_id] = Working(intent, intent.contracts)
-            runs = {self.latest[name].run_id for name in intent.wanted if name in self.latest}
-            self.made_for[intent.client_order_id] = runs
-            others = [
-                each.intent.client_order_id
-                for each in self.working.values()
-                if each.intent.contract == intent.contract
-                and each.intent.created_ms != intent.created_ms
-            ]
-            if others:
-                self._say(f"I3: {intent.client_order_id} was made while {others} may still trade")
+            self._intended(record.intent)
         elif isinstance(record, OrderMoved):
             self._order_moved(record)
         elif isinstance(record, Traded):
@@ -97,6 +86,19 @@ class Runs:
             for fund, units in record.units.items():
                 run = self.latest.get(fund)
                 self._trade(fund, record.contract, units, {run.run_id} if run else set())
+
+    def _intended(self, intent: OrderIntent) -> None:
+        self.working[intent.client_order_id] = Working(intent, intent.contracts)
+        runs = {self.latest[name].run_id for name in intent.wanted if name in self.latest}
+        self.made_for[intent.client_order_id] = runs
+        others = [
+            each.intent.client_order_id
+            for each in self.working.values()
+            if each.intent.contract == intent.contract
+            and each.intent.created_ms != intent.created_ms
+        ]
+        if others:
+            self._say(f"I3: {intent.client_order_id} was made while {others} may still trade")
 
     def _opened(self, record: RunOpened) -> None:
         plan = record.plan
