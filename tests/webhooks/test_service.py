@@ -22,14 +22,16 @@ from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.premium import PremiumStage, PremiumStaged
 from rebalancer.core.records import DeskOpened
-from rebalancer.errors import CommandRefused, ConfigRefused, StoreUnavailable
+from rebalancer.errors import BrokenInvariant, CommandRefused, ConfigRefused, StoreUnavailable
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.memory import MemoryStore
 from rebalancer.store.sql import open_store
+from rebalancer.webhooks import outbox, service
 from rebalancer.webhooks.outbox import WAITING_MAX
 from rebalancer.webhooks.service import GIVE_UP_AFTER_MS, Receiver, WebhookService
 from rebalancer.webhooks.signing import headers, key_of
 from rebalancer.webhooks.words import KINDS
+from tests.desk.rig import until
 from tests.factories import NOON, D
 
 URL = "https://makers.example/hook?token=SESAME"
@@ -258,6 +260,76 @@ def test_what_is_no_secret_is_refused_without_quoting_it(secret: str) -> None:
     assert "openssl rand" in str(refused.value)
 
 
+class LongAnswer(httpx.AsyncByteStream):
+    """Five megabytes, and how many of its eighty parts were asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(80):
+            self.asked += 1
+            yield bytes(65_536)
+
+
+@respx.mock
+async def test_an_answer_is_not_kept_however_long_it_is(desk: Desk) -> None:
+    """An answer without end filled the memory of the desk."""
+    answer = LongAnswer()
+    respx.post(URL).mock(return_value=httpx.Response(200, stream=answer))
+    desk.service.publish([STAGED])
+    assert await desk.turn() == 1
+    assert answer.asked == 2
+
+
+@respx.mock
+async def test_an_answer_that_drips_is_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"."
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(service, "POST_SECONDS", 0.05)
+    respx.post(URL).mock(return_value=httpx.Response(200, stream=Dripping()))
+    desk.service.publish([STAGED])
+    assert await desk.turn() == 0
+    assert [each.attempts for each in desk.kept] == [1]
+
+
+@respx.mock
+async def test_a_failure_that_nobody_foresaw_is_one_like_others(desk: Desk) -> None:
+    """Python makes no number of so many digits, and what it raised ended the deliveries."""
+    respx.post(URL).respond(503, headers={"retry-after": "9" * 5_000})
+    desk.service.publish([STAGED])
+    assert await desk.turn() == 0
+    assert [each.attempts for each in desk.kept] == [1]
+
+
+@respx.mock
+async def test_a_store_that_breaks_once_does_not_end_the_deliveries(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "POLL_SECONDS", 0.01)
+    respx.post(URL).respond(200)
+    put, failures = desk.store.put_deliveries, [BrokenInvariant("unforeseen")] * 2
+
+    async def break_first(deliveries: Sequence[Delivery]) -> None:
+        if failures:
+            raise failures.pop()
+        await put(deliveries)
+
+    monkeypatch.setattr(desk.store, "put_deliveries", break_first)
+    desk.service.publish([STAGED])
+    await desk.service.start()
+    await until(
+        lambda: [each.status for each in desk.kept] == [DeliveryStatus.DELIVERED],
+        "it is delivered after all",
+    )
+
+
 @respx.mock
 async def test_an_old_event_that_is_told_again_is_not_given_up_at_the_first_failure(
     desk: Desk,
@@ -276,18 +348,18 @@ async def test_an_old_event_that_is_told_again_is_not_given_up_at_the_first_fail
 async def test_what_is_told_while_two_save_at_once_is_kept_and_saved_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outbox, slow, kept = desk.service.outbox, asyncio.Event(), list[str]()
+    queue, slow, kept = desk.service.outbox, asyncio.Event(), list[str]()
 
     async def put(deliveries: Sequence[Delivery]) -> None:
         await slow.wait()
         kept.extend(each.body for each in deliveries)
 
     monkeypatch.setattr(desk.store, "put_deliveries", put)
-    outbox.put("makers", "first")
-    saves = [asyncio.create_task(outbox.save()) for _ in range(2)]  # its own, and a replay's
+    queue.put("makers", "first")
+    saves = [asyncio.create_task(queue.save()) for _ in range(2)]  # its own, and a replay's
     await asyncio.sleep(0)
-    outbox.put("makers", "second")
+    queue.put("makers", "second")
     slow.set()
     await asyncio.gather(*saves)
-    await outbox.save()
+    await queue.save()
     assert kept == ["first", "second"]
