@@ -2,10 +2,14 @@
 
 What is due is in the records; a wake-up that is late, lost or repeated changes nothing but the
 moment at which the engine looks. Jobs only enqueue.
+
+APScheduler goes by the wall's clock: after that is set back, a job of every second would rest until
+the old time comes again. The pulse beats by the event loop's clock, which nobody sets.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -18,7 +22,6 @@ from apscheduler.events import (
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from rebalancer.core.events import ClockStepped, Woke
 from rebalancer.core.instant import iso
@@ -27,8 +30,8 @@ from rebalancer.desk.inbox import Inbox
 from rebalancer.ports import Clock
 
 _log = structlog.get_logger(__name__)
-#: timers follow the monotonic clock; a suspended machine or a stepped clock is noticed by this
-PULSE_SECONDS = 1
+#: a suspended machine or a stepped clock is noticed by this
+PULSE_SECONDS = 1.0
 
 
 class TimeTeller:
@@ -55,6 +58,7 @@ class Scheduler:
         self._tell_time = TimeTeller(inbox, clock)
         self._clock = clock
         self._wake_ms: int | None = None
+        self._beat: asyncio.TimerHandle | None = None
         self._closed = False
         #: how often the desk was woken; grows every second while all is well
         self.woken = 0
@@ -71,10 +75,8 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin; needs a running event loop."""
-        self._scheduler.add_job(
-            self._pulse, IntervalTrigger(seconds=PULSE_SECONDS, timezone=UTC), id="pulse"
-        )
         self._scheduler.start()
+        self._beat_again()
 
     def wake_at(self, at_ms: int | None) -> None:
         """Wake the desk at `at_ms` instead of the time asked for before."""
@@ -94,6 +96,8 @@ class Scheduler:
 
     def close(self) -> None:
         """Stop waking; may be called twice."""
+        if self._beat is not None:
+            self._beat.cancel()
         # It counts as running until the event loop comes round to the shutdown.
         if self._scheduler.running and not self._closed:
             self._closed = True
@@ -101,9 +105,16 @@ class Scheduler:
 
     def _wake(self) -> None:
         self._wake_ms = None
-        self._pulse()
+        self._tell()
+
+    def _beat_again(self) -> None:
+        self._beat = asyncio.get_running_loop().call_later(PULSE_SECONDS, self._pulse)
 
     def _pulse(self) -> None:
+        self._beat_again()
+        self._tell()
+
+    def _tell(self) -> None:
         self.woken += 1
         self._tell_time()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
+from apscheduler.schedulers import base
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from rebalancer.clock import FastClock, VirtualClock, WallClock
@@ -125,6 +127,32 @@ async def test_the_pulse_beats_every_second_even_where_nothing_is_due(
     bench.scheduler.start()
     await until(lambda: bench.woken, "the pulse comes", seconds=2)
     assert bench.woken[0] == 7
+    bench.scheduler.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_clock_that_is_set_back_does_not_stop_the_pulse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """APScheduler would wait for the old time to come again (agronholm/apscheduler#339)."""
+
+    class SetBack(datetime):
+        behind = timedelta(0)
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> SetBack:
+            return super().now(tz) - cls.behind
+
+    monkeypatch.setattr(base, "datetime", SetBack)
+    monkeypatch.setattr(module, "datetime", SetBack)
+    monkeypatch.setattr(module, "PULSE_SECONDS", 0.02)
+    bench = Bench(WallClock(), monkeypatch)
+    bench.scheduler.start()
+    await until(lambda: bench.woken, "the pulse comes")
+    SetBack.behind = timedelta(hours=1)
+    await asyncio.sleep(0.05)  # a beat that was under way
+    bench.woken.clear()
+    await until(lambda: len(bench.woken) > 1, "it goes on", seconds=1)
     bench.scheduler.close()
     await asyncio.sleep(0)
 
