@@ -15,6 +15,9 @@ from rebalancer.core.instant import SECOND_MS, duration
 
 #: a price from further ahead of our clock than this is refused
 FUTURE_TOLERANCE_MS = SECOND_MS
+#: digits of a price before the point or behind it; what lies beyond, such as the largest float, is
+#: some venue's word for none
+_DIGITS_MAX = 24
 #: two opinions on a price agree when they are this near to each other, in time and in value
 AGREEMENT_MS = 10 * SECOND_MS
 AGREEMENT = Decimal("0.01")
@@ -114,6 +117,8 @@ class Market:
     def _problem(self, tick: PriceTick, quote: Quote | None, now_ms: int) -> str | None:
         if not tick.price.is_finite() or tick.price <= 0:
             return f"{tick.price} is not a price"
+        if abs(tick.price.adjusted()) > _DIGITS_MAX:
+            return f"{tick.price:e} is no price that anything has"
         if tick.at_ms > now_ms + FUTURE_TOLERANCE_MS:
             return f"it is {duration(tick.at_ms - now_ms)} from the future"
         if quote is None:

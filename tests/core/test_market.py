@@ -61,6 +61,10 @@ def test_what_is_no_price_is_refused_also_while_prices_are_calm():
     for wrong in ("NaN", "sNaN", "Infinity", "-100", "0"):
         tick = PriceTick(BTC, PriceSource.MARK, D(wrong), 1)
         assert market.observe(tick, 1, trusted=False) == f"{wrong} is not a price"
+    for wrong in ("1.8e+308", "1e+25", "9e-25"):
+        tick = PriceTick(BTC, PriceSource.MARK, D(wrong), 1)
+        told = market.observe(tick, 1, trusted=False)
+        assert told == f"{wrong} is no price that anything has"
     for at_ms, told in ((5_000, "from the future"), (-1, "older")):
         tick = PriceTick(BTC, PriceSource.MARK, D(100), at_ms)
         assert told in (market.observe(tick, 1, trusted=False) or "")

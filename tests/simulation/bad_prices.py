@@ -26,7 +26,11 @@ from tests.simulation.day import BEGIN_MS, BTC, DUE_MS, ETH, START_PRICES, desk_
 
 D = Decimal
 MARK, INDEX = PriceSource.MARK, PriceSource.INDEX
-NO_NUMBERS = tuple(map(D, ("NaN", "sNaN", "-NaN", "Infinity", "-Infinity", "0", "-0", "-1E-18")))
+NO_NUMBERS = (
+    *map(D, ("NaN", "sNaN", "-NaN", "Infinity", "-Infinity", "0", "-0", "-1E-18")),
+    # What some venues write for none: the largest float, the smallest, and no float at all.
+    *map(D, ("1.7976931348623157E+308", "5E-324", "1E+30", "1E+9999999", "1E-9999999")),
+)
 
 #: longer than a launch, its slices and the cool-down after it
 CALM_SECONDS = 150
