@@ -11,6 +11,7 @@ import difflib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 import tenacity
@@ -39,8 +40,15 @@ LONGEST_PAUSE_SECONDS = 2.0
 #: which markets ccxt lists where its own choice asks for more than a desk can use: each of the
 #: exchanges that others built on Hyperliquid is a question of its own, and every poll asks anew
 _LISTED = {"hyperliquid": ["spot", "swap"]}
-#: what reading an answer of the wrong shape raises
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+#: what reading an answer of the wrong shape raises; the last where it is nested without end
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 
 
 def _decimals(_price: object, of_size: int, at_most: int) -> int:
@@ -87,6 +95,7 @@ def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
         exchange.options["fetchMarkets"]["types"] = _LISTED[venue_id]
     for name, method in _INSTEAD.get(venue_id, {}).items():
         setattr(exchange, name, method)
+    exchange.fetch_markets = partial(_any_market, exchange.fetch_markets)
     # Asking for currencies needs keys at some venues and tells nothing about perpetuals.
     exchange.has["fetchCurrencies"] = False
     if endpoint:
@@ -95,6 +104,17 @@ def _opened(classes: Any, venue_id: str, endpoint: str) -> Any:
         # What ccxt waits for when it closes is the end of TLS.
         exchange.timeout_on_exit = 0
     return exchange
+
+
+async def _any_market(own: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    """Return what a venue lists; nothing at all is a broken answer, and ccxt would believe it.
+
+    It would forget every market until it is asked for them anew, and build no order meanwhile.
+    """
+    listed = await own(*arguments)
+    if not listed:
+        raise ValueError("a venue without a market")
+    return listed
 
 
 def _known(classes: Any, venue_id: str) -> Any:

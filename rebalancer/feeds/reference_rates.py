@@ -122,7 +122,10 @@ def rate_in(content: bytes, source: RateSource) -> Decimal:
         raise InputRefused("the answer is not JSON") from None
     for part in source.field.split("."):
         found = _below(found, part, source.field)
-    rate = number(found, source.field) * source.scale
+    try:
+        rate = number(found, source.field) * source.scale
+    except ArithmeticError:  # its exponent has seven digits
+        raise InputRefused(f"{source.field}: no rate has as many digits") from None
     if not source.lowest <= rate <= source.highest:
         raise InputRefused(
             f"{source.field}: {rate:f} a year is not between {source.lowest:f} and "

@@ -17,6 +17,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
 from rebalancer.errors import ConfigRefused, VenueUnavailable
+from rebalancer.exchanges import UNREADABLE, exactly
 from rebalancer.feeds import live
 from rebalancer.feeds.live import CcxtFeed, contracts
 from rebalancer.ports import PriceFeed
@@ -193,6 +194,7 @@ async def test_a_network_failure_is_asked_again(venue: Venue) -> None:
             "binanceusdm does not let us in: the key, its rights or this address",
         ),
         (KeyError("secret"), "binanceusdm gave an answer that cannot be read"),
+        (RecursionError("secret"), "binanceusdm gave an answer that cannot be read"),
     ],
 )
 async def test_another_failure_is_told_in_our_words_and_the_feed_goes_on(
@@ -210,6 +212,11 @@ async def test_another_failure_is_told_in_our_words_and_the_feed_goes_on(
     assert entry["reason"] == words
     assert "secret" not in repr(logs)
     await polls.feed.close()
+
+
+def test_an_answer_that_is_nested_without_end_is_one_that_cannot_be_read() -> None:
+    with pytest.raises(UNREADABLE):
+        exactly("[" * 100_000)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ async def test_what_is_wrong_for_good_is_asked_for_once(answer: httpx.Response) 
         ('{"rate": 26}', "rate", "0.26 a year is not between -0.05 and 0.25"),
         ('{"rate": -6}', "rate", "-0.06 a year is not between"),
         ('{"rate": "NaN"}', "rate", "is not a finite number"),
+        ('{"rate": 1e9999999}', "rate", "no rate has as many digits"),
         ('{"rate": true}', "rate", "expected a decimal number"),
         ('{"rate": null}', "rate", "expected a decimal number"),
         ('{"rate": 1}', "rat", "the answer has no rat: 'rat' is missing"),

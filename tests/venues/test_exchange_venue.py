@@ -15,7 +15,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event, FillReported, OrderReported, PositionsReported
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide, client_order_id
-from rebalancer.errors import ConfigRefused
+from rebalancer.errors import ConfigRefused, VenueUnavailable
 from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
@@ -123,6 +123,17 @@ async def test_the_venues_position_is_what_was_traded():
         reported = desk.events[-1]
         assert isinstance(reported, PositionsReported)
         assert reported.units == {BTC: D("0.3")}
+
+
+async def test_an_answer_without_a_market_takes_none_away():
+    """Until the next reading, an hour later, every order would have been refused by ccxt."""
+    async with trading() as desk:
+        empty = Fault(shape=Shape.EMPTY_OBJECT, method="GET", path="exchangeInfo")
+        desk.market.faults.plan(empty)
+        with pytest.raises(VenueUnavailable, match="cannot be read"):
+            await desk.venue.read_markets()
+        await desk.venue.submit(intent("0.5"))
+        assert desk.outcomes() == [Outcome.ACCEPTED, Outcome.CLOSED]
 
 
 async def test_a_collar_that_nothing_lies_inside_of_closes_the_order_unfilled():
