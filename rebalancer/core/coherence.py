@@ -17,6 +17,7 @@ from rebalancer.core.methodology import (
     Methodology,
     PriceMove,
     Reconstitution,
+    Side,
     leverage_after_move,
     losing_move,
 )
@@ -128,6 +129,14 @@ def _refuse_goals(where: str, rules: Methodology) -> None:
             )
 
 
+def _reached_by_price(rule: PriceMove, target: Decimal) -> Decimal:
+    """Return the largest magnitude of leverage at which the rule fires, from the target on."""
+    moves = [losing_move(target, rule.threshold)]
+    if rule.side is Side.BOTH:
+        moves.append(-moves[0])  # a long under 1 gains leverage as it gains
+    return max(leverage_after_move(target, move) for move in moves)
+
+
 def _refuse_emergency(where: str, rule: Emergency, rules: Methodology, target: Decimal) -> None:
     level = rule.level.value
     if level <= abs(target):
@@ -138,7 +147,7 @@ def _refuse_emergency(where: str, rule: Emergency, rules: Methodology, target: D
     if rule.collar_bps is not None and not ZERO < rule.collar_bps <= 10_000:
         raise ConfigRefused(f"{where}.emergency.collar_bps: must be above 0, 10000 at most")
     if rules.price_move:
-        reached = leverage_after_move(target, losing_move(target, rules.price_move.threshold))
+        reached = _reached_by_price(rules.price_move, target)
         if level <= reached:
             raise ConfigRefused(
                 f"{where}.emergency: it would fire at {level:.4f}, inside price_move, which "

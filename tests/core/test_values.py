@@ -212,6 +212,15 @@ def config(**over: Any) -> Any:
         ),
         (
             config(
+                target="0.5",
+                methodology=only(
+                    price_move=move_rule("0.15", both=True), emergency=emergency_at("0.53")
+                ),
+            ),
+            "inside price_move, which lets leverage reach 0.5349",
+        ),
+        (
+            config(
                 methodology=only(leverage_cap=LeverageCap(upper=D(4)), emergency=emergency_at(4))
             ),
             "before leverage_cap at 4",
