@@ -19,12 +19,14 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
     """Take the management fee of every instant that has passed; return what the fund is worth then.
 
     The equity of a missed instant is not known any more: what it takes is taken from the present
-    one. Nobody pays for a fund without shares.
+    one. Nobody pays for a fund without shares, nor for the time before there was a fee.
     """
     fee = fund.fund.management_fee
     begun_ms = fund.launched_ms if fund.fee_ms is None else fund.fee_ms
     if fee is None or begun_ms is None or not fund.shares or fund.closed:
         return worth
+    if fund.renewal is not None and fund.renewal.brought(fee.next_due_ms(begun_ms)):
+        begun_ms = max(begun_ms, fund.renewal.at_ms)
     due = fee.due_between(begun_ms, work.now_ms)
     if not due:
         return worth

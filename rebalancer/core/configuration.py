@@ -33,6 +33,22 @@ RECORDS: tuple[type[Record], ...] = (ConfigurationChanged, FundReconfigured)
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """A start with other settings than before it; nothing on record says what those were."""
+
+    at_ms: int
+    #: the newest record before it: the desk was alive then
+    alive_ms: int
+
+    def brought(self, settled_by_ms: int) -> bool:
+        """Whether a schedule is new that has an instant which nobody settled.
+
+        Had it been in force, the desk would have settled it by `settled_by_ms` while it was alive.
+        """
+        return settled_by_ms <= self.alive_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """What a fund becomes once it may: whole, so that it never runs on a mixture."""
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
+from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured, Renewal
 from rebalancer.core.record import Record
 
 if TYPE_CHECKING:
     from rebalancer.core.state import DeskState
 
 
-def start_on(state: DeskState, digest: str) -> None:
+def start_on(state: DeskState, digest: str, at_ms: int) -> None:
     """Note that a process began with this configuration: every fund runs on it."""
-    state.config_digest = digest
+    renewal = Renewal(max(at_ms, state.recorded_ms), state.recorded_ms)  # clocks are set back, too
     for fund in state.funds.values():
         fund.config_digest = digest
+        if digest != state.config_digest:
+            fund.renewal = renewal
+    state.config_digest = digest
 
 
 def _changed(state: DeskState, record: ConfigurationChanged) -> None:

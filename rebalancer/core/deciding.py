@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rebalancer.core import rules
 from rebalancer.core.actions import Severity
@@ -327,7 +328,14 @@ def settle_missed(work: Work, fund: FundState) -> None:
     rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
     if rule is None or after_ms is None:
         return
-    for due_ms in missed_instants(rule, after_ms, work.now_ms):
+    missed, renewal = partial(missed_instants, rule), fund.renewal
+    oldest_ms = rule.next_due_ms(after_ms)
+    if renewal is not None and renewal.brought(oldest_ms + rule.catch_up_ms + 1):
+        last_ms = missed(after_ms, renewal.at_ms)[-1]
+        reason = f"skipped: the fixed times are new since {iso(renewal.at_ms)}"
+        work.record(FixedSettled(work.now_ms, fund.name, last_ms, Settlement.SKIPPED, reason))
+        after_ms = last_ms
+    for due_ms in missed(after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
         if fund.ending or not fund.shares:
             reason = f"skipped: the fund was closed, flat or empty at {iso(due_ms)}"

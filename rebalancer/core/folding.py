@@ -47,6 +47,7 @@ def apply(state: DeskState, record: Record) -> None:
     handle = _HANDLERS.get(type(record))
     if handle is not None:
         handle(state, record)
+    state.recorded_ms = record.at_ms
 
 
 def _post(state: DeskState, posting: ledger.Posting) -> None:
@@ -80,7 +81,7 @@ def _desk_started(state: DeskState, record: records.DeskStarted) -> None:
         f"start {state.epoch} of this store says that it is number {record.epoch}",
     )
     state.nonce = record.nonce
-    configuration_folding.start_on(state, record.config_digest)
+    configuration_folding.start_on(state, record.config_digest, record.at_ms)
     set_back(state, record.at_ms)  # the clock may have been set while no desk saw it
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from rebalancer.core.attribution import GapBook, Standing
 from rebalancer.core.breaks import Break, VenueTrade
 from rebalancer.core.cash_account import CashPeriod, accrued, index_level
-from rebalancer.core.configuration import Waiting
+from rebalancer.core.configuration import Renewal, Waiting
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
 from rebalancer.core.duty import Duty
@@ -96,6 +96,8 @@ class FundState:
     strike_ms: int | None = None
     #: the newest instant at which the management fee was taken
     fee_ms: int | None = None
+    #: the newest start with other settings than before
+    renewal: Renewal | None = None
     #: flows that wait to be dealt, and all that were ever taken, by the holder's key
     flows: dict[str, Flow] = field(default_factory=dict)
     flow_keys: dict[str, Flow] = field(default_factory=dict)
@@ -302,6 +304,8 @@ class DeskState:
     batches: dict[str, str] = field(default_factory=dict)
     #: volatile: reference rates by the name of their source
     rates: dict[str, RateQuote] = field(default_factory=dict)
+    #: the time of the newest record
+    recorded_ms: int = 0
     #: volatile: the time of the newest event, up to which a cash account has accrued
     now_ms: int = 0
     #: volatile: funds that the last step touched and `engine.rest` has not armed yet
