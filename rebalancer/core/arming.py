@@ -26,7 +26,7 @@ def arm(
     """Set the ranges in which no rule of the fund can fire."""
     config = fund.fund
     shut = fund.trading is TradingState.WIPED or state.permission(fund).halted
-    if shut and not _waits_for_price(fund):
+    if shut and not fund.restless:
         state.watch.arm(fund.name, {})
         return
     worth = None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rebalancer.core import ledger
-from rebalancer.core.events import FundingPaid
+from rebalancer.core.events import FundingPaid, WindDownAsked
 from rebalancer.core.folding import apply, fold
 from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.money import total
@@ -216,7 +216,19 @@ class TestDailyNav:
         made.state.funds["BTC3L"].trading = type(made.state.funds["BTC3L"].trading).HALTED
         made.now_ms = NOON + 5 * HOUR_MS
         made.wake()
-        assert len(made.of(NavStruck)) == 1
+        assert made.of(NavStruck) == []  # the price is five hours old
+        made.later(1).tick(101)
+        (struck,) = made.of(NavStruck)
+        assert (struck.boundary_ms, struck.nav) == (NOON + 4 * HOUR_MS, D(103))
+
+    def test_what_holds_nothing_needs_no_price_to_be_struck(self) -> None:
+        made = bench(fund()).later(60)
+        made.take(WindDownAsked(made.now_ms, "BTC3L", "the end"))
+        made.known(100)
+        made.complete(made.orders[-1])
+        made.now_ms = NOON + 4 * HOUR_MS
+        made.wake()
+        assert [each.nav for each in made.of(NavStruck)] == [D(100)]
 
     def test_a_fund_is_not_struck_for_a_boundary_before_its_start(self) -> None:
         made = Bench(bench(fund()).desk, now_ms=NOON + 5 * HOUR_MS)
