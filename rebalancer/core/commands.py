@@ -209,6 +209,5 @@ def _reaches(scope: Scope, name: str, fund: FundState) -> bool:
     if scope is Scope.ACCOUNT:
         return fund.fund.account == name
     if scope is Scope.CONTRACT:
-        run = fund.run
-        return name in fund.fund.basket or (run is not None and name in run.plan.target_units)
+        return name in fund.fund.symbols
     return True

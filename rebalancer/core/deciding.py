@@ -199,8 +199,8 @@ def _dealable(work: Work, fund: FundState) -> tuple[Flow, ...]:
     """Return the flows that wait, where nothing keeps the fund from trading all that it holds."""
     if not fund.flows or fund.flows_shut:
         return ()
-    held = {**fund.fund.basket, **fund.holding.units}
-    permissions = (work.state.permission(fund, symbol).state for symbol in held)
+    members = fund.members(work.now_ms)
+    permissions = (work.state.permission(fund, symbol).state for symbol in members)
     free = all(state is TradingState.ACTIVE for state in permissions)
     return tuple(fund.flows.values()) if free else ()
 
@@ -278,6 +278,8 @@ def _act(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
             work.record(
                 FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, signal.skip)
             )
+        if fund.flows:
+            work.due.add(fund.name)  # what came after the cut-off of these instants waited for them
         return False
     if signal.duty is not None:
         duty = signal.duty

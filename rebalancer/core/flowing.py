@@ -30,6 +30,7 @@ from rebalancer.core.position import Prices, leverage
 from rebalancer.core.records import TradingState
 from rebalancer.core.rules.flow import closed_until_ms
 from rebalancer.core.rules.view import Signal
+from rebalancer.core.run import RunStatus
 from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
@@ -82,7 +83,7 @@ def _open_fund(state: DeskState, flow: Flow) -> FundState:
 def _refuse_where_shut(state: DeskState, fund: FundState) -> None:
     if fund.flows_shut:
         raise CommandRefused(f"{fund.name} takes no flows: {fund.flows_shut}")
-    for symbol in fund.fund.symbols:
+    for symbol in fund.members(state.now_ms):
         permission = state.permission(fund, symbol)
         if permission.state is not TradingState.ACTIVE:
             raise CommandRefused(f"{fund.name} takes no flows: {permission.text}")
@@ -213,9 +214,12 @@ def once_settled(fund: FundState, worth: Valuation) -> Valuation:
     """Return the valuation with the exposure that a flow's run is about to reach.
 
     Cash moved when the flow was dealt, units follow: the leverage in between is nobody's doing.
+    Once the run has given up for now, it is what the fund has, and the backstop must see it.
     """
     run = fund.run
-    if run is None or run.plan.trigger is not Trigger.FLOW or worth.equity <= 0:
+    if run is None or run.status is not RunStatus.WORKING or worth.equity <= 0:
+        return worth
+    if run.plan.trigger is not Trigger.FLOW:
         return worth
     exposure = _exposure(run.plan.target_units, worth.marks)
     return replace(worth, exposure=exposure, leverage=leverage(exposure, worth.equity))
