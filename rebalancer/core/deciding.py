@@ -217,10 +217,9 @@ def fixed_after_ms(fund: FundState) -> int | None:
 def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     """Say what the signal waits for; None when it may act."""
     if fund.run is not None and not _takes_over(signal.trigger, fund.run):
-        if fund.run.status is RunStatus.WORKING:
-            return "a run is under way"
-        if signal.trigger in COOLED or signal.trigger is Trigger.FLOW:
-            return "an incomplete run is resumed first"
+        waits = _waits_for(fund.run, signal)
+        if waits is not None:
+            return waits
     if signal.trigger not in (Trigger.GAP, Trigger.FLOW):
         if worth.equity <= 0:
             return f"{signal.trigger} has no equity to size with"
@@ -231,6 +230,15 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
     if work.forced is not None:
         return None
     return price_not_good(work, fund, worth, signal) or _cooling(work, signal)
+
+
+def _waits_for(run: Run, signal: Signal) -> str | None:
+    # A breach that is only to be recorded waits for nothing but a run whose end would end its duty.
+    if run.status is RunStatus.WORKING and (signal.duty is None or run.plan.sets_point):
+        return "a run is under way"
+    if signal.duty is None and (signal.trigger in COOLED or signal.trigger is Trigger.FLOW):
+        return "an incomplete run is resumed first"
+    return None
 
 
 def _takes_over(trigger: Trigger, run: Run) -> bool:
@@ -293,6 +301,9 @@ def _act(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
 def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting: Meeting) -> bool:
     """Open the run of everything that may act, with the flows that wait; say whether there is."""
     goal = meeting.goal()
+    if fund.run is not None and fund.run.plan.due_ms:
+        # It was to serve fixed instants: what takes its place goes as far, or nothing would.
+        goal = strictest((goal, fund.fund.methodology.goals.get(Trigger.FIXED, TO_TARGET)))
     joined = signal if goal == signal.goal else replace(signal, goal=goal)
     instants_ms, before = meeting.satisfied(joined.goal), fund.shares
     if not _deal(work, fund, worth, signal, meeting.fired):
