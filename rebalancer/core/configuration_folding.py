@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def start_on(state: DeskState, digest: str, at_ms: int) -> None:
     """Note that a process began with this configuration: every fund runs on it."""
-    renewal = Renewal(max(at_ms, state.recorded_ms), state.recorded_ms)  # clocks are set back, too
+    renewal = Renewal(at_ms, min(state.recorded_ms, at_ms))  # a clock may have been set back
     for fund in state.funds.values():
         fund.config_digest = digest
         if digest != state.config_digest:
