@@ -50,6 +50,9 @@ def test_a_fixed_time_while_it_is_flat_is_skipped_and_no_miss() -> None:
     made = flattened(bench(small()))
     made.complete(made.orders[0])
     made.now_ms = DUE
+    made.known(100)
+    made.later(600).known(100)
+    assert made.alerts == ["fund_flattened"], "nobody is told that its run is late"
     made.later(86_400).known(100)
     assert {each.settlement for each in made.of(FixedSettled)} == {Settlement.SKIPPED}
 

@@ -14,7 +14,7 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.records import RunOpened
 from rebalancer.errors import CommandRefused
 from tests.core.test_flows import ask, flow, standing
-from tests.factories import BTC, NOON, Bench, D, desk, fund
+from tests.factories import BTC, DUE, NOON, Bench, D, desk, fund
 
 
 def close(made: Bench) -> Step:
@@ -53,6 +53,10 @@ def test_a_closed_fund_is_flat_pays_its_holders_and_buys_nothing_again() -> None
     there = made.fund()
     assert there.holding.units == {}
     made = made.restarted()
+    made.now_ms = DUE
+    made.known(105)
+    made.later(600).known(105)
+    assert made.alerts == [], "nobody is told that its fixed run is late"
     made.now_ms = NOON + 2 * DAY_MS
     made.known(50)
     there = made.fund()
