@@ -127,15 +127,17 @@ def refuse_consolidation(
         raise CommandRefused(f"{name} was ended by the gap rule")
     if not fund.shares:
         raise CommandRefused(f"{name}: no shares are outstanding")
-    return fund, _asked(fund, event)
+    return fund, _asked(state, fund, event)
 
 
-def _asked(fund: FundState, event: ConsolidationAsked) -> Conversion:
-    """Return the conversion that is named, else the one that is proposed."""
+def _asked(state: DeskState, fund: FundState, event: ConsolidationAsked) -> Conversion:
+    """Return the conversion that is named, else the one that is proposed and still asked for."""
     if event.ratio is None:
-        if fund.proposal is None:
+        worth = state.worth(fund)
+        wanted = None if worth is None else fund.fund.consolidation.proposal(worth.nav)
+        if wanted is None or wanted != fund.proposal:
             raise CommandRefused(f"{fund.name}: nothing is proposed; name a ratio")
-        return fund.proposal
+        return wanted
     if event.ratio < 2:
         raise CommandRefused(f"{fund.name}: a ratio is 2 or more")
     kind = ConversionKind.SPLIT if event.split else ConversionKind.MERGE

@@ -360,7 +360,10 @@ def _struck(state: DeskState, record: records.NavStruck) -> None:
         "NAV x shares is not the equity",
         record,
     )
-    state.named(record.fund).strike_ms = record.boundary_ms
+    fund = state.named(record.fund)
+    fund.strike_ms = record.boundary_ms
+    if fund.fund.consolidation.proposal(record.nav) is None:
+        fund.proposal = None  # once a day is often enough: a NAV at the threshold crosses it often
 
 
 def _command(state: DeskState, record: records.CommandTaken) -> None:

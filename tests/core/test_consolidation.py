@@ -66,6 +66,20 @@ def test_a_nav_of_0_03_with_1_000_shares_becomes_0_3_with_100() -> None:
     assert len(made.of(ConsolidationProposed)) == 1
 
 
+def test_a_proposal_ends_with_a_daily_nav_that_asks_for_none_and_may_come_again() -> None:
+    made = low()
+    made.known(100)
+    made.later(60).known(140)
+    assert made.fund().proposal is not None
+    with pytest.raises(CommandRefused, match="nothing is proposed; name a ratio"):
+        consolidate(made)
+    made.later(86_400).known(140)
+    assert made.fund().proposal is None
+    assert made.restarted().fund().proposal is None
+    made.later(60).known(100)
+    assert len(made.of(ConsolidationProposed)) == 2
+
+
 def test_ten_tokens_at_10_are_one_at_100() -> None:
     # field.md b2, case 49
     made = bench(fund(initial_nav=D(10), initial_shares=D(10))).later(60)
