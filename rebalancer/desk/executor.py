@@ -13,6 +13,7 @@ from rebalancer.core.actions import Action, Alert, SubmitOrder
 from rebalancer.core.events import Event, FillReported, KillSwitchFound, OrderReported
 from rebalancer.core.money import text, total
 from rebalancer.core.order import OrderIntent, Outcome, PositionSide
+from rebalancer.core.work import BookKey
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.ports import Clock, Emit, Submission, Venue
 
@@ -21,8 +22,6 @@ _log = structlog.get_logger(__name__)
 #: and never later than this
 LONGEST_PAUSE_SECONDS = 60.0
 _DOUBLINGS_MAX = 6
-
-BookKey = tuple[str, str]
 
 
 class Executor:

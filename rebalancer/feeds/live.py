@@ -280,7 +280,7 @@ async def read(ask: Callable[[], Awaitable[Any]], venue_id: str, within_s: float
 
     Raises VenueUnavailable in our own words; TooManyAsked at once.
     """
-    import ccxt.async_support as ccxt  # noqa: PLC0415 - opened by _open already
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - loaded when the venue was opened
 
     try:
         async with asyncio.timeout(within_s):

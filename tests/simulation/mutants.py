@@ -1,7 +1,7 @@
 """Protocol faults that a desk might carry, and what finds each out.
 
-Every one of them has cost some desk money or could (safety.md sections 0, 2 and 4). `KILLERS` is
-the table of seeds: the first day on which the fault breaks a promise, and which promise that is.
+Every one of them has cost some desk money or could (safety.md sections 0, 2 and 4). `killers.csv`
+has the seeds: the first day on which the fault breaks a promise, and which promise that is.
 """
 
 from __future__ import annotations
