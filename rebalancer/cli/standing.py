@@ -31,6 +31,7 @@ from rebalancer.cli.output import (
 from rebalancer.cli.reading import premium, scope_document, view_document
 from rebalancer.cli.stored import desk_now_ms, opened_quietly
 from rebalancer.core.instant import parse_duration
+from rebalancer.core.order import OrderStatus
 from rebalancer.core.scope import title
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, to ctrl-c.")]
 Every = Annotated[str, typer.Option("--every", help="With --watch: how often, 2s or 1m.")]
 #: orders that may still trade or whose fate is open
-_UNRESOLVED = ("prepared", "unknown")
+_UNRESOLVED = (OrderStatus.PREPARED, OrderStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def look(settings: Config, reader: SqlReader) -> Standing:
         views=views,
         verdicts={row.fund: row.reason for row in reader.verdicts()},
         scopes=reader.scopes(),
-        orders=tuple(order for order in reader.orders(20) if order.status in _UNRESOLVED),
+        orders=tuple(order for each in _UNRESOLVED for order in reader.orders(status=each)),
     )
 
 

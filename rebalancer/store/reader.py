@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.core.capital import Consolidated
+from rebalancer.core.order import OrderStatus
 from rebalancer.core.records import Record, TradingState
 from rebalancer.errors import InputRefused, StoreRefused, StoreUnavailable
 from rebalancer.ports import NavView
@@ -107,10 +108,12 @@ class SqlReader:
         listing = Listing(table=RUNS, order=newest, where=where, limit=limit, before=before)
         return self._list(RunRow, listing)
 
-    def orders(self, limit: int = LIMIT) -> tuple[OrderRow, ...]:
-        """Return the newest orders first."""
+    def orders(self, limit: int = LIMIT, status: OrderStatus | None = None) -> tuple[OrderRow, ...]:
+        """Return the newest orders first, of one status or of all."""
         newest = (("created_ms", True), ("account", False), ("seq", True))
-        return self._list(OrderRow, Listing(table=ORDERS, order=newest, limit=limit))
+        where = {} if status is None else {"status": str(status)}
+        found = Listing(table=ORDERS, order=newest, where=where, limit=limit)
+        return self._list(OrderRow, found)
 
     def fills(self, limit: int = LIMIT) -> tuple[FillRow, ...]:
         """Return the newest fills first."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
+from rebalancer.core.order import Outcome
+from rebalancer.core.records import Record
+from rebalancer.store.sql import open_store
 from tests.cli.conftest import Run
+from tests.store.test_projections import evidence, intent
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -53,3 +59,20 @@ def test_a_pace_that_is_none(run: Run) -> None:
     answer = run("status", "--watch", "--every", "often")
     assert answer.code == 2
     assert "--every" in answer.sentence
+
+
+def test_an_order_of_unknown_fate_is_told_behind_any_number_of_later_ones(
+    run: Run, store: Path
+) -> None:
+    records: list[Record] = [intent("lost", 1_000), evidence("lost", Outcome.UNKNOWN)]
+    for seq in range(1_001, 1_030):
+        records += [intent(f"o{seq}", seq), evidence(f"o{seq}", Outcome.REJECTED)]
+
+    async def order() -> None:
+        written = open_store(f"sqlite:///{store}")
+        await written.commit(records)
+        await written.close()
+
+    asyncio.run(order())
+    assert run("status", "--json").json["unresolved_orders"] == ["lost"]
+    assert "order lost on BTC/USDT:USDT for BTC3L is unknown" in run("status").err
