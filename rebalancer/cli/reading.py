@@ -31,7 +31,6 @@ from rebalancer.errors import InputRefused
 
 if TYPE_CHECKING:
     from rebalancer.ports import NavView
-    from rebalancer.settings import Config
     from rebalancer.store.rows import RunRow, ScopeRow
 
 FundFilter = Annotated[
@@ -56,7 +55,7 @@ def nav(
         running = is_running(settings.desk.control_socket)
         views = _only(reader.views(), fund)
     now_ms = desk_now_ms(settings, views, running=running)
-    _say_running(settings, views, now_ms, running=running)
+    note(headline(str(settings.mode), views, now_ms, running=running))
     if as_json:
         print_json({view.fund: view_document(view) for view in views})
         return
@@ -123,13 +122,13 @@ def _only(views: tuple[NavView, ...], fund: str | None) -> tuple[NavView, ...]:
     return found
 
 
-def _say_running(config: Config, views: tuple[NavView, ...], now_ms: int, *, running: bool) -> None:
+def headline(mode: str, views: tuple[NavView, ...], now_ms: int, *, running: bool) -> str:
+    """Say whether a desk runs, and how old what is shown is."""
     saved_ms = max((view.at_ms for view in views), default=None)
     if running:
-        note(f"the desk runs ({config.mode}); views of {moment(saved_ms)}")
-    else:
-        since = age(now_ms - saved_ms) if saved_ms is not None else NONE
-        note(f"no desk runs; this is what the store holds, views {since} old")
+        return f"the desk runs ({mode}); views of {moment(saved_ms)}"
+    since = NONE if saved_ms is None else age(now_ms - saved_ms)
+    return f"no desk runs; this is what the store holds, views {since} old"
 
 
 def _price(view: NavView, now_ms: int, *, live: bool) -> str:

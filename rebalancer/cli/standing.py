@@ -19,7 +19,6 @@ from rebalancer.cli.output import (
     age,
     console,
     largest,
-    moment,
     money,
     nav,
     note,
@@ -28,7 +27,7 @@ from rebalancer.cli.output import (
     target,
     times,
 )
-from rebalancer.cli.reading import premium, scope_document, view_document
+from rebalancer.cli.reading import headline, premium, scope_document, view_document
 from rebalancer.cli.stored import desk_now_ms, opened_quietly
 from rebalancer.core.instant import parse_duration
 from rebalancer.core.order import OrderStatus
@@ -63,11 +62,7 @@ class Standing:
     @property
     def headline(self) -> str:
         """Whether a desk runs, and how old what is shown is."""
-        saved_ms = max((view.at_ms for view in self.views), default=None)
-        if self.running:
-            return f"the desk runs ({self.mode}); views of {moment(saved_ms)}"
-        since = NONE if saved_ms is None else age(self.now_ms - saved_ms)
-        return f"no desk runs; this is what the store holds, views {since} old"
+        return headline(self.mode, self.views, self.now_ms, running=self.running)
 
     def warnings(self) -> Iterator[str]:
         """Yield what a person should look at."""
