@@ -119,6 +119,15 @@ def _proposed(state: DeskState, record: capital.ConsolidationProposed) -> None:
     state.named(record.fund).proposal = Conversion(kind=record.kind, ratio=record.ratio)
 
 
+def end_proposal(fund: FundState, nav: Decimal) -> None:
+    """End what is proposed where a daily NAV asks for nothing.
+
+    Once a day is often enough: a NAV at the threshold crosses it often.
+    """
+    if fund.fund.consolidation.proposal(nav) is None:
+        fund.proposal = None
+
+
 def _announced(state: DeskState, record: capital.ConsolidationAnnounced) -> None:
     fund = state.named(record.fund)
     ensure(fund.announced is None, f"two consolidations of {record.fund} are announced")

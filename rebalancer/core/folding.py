@@ -355,15 +355,13 @@ def _scope(state: DeskState, record: records.ScopeChanged) -> None:
 
 def _struck(state: DeskState, record: records.NavStruck) -> None:
     ensure(
-        record.nav * record.shares - record.equity == 0
-        or abs(record.nav * record.shares - record.equity) < Decimal("1e-30"),
+        abs(record.nav * record.shares - record.equity) < Decimal("1e-30"),
         "NAV x shares is not the equity",
         record,
     )
     fund = state.named(record.fund)
     fund.strike_ms = record.boundary_ms
-    if fund.fund.consolidation.proposal(record.nav) is None:
-        fund.proposal = None  # once a day is often enough: a NAV at the threshold crosses it often
+    capital_folding.end_proposal(fund, record.nav)
 
 
 def _command(state: DeskState, record: records.CommandTaken) -> None:
