@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 
 from rebalancer.core import rules
@@ -36,7 +37,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.reloading import adopt_at_point, adopt_idle
 from rebalancer.core.rules import flow, leverage_band
-from rebalancer.core.rules.destination import strictest
+from rebalancer.core.rules.destination import aim_of, strictest
 from rebalancer.core.rules.fixed import FIXED_LATE_MS, missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
@@ -306,7 +307,10 @@ def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
         goal = strictest((goal, fund.fund.methodology.goals.get(Trigger.FIXED, TO_TARGET)))
     joined = signal if goal == signal.goal else replace(signal, goal=goal)
     instants_ms, before = meeting.satisfied(joined.goal), fund.shares
-    if not _deal(work, fund, worth, signal, meeting.fired):
+    scales = signal.trigger is Trigger.FLOW and meeting.fired[-1].trigger is Trigger.FLOW
+    keeps = scales or signal.trigger is Trigger.WIND_DOWN
+    aim = None if keeps else aim_of(joined.goal, fund.fund, worth)
+    if not _deal(work, fund, worth, meeting, aim):
         # What is left of a fund that is sold may be less than a lot.
         rests = signal.at_edge(joined.goal) or signal.trigger is Trigger.WIND_DOWN
         if signal.trigger is Trigger.FLOW or (
@@ -316,7 +320,6 @@ def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
         open_run(work, fund, worth, joined, instants_ms)
         return True
     worth = work.worth(fund) or worth
-    scales = signal.trigger is Trigger.FLOW and meeting.fired[-1].trigger is Trigger.FLOW
     if scales or not fund.shares:
         open_flow_run(work, fund, worth, signal, before)
     else:
@@ -325,15 +328,15 @@ def _run(work: Work, fund: FundState, worth: Valuation, signal: Signal, meeting:
 
 
 def _deal(
-    work: Work, fund: FundState, worth: Valuation, signal: Signal, fired: tuple[Signal, ...]
+    work: Work, fund: FundState, worth: Valuation, meeting: Meeting, aim: Decimal | None
 ) -> bool:
-    """Deal the flows that may join the run of `signal`; say whether there were any."""
-    flows = next((each for each in fired if each.trigger is Trigger.FLOW), None)
-    if flows is None or signal.trigger is Trigger.EMERGENCY:
+    """Deal the flows that may join the run to `aim`; say whether there were any."""
+    flows = next((each for each in meeting.fired if each.trigger is Trigger.FLOW), None)
+    if flows is None or any(each.trigger is Trigger.EMERGENCY for each in meeting.ready):
         return False
     if _not_now(work, fund, worth, flows) is not None:
         return False
-    return deal_flows(work, fund, worth, flow.ripe(view_of(work, fund, worth)))
+    return deal_flows(work, fund, worth, flow.ripe(view_of(work, fund, worth)), aim)
 
 
 def _has_no_fixed_runs(fund: FundState) -> bool:

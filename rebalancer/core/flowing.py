@@ -20,8 +20,8 @@ from rebalancer.core.flow import (
     beyond_limits,
     price,
 )
+from rebalancer.core.flow_limits import Dealing, check_deal
 from rebalancer.core.instant import iso
-from rebalancer.core.limits import check_run
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Valuation
@@ -142,8 +142,17 @@ def _busy(fund: FundState, rule: FlowRule, now_ms: int) -> str | None:
     return None if closed_ms is None else f"flows are shut until the run of {iso(closed_ms)}"
 
 
-def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[Flow]) -> bool:
-    """Deal `flows` at one NAV, in the order in which they came; say whether any was."""
+def deal_flows(
+    work: Work,
+    fund: FundState,
+    worth: Valuation,
+    flows: Collection[Flow],
+    aim: Decimal | None = None,
+) -> bool:
+    """Deal `flows` at one NAV, in the order in which they came; say whether any was.
+
+    `aim` is the signed leverage of the rebalance that they join; None where there is none.
+    """
     rule = fund.fund.methodology.flow
     if rule is None:
         return False
@@ -157,12 +166,13 @@ def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[
         outstanding=fund.shares,
         empty_nav=worth.formula_nav or fund.fund.initial_nav,
     )
-    dealt = False
+    dealt, dealing = False, Dealing(worth, fund.shares, aim)
     for flow in flows:
         register = replace(register, outstanding=fund.shares)
         found = price(flow, rule, register)
         if isinstance(found, Deal):
-            found = _too_large(fund, worth, found) or found
+            refused = check_deal(work, fund, dealing, found)
+            found = found if refused is None else refused.reason
         if isinstance(found, str):
             work.record(FlowRefused(work.now_ms, fund.name, flow.key, found))
             continue
@@ -182,16 +192,6 @@ def deal_flows(work: Work, fund: FundState, worth: Valuation, flows: Collection[
             )
         )
     return dealt
-
-
-def _too_large(fund: FundState, worth: Valuation, deal: Deal) -> str | None:
-    """Say which size limit the trades of a deal would break: that refuses it, and halts nobody."""
-    if fund.shares and fund.holding.units:
-        notional = fund.holding.gross(worth.marks) * abs(deal.shares) / fund.shares
-    else:
-        notional = abs(fund.fund.target_leverage * deal.cash)
-    refused = check_run(fund.fund, 0, notional)
-    return None if refused is None else refused.reason
 
 
 def open_flow_run(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rebalancer.core.fund import Account, Fund
+from rebalancer.core.fund import Account, Fund, Limits
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
 from rebalancer.core.run import Run
@@ -69,12 +70,21 @@ def check_part(fund: Fund, run: Run, spent: Spent, part: Part) -> Refused | None
     limits, notional = fund.limits, part.notional
     if run.orders >= limits.max_orders_per_run:
         return Refused(f"max_orders_per_run: {run.orders} orders were sent for this run")
-    for name, limit, size in (
-        ("max_order_notional", limits.max_order_notional, notional),
-        ("max_run_notional", limits.max_run_notional, run.ordered_notional + notional),
-        ("max_day_notional", limits.max_day_notional, spent.day + notional),
-        ("max_minute_notional", limits.max_minute_notional, spent.minute + notional),
-    ):
+    return check_sizes(
+        limits,
+        {
+            "max_order_notional": notional,
+            "max_run_notional": run.ordered_notional + notional,
+            "max_day_notional": spent.day + notional,
+            "max_minute_notional": spent.minute + notional,
+        },
+    )
+
+
+def check_sizes(limits: Limits, sizes: Mapping[str, Decimal]) -> Refused | None:
+    """Check notional sizes against the limits of the same names."""
+    for name, size in sizes.items():
+        limit: Decimal | None = getattr(limits, name)
         if limit is not None and size > limit:
             return Refused(f"{name}: {size:.2f} would be more than {limit:f}")
     return None
