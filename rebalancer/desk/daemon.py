@@ -28,12 +28,14 @@ from rebalancer.desk.scheduler import Scheduler
 from rebalancer.desk.service import Heartbeat, ServiceManager
 from rebalancer.desk.views import next_fixed
 from rebalancer.desk.watcher import Watcher
-from rebalancer.errors import CommandRefused
+from rebalancer.errors import CommandRefused, ensure
 from rebalancer.ports import Clock, Publisher, Service, Store, Venue
 
 _log = structlog.get_logger(__name__)
 #: how long a stop waits for orders that are on their way
 STOP_WITHIN_SECONDS = 15.0
+#: the parts whose end is an end in good order: somebody said stop, or there are no more prices
+_MAY_END = frozenset({"stop", "watcher"})
 
 
 @dataclass(slots=True)
@@ -216,7 +218,7 @@ class Daemon:
             kept_up = keep_up(name, companion, self.clock, self.executor.tell)
             others.add(asyncio.create_task(kept_up, name=name))
         try:
-            await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             failed = [task for task in others if _error(task)]
             for task in others:
@@ -229,6 +231,10 @@ class Daemon:
         for task in (loop, *failed):
             if (error := _error(task)) is not None:
                 raise error
+        # A cancel that was meant for something else ends a part without a word. In good order
+        # nobody would start the desk again.
+        lost = [task.get_name() for task in ended if task.get_name() not in _MAY_END]
+        ensure(not lost or stop.is_set(), "a part of the desk ended by itself", *lost)
         await self._wind_down()
 
     async def _wind_down(self) -> None:

@@ -23,7 +23,7 @@ from rebalancer.core.records import (
     Traded,
 )
 from rebalancer.desk.daemon import Daemon
-from rebalancer.errors import StoreUnavailable, VenueUnavailable
+from rebalancer.errors import BrokenInvariant, StoreUnavailable, VenueUnavailable
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.paper import PaperCosts
 from tests.desk.rig import DyingStore, Moment, World, done, observed, of, until
@@ -168,6 +168,19 @@ class TestFailing:
         daemon = await here.wake(store)
         daemon.watcher._feed = Broken()
         with pytest.raises(ValueError, match="no such thing"):
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+
+    async def test_a_part_that_is_cancelled_by_itself_is_no_stop_in_good_order(self) -> None:
+        """Nobody starts a desk again that ended in good order."""
+        here, store = world(), MemoryStore()
+        daemon = await here.wake(store)
+        daemon.watcher._feed = Endless(daemon)
+
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        daemon.companions = {"account main": cancelled}
+        with pytest.raises(BrokenInvariant, match="ended by itself: account main"):
             await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
 
     async def test_the_store_is_closed_even_where_the_feed_cannot_be(self) -> None:
