@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from rebalancer.errors import StoreRefused, StoreUnavailable
+from rebalancer.errors import StoreTaken, StoreUnavailable
 from rebalancer.store.owner import own_like
 
 #: Names the desk's lock among a database's advisory locks: "rebalanc" in ASCII.
@@ -30,8 +30,8 @@ _HOLDER = text(
 )
 
 
-def _taken(holder: str, place: str) -> StoreRefused:
-    return StoreRefused(
+def _taken(holder: str, place: str) -> StoreTaken:
+    return StoreTaken(
         f"another desk (pid {holder}) already runs on {place}; "
         "stop it first or give this one a store of its own"
     )
@@ -41,7 +41,7 @@ class FileLock:
     """The lock of a SQLite store: `<database file>.lock`, which names the desk that holds it."""
 
     def __init__(self, database: Path) -> None:
-        """Take the lock, or raise StoreRefused; StoreUnavailable where no file can be made."""
+        """Take the lock, or raise StoreTaken; StoreUnavailable where no file can be made."""
         path = database.with_name(f"{database.name}.lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -95,7 +95,7 @@ def lock_session(connection: Connection, place: str, patience_seconds: float) ->
     """Take the lock of a PostgreSQL store for as long as `connection` lives.
 
     Waits up to `patience_seconds` for a session of our own that the server has yet to end; then
-    raises StoreRefused.
+    raises StoreTaken.
     """
     deadline = time.monotonic() + patience_seconds
     while not connection.execute(_TAKE, {"key": ADVISORY_KEY}).scalar_one():

@@ -18,7 +18,6 @@ from rebalancer.errors import InputRefused, StoreUnavailable
 CONNECT_SECONDS = 10
 BUSY_SECONDS = 5
 
-#: How a transaction of the writer begins in a file.
 #: what helps where SQLite says this of a file
 _REMEDIES = {
     "database or disk is full": "make room there: a desk goes on where it stopped",
@@ -26,7 +25,14 @@ _REMEDIES = {
     "file is not a database": "name another file: store.url, or put a backup in its place: "
     "rebalancer restore FILE",
 }
+#: How a transaction of the writer begins in a file.
 BEGIN_WRITING = "BEGIN IMMEDIATE"
+#: a session of the writer on a server: durable, and ended by the server within a minute where the
+#: desk's machine vanished without a word, or its lock would keep the next start out for hours
+_WRITING_ON_SERVER = (
+    "-c synchronous_commit=on -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=15 "
+    "-c tcp_keepalives_count=3 -c tcp_user_timeout=45000"
+)
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 #: What SQLite must answer once the connection is set up; 2 is FULL.
 _SQLITE_PRAGMAS = {
@@ -78,7 +84,7 @@ def target(url: str) -> Target:
 def writing_engine(place: Target) -> Engine:
     """Return an engine for the one writer: durable commits, transactions that begin as writers."""
     if place.path is None:
-        return _postgres_engine(place, f"rebalancer-desk/{os.getpid()}", "-c synchronous_commit=on")
+        return _postgres_engine(place, f"rebalancer-desk/{os.getpid()}", _WRITING_ON_SERVER)
     engine = _sqlite_engine(place.path, mode="rwc")
 
     @event.listens_for(engine, "connect")

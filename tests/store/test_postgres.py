@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import OperationalError
 
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.records import FundLaunched, VerdictChanged
 from rebalancer.errors import InputRefused, StoreUnavailable
 from rebalancer.store.reader import open_reader
 from rebalancer.store.sql import SqlStore, open_store
+from rebalancer.store.target import target, writing_engine
 
 pytest_plugins = ["tests.store.postgres"]
 pytestmark = pytest.mark.postgres
@@ -126,3 +129,23 @@ async def test_text_no_column_can_hold_is_kept_whole_in_the_record(postgres_url:
         assert [fund.name for fund in reader.funds()] == ["G\\x00"]
         assert reader.verdicts()[0].reason == "a\\x00b \\udc80"
     await store.close()
+
+
+def test_desk_and_server_each_miss_the_other_within_a_minute() -> None:
+    """Left to the system a commit waits for a quarter of an hour, and a lost lock for two hours."""
+    engine = writing_engine(target("postgresql://desk@db/desk"))
+    asked: dict[str, Any] = {}
+
+    @event.listens_for(engine, "do_connect")
+    def _keep(_dialect: object, _record: object, _args: object, kwargs: dict[str, Any]) -> None:
+        asked.update(kwargs)
+        raise psycopg.OperationalError("nobody is there")
+
+    with pytest.raises(OperationalError):
+        engine.connect()
+    idle = "tcp_keepalives_idle=15 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=3"
+    assert idle in asked["options"]
+    assert "tcp_user_timeout=45000" in asked["options"]
+    ours = [asked[f"keepalives_{name}"] for name in ("idle", "interval", "count")]
+    assert ours == [15, 15, 3]
+    assert asked["tcp_user_timeout"] == 45_000
