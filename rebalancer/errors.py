@@ -8,7 +8,8 @@
      +-- Unavailable            somebody else must recover first; reads may be tried again
      |    +-- StoreUnavailable  the database did not answer
      |    |    +-- StoreRefused  it did, and no waiting helps: another desk holds it, a newer
-     |    |                      program wrote it, or its records do not hold
+     |    |        |             program wrote it, or its records do not hold
+     |    |        +-- StoreTaken  another desk holds it, or did and its server does not know yet
      |    +-- VenueUnavailable  the venue did not answer a question
      +-- BrokenInvariant        a promise of the desk does not hold: stop, start again from records
 
@@ -25,6 +26,7 @@ __all__ = [
     "InputRefused",
     "OperatorMistake",
     "StoreRefused",
+    "StoreTaken",
     "StoreUnavailable",
     "Unavailable",
     "VenueUnavailable",
@@ -62,6 +64,10 @@ class StoreUnavailable(Unavailable):
 
 class StoreRefused(StoreUnavailable):
     """The store cannot be used as it is; the message says what a person has to do about it."""
+
+
+class StoreTaken(StoreRefused):
+    """Another desk holds the store; or one that vanished did, and its server will find out soon."""
 
 
 class VenueUnavailable(Unavailable):

@@ -11,7 +11,14 @@ import pytest
 from rebalancer.cli import starting
 from rebalancer.cli.starting import run_desk
 from rebalancer.desk.service import ServiceManager
-from rebalancer.errors import BrokenInvariant, ConfigRefused, StoreRefused, VenueUnavailable
+from rebalancer.errors import (
+    BrokenInvariant,
+    ConfigRefused,
+    StoreRefused,
+    StoreTaken,
+    StoreUnavailable,
+    VenueUnavailable,
+)
 
 
 class Manager(ServiceManager):
@@ -68,6 +75,34 @@ async def test_an_outage_of_the_venue_is_waited_out_and_said_each_time() -> None
     waits = [each for each in manager.said if each.startswith("EXTEND_TIMEOUT_USEC=")]
     assert waits == [f"EXTEND_TIMEOUT_USEC={90_000_000 + extra}" for extra in (1_000, 2_000, 2_000)]
     assert manager.said[0] == "STATUS=waiting for the venue: binance did not answer"
+
+
+async def test_a_store_that_is_away_is_waited_for_too() -> None:
+    """Ten starts in a row that fail are the last ones, and a server is not up again so soon."""
+    manager, good = Manager(), Desk()
+    outage = StoreUnavailable("postgresql://desk@db/desk: connection refused")
+    await run_desk(Opening([outage, Desk(ends=outage), good]), manager, asyncio.Event())
+    assert good.manager is manager
+    assert manager.said[0] == f"STATUS=waiting for the store: {outage}"
+
+
+async def test_a_store_is_another_desks_for_as_long_as_a_server_takes_to_miss_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken, good = StoreTaken("another desk (pid 7) already runs"), Desk()
+    await run_desk(Opening([taken, taken, good]), Manager(), asyncio.Event())
+    assert good.manager is not None
+    monkeypatch.setattr(starting, "TAKEN_SECONDS", 0.0)
+    with pytest.raises(StoreTaken):
+        await run_desk(Opening([taken, Desk()]), Manager(), asyncio.Event())
+    with pytest.raises(StoreTaken):
+        await run_desk(Opening([taken, Desk()]), Manager(listens=False), asyncio.Event())
+
+
+async def test_a_store_that_no_waiting_helps_ends_the_start() -> None:
+    opening = Opening([StoreRefused("a newer layout"), Desk()])
+    with pytest.raises(StoreRefused):
+        await run_desk(opening, Manager(), asyncio.Event())
 
 
 async def test_without_a_service_manager_the_first_outage_is_told_and_ends_it() -> None:
