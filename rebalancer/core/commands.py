@@ -6,7 +6,7 @@ from rebalancer.core.actions import Severity
 from rebalancer.core.breaks import BreakKind
 from rebalancer.core.events import Commanded, CommandKind, ContractChanged, KillSwitchFound
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.opening import halt
+from rebalancer.core.opening import stop
 from rebalancer.core.records import CommandTaken, ScopeChanged, TradingChanged, TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope, title
@@ -158,7 +158,8 @@ def on_command(work: Work, event: Commanded) -> None:
         return
     fund = work.state.funds[event.name]
     if aim is TradingState.HALTED:
-        halt(work, fund, event.reason)
+        _stop_run(work, fund, event.reason)
+        stop(work, fund, event.reason)
     else:
         work.record(TradingChanged(work.now_ms, fund.name, aim, event.reason))
     work.due.add(fund.name)
@@ -190,16 +191,16 @@ def set_scope(work: Work, scope: Scope, name: str, state: TradingState, reason: 
         if not _reaches(scope, name, fund):
             continue
         if state is TradingState.HALTED and scope is not Scope.CONTRACT:
-            _stop_run(work, fund)
+            _stop_run(work, fund, work.state.permission(fund).text)
         work.due.add(fund.name)
 
 
-def _stop_run(work: Work, fund: FundState) -> None:
-    """End the fund's run; what the gap rule flattens goes on once it is allowed to."""
-    run, reason = fund.run, work.state.permission(fund).text
+def _stop_run(work: Work, fund: FundState, reason: str) -> None:
+    """End the fund's run; what the gap rule or a flow began goes on once it is allowed to."""
+    run = fund.run
     if run is None:
         return
-    if run.plan.trigger is not Trigger.GAP:
+    if run.plan.trigger not in (Trigger.GAP, Trigger.FLOW):
         work.move_run(fund, RunStatus.HALTED, reason)
     elif run.status is RunStatus.WORKING:
         work.move_run(fund, RunStatus.INCOMPLETE, reason)

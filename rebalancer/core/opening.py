@@ -212,9 +212,14 @@ def resume(work: Work, fund: FundState) -> bool:
 
 
 def halt(work: Work, fund: FundState, reason: str) -> None:
-    """Stop the fund's trading with a reason; an operator resumes it."""
+    """Stop the fund's trading with a reason, and its run for good; an operator resumes it."""
     if fund.run is not None:
         work.move_run(fund, RunStatus.HALTED, reason)
+    stop(work, fund, reason)
+
+
+def stop(work: Work, fund: FundState, reason: str) -> None:
+    """Stop the fund's trading with a reason, whatever becomes of its run."""
     if fund.trading in (TradingState.ACTIVE, TradingState.REDUCING):
         work.record(TradingChanged(work.now_ms, fund.name, TradingState.HALTED, reason))
         say_none(work, fund, f"halted: {reason}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rebalancer.core.capital import FlowDealt, FlowRefused
 from rebalancer.core.events import CommandKind, ContractChanged
 from rebalancer.core.flow import FlowRule, OnBusy
@@ -91,3 +93,23 @@ def test_what_waits_when_the_gap_rule_ends_the_fund_is_refused() -> None:
     (refused,) = made.of(FlowRefused)
     assert refused.reason == "the gap rule ended the fund before it was dealt"
     assert made.fund().flows == {}
+
+
+@pytest.mark.parametrize(("scope", "name"), [(Scope.DESK, ""), (Scope.FUND, "BTC3L")])
+def test_a_halt_stops_the_run_of_a_flow_and_the_resume_takes_it_up(scope: Scope, name: str) -> None:
+    made = bench(fund(methodology=rules(3, flow=QUEUE))).later(60)
+    made.known(100)
+    ask(made, flow("subscribe", 1_000_000))  # as much again: its units are owed to its holders
+    (order,) = made.orders
+    made.report(order, Outcome.ACCEPTED, venue_order_id="v")
+    made.fill(order, order.contracts / 4)
+    made.command(CommandKind.HALT, name, "drill", scope)
+    made.report(order, Outcome.CLOSED, filled_contracts=order.contracts / 4)
+    made = made.restarted().later(600)
+    made.known(100)
+    assert made.orders == []
+    made.command(CommandKind.RESUME, name, "over", scope)
+    (rest,) = made.orders
+    made.complete(rest)
+    assert made.fund().holding.units == {BTC: D(60_000)}
+    assert made.fund().run is None
