@@ -208,6 +208,9 @@ class Fees(Document):
     slippage: DecimalText
     funding: DecimalText
     management_fee: DecimalText
+    accrued_management_fee: DecimalText = Field(
+        description="grown due since its last instant, in proportion to time, and not paid yet"
+    )
     financing: DecimalText = Field(description="of the cash account; negative: earned")
     timestamp: Milliseconds
 

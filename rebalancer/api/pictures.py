@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rebalancer.core.fund import Fund
+from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Point, Valuation
 from rebalancer.core.premium import TokenQuote
 from rebalancer.core.records import TradingState
@@ -41,6 +42,8 @@ class Picture:
     point: Point | None
     #: paid so far
     costs: Costs
+    #: of the management fee, in quote currency: grown due since its last instant and not charged
+    fee_accrued: Decimal
     #: share of the positions that the venue wants to see; None for an index-only fund
     maintenance: Decimal | None
     #: the live quote of its token on the secondary market that is watched; None where there is none
@@ -74,6 +77,7 @@ def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
         worth=worth,
         point=fund.point,
         costs=replace(fund.costs),
+        fee_accrued=ZERO if worth is None else fund.fee_accrued(worth.equity, now_ms),
         maintenance=None if account is None else account.maintenance_margin,
         quote=fund.quote if view.premium is not None else None,
         quote_problem=fund.quote_problem,

@@ -303,6 +303,7 @@ def _fees(fees: documents.Fees) -> Table:
         ["Slippage", number(fees.slippage, 2)],
         ["Funding", number(fees.funding, 2)],
         ["Management fee", number(fees.management_fee, 2)],
+        ["Management fee, accrued", number(fees.accrued_management_fee, 2)],
         ["Financing", number(fees.financing, 2)],
     ]
     return Table("Paid so far, in quote currency", ("What", ">Amount"), rows)

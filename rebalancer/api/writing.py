@@ -132,7 +132,7 @@ def basket_document(picture: Picture, shared: Footing | None) -> documents.Baske
 
 
 def fees_document(picture: Picture) -> documents.Fees:
-    """Return what the token has paid so far."""
+    """Return what the token has paid so far, and what it will owe next."""
     costs = picture.costs
     return documents.Fees(
         token_name=picture.name,
@@ -140,6 +140,7 @@ def fees_document(picture: Picture) -> documents.Fees:
         slippage=text(costs.slippage),
         funding=text(costs.funding),
         management_fee=text(costs.management_fee),
+        accrued_management_fee=text(picture.fee_accrued),
         financing=text(costs.financing),
         timestamp=picture.view.at_ms,
     )

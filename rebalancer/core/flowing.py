@@ -157,11 +157,8 @@ def deal_flows(
     if rule is None:
         return False
     post_financing(work, fund)
-    owed = ZERO
-    if fund.fund.management_fee is not None and fund.shares and not fund.closed:
-        owed = fund.fund.management_fee.accrued(worth.equity, work.now_ms)
     register = Register(
-        equity=worth.equity - owed,
+        equity=worth.equity - fund.fee_accrued(worth.equity, work.now_ms),
         shares=fund.shares,
         outstanding=fund.shares,
         empty_nav=worth.formula_nav or fund.fund.initial_nav,

@@ -218,6 +218,13 @@ class FundState:
         terms, period = self.fund.cash_account, self.cash_period
         return ZERO if terms is None or period is None else accrued(terms, period, now_ms)
 
+    def fee_accrued(self, equity: Decimal, now_ms: int) -> Decimal:
+        """Return what has grown due of the management fee since its last instant."""
+        fee = self.fund.management_fee
+        if fee is None or not self.shares or self.closed or self.trading is TradingState.WIPED:
+            return ZERO
+        return fee.accrued(equity, now_ms)
+
     def index_level(self, prices: Prices, now_ms: int) -> Decimal | None:
         """Return the cash-account index level; None where the fund publishes none."""
         terms, period = self.fund.cash_account, self.cash_period

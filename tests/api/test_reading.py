@@ -19,8 +19,9 @@ from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.methodology import LeverageBand
+from rebalancer.core.money import text
 from rebalancer.store.rows import JournalRow, NavRow
 from tests.api.rig import Published, published
 from tests.desk.rig import until
@@ -115,6 +116,10 @@ async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> 
         await desk_at_work.quiet()
         token = await got(desk_at_work.private, "tokens/NOTE")
         other = await got(desk_at_work.private, "tokens/BTC3L")
+        fees = await got(desk_at_work.private, "tokens/BTC3L/fees")
+    # A third of the day's grows from 08:00 to 16:00, and is taken then: 0.1 % of a million.
+    grown = Decimal(1_000) * (fees["timestamp"] - NOON + 4 * HOUR_MS) / (8 * HOUR_MS)
+    assert [fees["managementFee"], fees["accruedManagementFee"]] == ["0", text(grown)]
     assert [waiting["navState"], token["navState"]] == ["WAITING", "LIVE"]
     assert [token["indexOnly"], other["indexOnly"]] == [True, False]
     assert [token["lowerBand"], token["upperBand"]] == ["1.23", "1.27"]
