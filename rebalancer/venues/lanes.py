@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,9 @@ from rebalancer.errors import ensure
 LANES_MAX = 64
 #: a connection that was idle for longer is not used again: the venue may be about to close it
 IDLE_SECONDS_MAX = 60.0
+#: what is not delivered when a connection is closed, or its process dies, never will be: left to
+#: itself the system goes on sending it for minutes, and an order would arrive that was given up
+_FORGET = struct.pack("ii", 1, 0)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -99,12 +103,17 @@ class Lanes:
             raise
 
     def leave(self, lane: Lane, *, done: bool) -> None:
-        """Give a lane back; it is kept where its answer is `done` and leaves it open."""
+        """Give a lane back; it is kept where its answer is `done` and leaves it open.
+
+        Where it is not, nothing of the request that has not arrived yet may arrive later.
+        """
         if done and lane.usable:
             lane.idle_since = time.monotonic()
             self._idle.setdefault(lane.origin, []).append(lane)
-        else:
+        elif done:
             lane.protocol.close()
+        else:
+            lane.protocol.abort()
         self._places[lane.origin].release()
 
     def close(self) -> None:
@@ -143,6 +152,7 @@ async def _open(origin: Origin) -> Lane:
     try:
         addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         connected = await start_connection(addresses, happy_eyeballs_delay=0.25)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET)
         _, protocol = await loop.create_connection(
             lambda: ResponseHandler(loop),
             sock=connected,

@@ -206,6 +206,27 @@ async def test_an_address_that_is_none_is_refused_before_anything_leaves() -> No
     assert not reply.evidence.left
 
 
+async def test_of_a_request_that_was_given_up_nothing_is_sent_any_more() -> None:
+    """The system would send it again for minutes: an order arrived after it counted as absent."""
+    ends: list[str] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"a=1")
+        try:
+            ends.append("the rest is sent, then the end" if await reader.read() == b"" else "more")
+        except ConnectionResetError:
+            ends.append("reset: what is on its way is forgotten")
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/order"
+    reply = await Transport(0.1).send(SignedRequest("POST", url, {}, "a=1"))
+    assert reply.evidence.failure == "no answer in time"
+    await asyncio.sleep(0.05)
+    assert ends == ["reset: what is on its way is forgotten"]
+    server.close()
+
+
 @pytest.mark.filterwarnings("error::ResourceWarning")
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
 async def test_a_send_that_is_given_up_while_it_connects_leaves_no_socket_open(
