@@ -137,10 +137,13 @@ class TestLive:
         (alert,) = [alert for alert in alerts if alert.name == "contract_halted"]
         assert "binanceusdm changed BTC/USDT:USDT: lot 0.001 is now 0.01" in alert.text
 
-    async def test_a_reconnect_asks_about_orders_and_positions(self, market: LoopbackVenue) -> None:
-        store = MemoryStore()
+    async def test_a_reconnect_asks_about_orders_and_positions(
+        self, market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, hurried = MemoryStore(), asyncio.Event()
         async with desk(market, "live", store) as daemon:
             await traded(daemon, store)
+            monkeypatch.setattr(daemon.executor, "hurry", hurried.set)
             market.calls.clear()
             await market.hub.drop()
             await until(
@@ -148,6 +151,7 @@ class TestLive:
                 "the positions are asked for",
                 10,
             )
+        assert hurried.is_set(), "orders of unknown fate are asked for without their pause"
 
     async def test_funding_is_booked_once_over_restarts(
         self, market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
