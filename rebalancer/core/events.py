@@ -96,7 +96,8 @@ class PositionsReported:
     at_ms: int
     account: str
     units: Mapping[str, Decimal]
-    #: when the venue was asked; a contract that traded since then is not judged by the answer
+    #: when the venue was asked; a contract that traded shortly before then, or since, is not judged
+    #: by the answer
     asked_ms: int | None = None
 
 

@@ -48,6 +48,16 @@ class TestPositions:
         assert made.alerts.count("break_position") == 1
         assert made.state.permission(made.fund()).halted
 
+    @pytest.mark.parametrize(("later_ms", "breaks"), [(4_999, 0), (5_000, 1)])
+    def test_a_list_asked_for_within_5_seconds_of_a_trade_may_be_of_before_it(
+        self, later_ms: int, breaks: int
+    ) -> None:
+        made = started()
+        made.complete(made.orders[0])
+        asked_ms = made.now_ms + later_ms
+        made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: D(3)}, asked_ms=asked_ms))
+        assert len(made.of(BreakFound)) == breaks
+
     def test_a_difference_that_goes_away_ends_its_break_and_leaves_the_account_halted(
         self,
     ) -> None:

@@ -26,11 +26,18 @@ from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.methodology import Fixed, Trigger
 from rebalancer.core.money import total
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import PointSet, RunMoved, RunOpened, ShortfallCovered
+from rebalancer.core.records import (
+    PointSet,
+    RunMoved,
+    RunOpened,
+    ShortfallCovered,
+    TradingState,
+)
 from rebalancer.core.rules.flow import run_of
 from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, CommandRefused
-from tests.factories import BTC, NOON, Bench, D, bench, fund, number, rules
+from tests.factories import BTC, ETH, NOON, Bench, D, bench, fund, number, rules
 
 
 def flow(kind: str, amount: Any, key: str = "k", **over: Any) -> Flow:
@@ -382,3 +389,34 @@ def test_whatever_flows_do_the_ledger_sums_to_zero_and_nav_times_shares_is_the_e
     assert there.shares == 10_000 + issued
     if there.shares:
         assert abs(worth.nav * there.shares - worth.equity) <= D("1e-40")
+
+
+def test_no_fee_is_charged_of_an_equity_that_is_gone() -> None:
+    made = standing(management_fee=ManagementFee(daily=D("0.003")))
+    made.later(5 * 3_600).known(60)
+    assert made.fund().trading is TradingState.WIPED
+    assert made.of(ManagementFeeCharged) == []
+
+
+def test_the_instants_at_which_a_fund_was_empty_cost_its_new_holders_nothing() -> None:
+    made = standing(management_fee=ManagementFee(daily=D("0.003")))
+    made.known(100)
+    ask(made, flow("redeem", 10_000, "all"))
+    made.complete(made.orders[-1])
+    made.later(2 * DAY_MS // 1_000).known(100)
+    ask(made, flow("subscribe", 1_000, "again"))
+    assert made.fund().shares
+    made.later(8 * 3_600).known(100)
+    assert len(made.of(ManagementFeeCharged)) == 1
+
+
+def test_a_flow_waits_while_any_contract_of_its_fund_is_frozen() -> None:
+    rule = FlowRule(on_busy=OnBusy.QUEUE)
+    made = standing(rule, basket={BTC: D("0.5"), ETH: D("0.5")}).later(3_600)
+    ask(made, flow("subscribe", 1_000))  # prices are old: it waits
+    made.command(CommandKind.HALT, ETH, "frozen", Scope.CONTRACT)
+    for symbol in (BTC, ETH):
+        made.known(100, symbol=symbol)
+    assert made.of(FlowDealt) == []
+    made.command(CommandKind.RESUME, ETH, "thawed", Scope.CONTRACT)
+    assert len(made.of(FlowDealt)) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebalancer.core.capital import FlowDealt, ManagementFeeCharged
+from rebalancer.core.capital import FlowDealt, FlowRefused, ManagementFeeCharged
 from rebalancer.core.engine import Step
 from rebalancer.core.events import CommandKind, WindDownAsked
 from rebalancer.core.fees import ManagementFee
@@ -74,6 +74,18 @@ def test_a_closed_fund_is_flat_pays_its_holders_and_buys_nothing_again() -> None
     assert made.of(FlowDealt)[-1].cash == -1_150_000
     assert (there.shares, there.holding.cash) == (D(0), D(0))
     assert made.orders == []
+
+
+def test_a_subscription_that_waits_is_refused_once_its_fund_is_closed() -> None:
+    made = standing(FlowRule(on_busy=OnBusy.QUEUE))
+    made.known(105)
+    made.command(CommandKind.REBALANCE)
+    ask(made, flow("subscribe", 1_000, "in"))
+    ask(made, flow("redeem", 10, "out"))
+    assert set(made.fund().flows) == {"in", "out"}
+    close(made)
+    (refused,) = made.of(FlowRefused)
+    assert (refused.flow, refused.reason) == ("in", "the fund is being closed")
 
 
 def test_a_closing_fund_still_ends_by_the_gap_rule() -> None:

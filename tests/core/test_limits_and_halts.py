@@ -11,10 +11,18 @@ from rebalancer.core.fund import Account, Execution, Limits
 from rebalancer.core.limits import ensure_toward
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Outcome, PositionSide
-from rebalancer.core.records import CommandTaken, RunMoved, RunOpened, Traded, TradingState
+from rebalancer.core.records import (
+    CommandTaken,
+    FundLaunched,
+    RunMoved,
+    RunOpened,
+    Traded,
+    TradingState,
+)
 from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, CommandRefused
-from tests.factories import BTC, DUE, ETH, Bench, D, Number, bench, contract, fund, rules
+from tests.factories import BTC, DUE, ETH, Bench, D, Number, bench, contract, desk, fund, rules
 
 
 def small(name: str = "BTC3L", target: Number = 3, **over: Any) -> Any:
@@ -321,3 +329,33 @@ def test_a_position_is_not_compared_while_an_order_works_on_it() -> None:
     made = told_to_rebalance()
     made.take(PositionsReported(made.now_ms, "main", {BTC: D("3.1")}))
     assert made.fund().trading is TradingState.ACTIVE
+
+
+def test_an_order_of_several_funds_keeps_inside_the_tightest_collar() -> None:
+    collars = {"A": D(100), "B": D(40)}
+    made = bench(
+        *(small(name, execution=Execution(collar_bps=each)) for name, each in collars.items())
+    )
+    made.now_ms = DUE
+    made.known(105)
+    (order,) = made.orders
+    assert set(order.wanted) == {"A", "B"}
+    assert order.limit_price == D(105) * D("1.004")
+
+
+def test_no_limit_keeps_a_fund_from_being_flattened_that_the_gap_rule_ended() -> None:
+    made = bench(small(limits=Limits(max_orders_per_run=0, max_day_notional=D(1))))
+    made.later(60).known(60)
+    assert made.fund().trading is TradingState.WIPED
+    assert [order.units for order in made.orders] == [-3]
+
+
+def test_a_desk_that_only_reduces_launches_no_fund() -> None:
+    made = Bench(desk(small()))
+    made.command(CommandKind.REDUCE, "", "not today", Scope.DESK)
+    for _ in range(3):
+        made.later(1).known(100)
+    assert made.of(FundLaunched) == []
+    made.command(CommandKind.RESUME, "", "today", Scope.DESK)
+    made.later(1).known(100)
+    assert len(made.of(FundLaunched)) == 1

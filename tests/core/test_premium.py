@@ -252,3 +252,10 @@ def test_thresholds_that_do_not_ascend_are_refused(warn: str, halt: str, release
 
 def test_the_usual_age_limit_is_five_minutes() -> None:
     assert TERMS.max_age_ms == 5 * MINUTE_MS
+
+
+def test_a_quote_that_is_stamped_ahead_of_the_clock_counts_from_now_and_grows_old() -> None:
+    made = watched()
+    quote(made, "125", quoted_ms=made.now_ms + 10 * MINUTE_MS)
+    assert made.fund().premium(D(100), made.now_ms + TERMS.max_age_ms) == D("0.25")
+    assert made.fund().premium(D(100), made.now_ms + TERMS.max_age_ms + 1) is None

@@ -166,6 +166,18 @@ def test_a_wild_index_is_confirmed_by_its_own_second_tick() -> None:
     assert triggers(made) == [Trigger.PRICE_MOVE]
 
 
+def test_a_confirmed_index_waits_for_a_mark_that_has_jumped_just_once() -> None:
+    """The index says when; the mark, by which the run is sized, must be beyond doubt as well."""
+    made = on_index(methodology=rules(3, price_move=move_rule("0.15", both=True)))
+    made.tick(80, source=INDEX)
+    made.later(1).tick(80, source=INDEX)
+    made.tick(120)
+    made.later(1).tick(80, source=INDEX)
+    assert triggers(made) == []
+    made.tick(120)
+    assert triggers(made) == [Trigger.PRICE_MOVE]
+
+
 def test_a_wild_member_of_a_basket_is_not_confirmed_by_ticks_of_the_others() -> None:
     made = bench(fund(basket={BTC: D("0.5"), ETH: D("0.5")})).later(3600)
     made.tick(100)

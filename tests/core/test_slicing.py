@@ -14,7 +14,7 @@ from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import PointSet, RunMoved, RunOpened, TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.slicing import pause_ms
-from tests.factories import BTC, DUE, Bench, D, bench, fund
+from tests.factories import BTC, DUE, ETH, Bench, D, bench, fund, move_rule, only
 
 
 def sliced(jitter: str = "0", **over: Any) -> Any:
@@ -90,6 +90,27 @@ class TestWhatTheMarketDid:
         made.report(made.orders[0], Outcome.CLOSED, filled_contracts=made.orders[0].contracts)
         assert made.of(RunMoved)[-1].status is RunStatus.DONE
 
+    def test_a_run_that_has_a_member_to_buy_is_not_over_because_it_sold_the_other(self) -> None:
+        """BTC -30 %, ETH +10 %: of 80 each, 10 of BTC are bought and 30 of ETH sold."""
+        halves = fund(
+            target=2,
+            basket={BTC: D("0.5"), ETH: D("0.5")},
+            methodology=only(price_move=move_rule("0.1")),
+            initial_shares=D(1),
+        )
+        made = bench(halves).later(60)
+        made.known(110, symbol=ETH)
+        made.known(70)
+        (sale,) = [order for order in made.orders if order.contract == ETH]
+        (buy,) = [order for order in made.orders if order.contract == BTC]
+        made.complete(sale)
+        made.report(buy, Outcome.REJECTED, reason="busy")
+        made.later(10).known(70)
+        assert made.of(RunMoved) == []
+        made.complete(made.orders[-1])
+        assert made.of(RunMoved)[-1].reason == "at its target within one lot"
+        assert made.fund().holding.units[BTC] * 70 == pytest.approx(D(80))
+
     def test_a_fixed_run_goes_to_its_frozen_units_whatever_the_market_does(self) -> None:
         made = bench(sliced())
         made.now_ms = DUE
@@ -106,12 +127,16 @@ class TestBounds:
     def test_a_run_that_cannot_get_on_gives_up_and_is_taken_up_again(self) -> None:
         made = losing(bench(sliced(limits=Limits(max_orders_per_run=10))))
         made.complete(made.orders[0])
-        made.later(ms=HOUR_MS + 2 * 10 * 10_000 + 1).wake()  # no price comes any more
+        made.later(ms=HOUR_MS + 2 * 10 * 10_000).wake()  # no price comes any more
+        assert made.of(RunMoved) == []
+        made.later(ms=1).wake()
         last = made.of(RunMoved)[-1]
         assert last.status is RunStatus.INCOMPLETE
         assert last.reason.startswith("not at its target after 1h")
         assert "run_incomplete" in made.alerts
-        made.later(61).known(84)
+        made.later(59).known(84)
+        assert len(made.orders) == 1
+        made.later(1).known(84)
         assert len(made.orders) == 2
 
     def test_it_wakes_for_that_by_itself(self) -> None:
