@@ -345,7 +345,7 @@ def _has_no_fixed_runs(fund: FundState) -> bool:
 
 
 def settle_missed(work: Work, fund: FundState) -> None:
-    """Record and alert every fixed instant that is too old to be caught up."""
+    """Record and alert every fixed instant that is too old to be caught up, or serves nobody."""
     rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
     if rule is None or after_ms is None:
         return
@@ -356,7 +356,9 @@ def settle_missed(work: Work, fund: FundState) -> None:
         reason = f"skipped: the fixed times are new since {iso(renewal.at_ms)}"
         work.record(FixedSettled(work.now_ms, fund.name, last_ms, Settlement.SKIPPED, reason))
         after_ms = last_ms
-    for due_ms in missed(after_ms, work.now_ms):
+    # Nothing at a fixed time waits for the run of a fund that is empty or ends: flows need not.
+    over = fund.winding or not fund.shares
+    for due_ms in (rule.due_between if over else missed)(after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
         if _has_no_fixed_runs(fund):
             reason = f"skipped: the fund was closed, flat or empty at {iso(due_ms)}"

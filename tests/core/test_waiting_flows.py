@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rebalancer.core.capital import FlowDealt, FlowRefused
-from rebalancer.core.events import CommandKind, ContractChanged
+from rebalancer.core.events import CommandKind, ContractChanged, WindDownAsked
 from rebalancer.core.flow import FlowRule, OnBusy
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import BasketChange, Fixed, Reconstitution, Trigger
@@ -113,3 +113,20 @@ def test_a_halt_stops_the_run_of_a_flow_and_the_resume_takes_it_up(scope: Scope,
     made.complete(rest)
     assert made.fund().holding.units == {BTC: D(60_000)}
     assert made.fund().run is None
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "redeem"])
+def test_a_fixed_time_keeps_no_flow_of_an_empty_or_closing_fund_waiting(kind: str) -> None:
+    made = bench(fund(methodology=rules(3, flow=QUEUE))).later(60)
+    made.known(100)
+    if kind == "subscribe":
+        ask(made, flow("redeem", 10_000, "all"))
+    else:
+        made.take(WindDownAsked(made.now_ms, "BTC3L", "the end"))
+    made.complete(made.orders[-1])
+    before = len(made.of(FlowDealt))
+    made.now_ms = DUE + HOUR_MS  # its fixed time could still be caught up, and nothing serves it
+    made.known(100)
+    ask(made, flow(kind, 1_000))
+    assert len(made.of(FlowDealt)) == before + 1
+    assert [each.settlement for each in made.of(FixedSettled)] == [Settlement.SKIPPED]
