@@ -13,9 +13,10 @@ from rebalancer.core.charging import charge_fees
 from rebalancer.core.consolidating import follow_consolidation
 from rebalancer.core.flow import Flow
 from rebalancer.core.flowing import deal_flows, once_settled, open_flow_run
+from rebalancer.core.giving_way import waits_for
 from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.launching import launch
-from rebalancer.core.methodology import COOLED, STRICTNESS, TO_TARGET, Goal, Trigger
+from rebalancer.core.methodology import STRICTNESS, TO_TARGET, Goal, Trigger
 from rebalancer.core.nav import Valuation
 from rebalancer.core.opening import (
     NOTHING_DUE,
@@ -41,7 +42,7 @@ from rebalancer.core.rules.destination import aim_of, strictest
 from rebalancer.core.rules.fixed import FIXED_LATE_MS, missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
-from rebalancer.core.run import Run, RunStatus
+from rebalancer.core.run import RunStatus
 from rebalancer.core.state import FundState
 from rebalancer.core.trust import fresh, price_not_good, settled
 from rebalancer.core.work import Work
@@ -217,10 +218,9 @@ def fixed_after_ms(fund: FundState) -> int | None:
 
 def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> str | None:
     """Say what the signal waits for; None when it may act."""
-    if fund.run is not None and not _takes_over(signal.trigger, fund.run):
-        waits = _waits_for(fund.run, signal)
-        if waits is not None:
-            return waits
+    waits = waits_for(fund, signal, work.now_ms)
+    if waits is not None:
+        return waits
     if signal.trigger not in (Trigger.GAP, Trigger.FLOW):
         if worth.equity <= 0:
             return f"{signal.trigger} has no equity to size with"
@@ -231,24 +231,6 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
     if work.forced is not None:
         return None
     return price_not_good(work, fund, worth, signal) or _cooling(work, signal)
-
-
-def _waits_for(run: Run, signal: Signal) -> str | None:
-    # A breach that is only to be recorded waits for nothing but a run whose end would end its duty.
-    if run.status is RunStatus.WORKING and (signal.duty is None or run.plan.sets_point):
-        return "a run is under way"
-    if signal.duty is None and (signal.trigger in COOLED or signal.trigger is Trigger.FLOW):
-        return "an incomplete run is resumed first"
-    return None
-
-
-def _takes_over(trigger: Trigger, run: Run) -> bool:
-    # A slow run may still be buying while the price falls: the backstop must not wait for it.
-    if trigger is Trigger.EMERGENCY:
-        return run.plan.trigger not in (Trigger.EMERGENCY, Trigger.GAP)
-    if trigger is Trigger.WIND_DOWN:
-        return run.plan.trigger not in (Trigger.WIND_DOWN, Trigger.GAP)
-    return trigger is Trigger.GAP
 
 
 def _cooling(work: Work, signal: Signal) -> str | None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import pytest
 
 from rebalancer.core.calendar import ALWAYS_OPEN
-from rebalancer.core.events import CommandKind
+from rebalancer.core.events import CommandKind, WindDownAsked
 from rebalancer.core.flow import FlowRule
+from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.methodology import (
+    BasketChange,
     Destination,
+    Elapsed,
     Fixed,
     Goal,
     LeverageBand,
     Manual,
     Methodology,
+    Reconstitution,
     Trigger,
 )
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import BreachSeen, RunOpened
+from rebalancer.core.records import BreachSeen, RunMoved, RunOpened
+from rebalancer.core.run import RunStatus
 from tests.core.test_flows import ask, flow
-from tests.factories import DUE, Bench, D, bench, emergency_at, fund, only
+from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, emergency_at, fund, only
 
 EDGE = Goal(Destination.EDGE)
 BAND = LeverageBand(lower=D(2), upper=D(4))
@@ -71,3 +76,56 @@ def test_what_takes_the_place_of_a_fixed_run_goes_as_far(trigger: Trigger) -> No
     opened = made.of(RunOpened)[-1].plan
     assert opened.trigger is trigger
     assert opened.target_leverage == 3
+
+
+HALVES = BasketChange(due_ms=NOON + DAY_MS, basket={BTC: D("0.5"), ETH: D("0.5")})
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        only(elapsed=Elapsed(days=1)),
+        only(reconstitution=Reconstitution(changes=(HALVES,))),
+        only(fixed=Fixed(utc_offset_ms=0, times_of_day_ms=(12 * HOUR_MS,))),
+    ],
+    ids=["elapsed", "reconstitution", "fixed"],
+)
+def test_what_is_due_by_the_clock_resumes_its_incomplete_run_and_opens_no_other(
+    rules: Methodology,
+) -> None:
+    made = bench(fund(methodology=rules))
+    made.now_ms = NOON + DAY_MS
+    for symbol in made.state.holders:
+        made.known("105", symbol=symbol)
+    give_up(made, "105")
+    (run,) = made.of(RunOpened)
+    assert made.of(RunMoved)[-1].status is RunStatus.INCOMPLETE
+    made.later(60).known("107")
+    assert made.of(RunOpened) == [run]
+    assert made.of(RunMoved)[-1].status is RunStatus.WORKING
+
+
+def test_a_fund_that_ends_resumes_its_incomplete_sale_and_opens_no_other() -> None:
+    made = standing(only())
+    made.known("105")
+    made.take(WindDownAsked(made.now_ms, "BTC3L", "the end"))
+    give_up(made, "105")
+    made.later(60).known("107")
+    assert len(made.of(RunOpened)) == 1
+    assert made.of(RunMoved)[-1].status is RunStatus.WORKING
+
+
+def test_a_new_basket_waits_for_no_incomplete_run_to_the_old_one() -> None:
+    rules = only(reconstitution=Reconstitution(changes=(HALVES,)), manual=Manual())
+    made = bench(fund(methodology=rules))
+    made.now_ms = NOON + DAY_MS - 10_000
+    for symbol in made.state.holders:
+        made.known("105", symbol=symbol)
+    made.command(CommandKind.REBALANCE)
+    give_up(made, "105")
+    made.now_ms = NOON + DAY_MS
+    made.known("105", symbol=ETH)
+    made.known("105")
+    opened = made.of(RunOpened)[-1].plan
+    assert opened.trigger is Trigger.RECONSTITUTION
+    assert opened.target_units.keys() == {BTC, ETH}
