@@ -64,6 +64,24 @@ async def test_an_outage_is_told_and_waited_out_ever_longer(pauses: list[float])
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
+@pytest.mark.parametrize(("lasted_ms", "pause"), [(120_000, 4.0), (120_001, 1.0)])
+async def test_an_outage_after_two_good_minutes_is_a_new_one(
+    pauses: list[float], lasted_ms: int, pause: float
+) -> None:
+    clock, runs = VirtualClock(), iter([0, 0, lasted_ms])
+
+    async def companion() -> None:
+        lasts_ms = next(runs, None)
+        if lasts_ms is None:
+            raise BrokenInvariant("the end of the test")
+        clock.advance(lasts_ms)
+        raise VenueUnavailable("away")
+
+    with contextlib.suppress(BrokenInvariant):
+        await keep_up("account main", companion, clock, lambda _alert: None)
+    assert pauses == [1.0, 2.0, pause]
+
+
 async def test_a_companion_that_just_stops_is_started_again_and_told_of(
     pauses: list[float],
 ) -> None:
