@@ -27,7 +27,7 @@ def breaks(
 ) -> None:
     """Show where a venue and the records differ, why, and the command that repairs it."""
     with opened(config) as (_, reader):
-        found = [row for row in reader.breaks(limit) if every or row.how is None]
+        found = reader.breaks(limit, still_open=not every)
     if as_json:
         print_json({"version": 1, "breaks": [_document(row) for row in found]})
         return

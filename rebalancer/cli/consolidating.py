@@ -13,6 +13,7 @@ from rebalancer.cli.options import AsJson, ConfigPath, FundName
 from rebalancer.cli.output import console, money, note, print_json, table, when
 from rebalancer.cli.output import nav as nav_text
 from rebalancer.cli.output import shares as shares_text
+from rebalancer.cli.reading import views_of
 from rebalancer.cli.stored import opened
 from rebalancer.core.money import ONE, text
 from rebalancer.errors import InputRefused
@@ -106,6 +107,7 @@ def series(
     from rebalancer.core.capital import factor_since  # noqa: PLC0415 - not needed to print --help
 
     with opened(config) as (_, reader):
+        views_of(reader.views(), fund)
         rows, conversions = reader.navs(fund), reader.conversions(fund)
     factors = [ONE if raw else factor_since(conversions, row.boundary_ms) for row in rows]
     if as_json:

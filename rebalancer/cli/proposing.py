@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rebalancer.settings import Config
 
-#: how long a plan from the store may be shown as such; it cannot be applied
+#: said of a plan that no running desk made; it cannot be applied
 _STORED = "no desk runs; this is planned from what the store holds, prices {} old"
 
 

@@ -53,7 +53,7 @@ def nav(
         return
     with opened_quietly(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
-        views = _only(reader.views(), fund)
+        views = views_of(reader.views(), fund)
     now_ms = desk_now_ms(settings, views, running=running)
     note(headline(str(settings.mode), views, now_ms, running=running))
     if as_json:
@@ -90,7 +90,7 @@ def history(
     """Show the latest rebalances, newest first."""
     with opened(config) as (_, reader):
         if fund is not None:
-            _only(reader.views(), fund)
+            views_of(reader.views(), fund)
         runs = reader.runs(fund, limit)
     if as_json:
         print_json([run_document(run) for run in runs])
@@ -112,7 +112,8 @@ def history(
     console().print(table("", columns, rows))
 
 
-def _only(views: tuple[NavView, ...], fund: str | None) -> tuple[NavView, ...]:
+def views_of(views: tuple[NavView, ...], fund: str | None) -> tuple[NavView, ...]:
+    """Return the views of one fund, or of all; InputRefused where the store has no such fund."""
     if fund is None:
         return views
     found = tuple(view for view in views if view.fund == fund)

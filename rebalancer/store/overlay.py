@@ -28,8 +28,8 @@ class Listing:
 
     table: Table
     order: tuple[tuple[str, bool], ...]
-    #: columns that must have exactly this text
-    where: Mapping[str, str] = field(default_factory=dict)
+    #: columns that must have exactly this text, or none
+    where: Mapping[str, str | None] = field(default_factory=dict)
     limit: int | None = None
     #: only rows behind the one with these values in the columns of `order`, all newest first
     before: tuple[int | str, ...] | None = None

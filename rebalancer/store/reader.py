@@ -136,9 +136,10 @@ class SqlReader:
         rows = self._list(ScopeRow, every)
         return tuple(row for row in rows if row.state is not TradingState.ACTIVE)
 
-    def breaks(self, limit: int = LIMIT) -> tuple[BreakRow, ...]:
-        """Return the newest differences between the venues and the records first."""
-        newest = Listing(table=BREAKS, order=(("number", True),), limit=limit)
+    def breaks(self, limit: int = LIMIT, *, still_open: bool = False) -> tuple[BreakRow, ...]:
+        """Return the newest differences between the venues and the records first, all or open."""
+        where: dict[str, None] = {"how": None} if still_open else {}
+        newest = Listing(table=BREAKS, order=(("number", True),), where=where, limit=limit)
         return self._list(BreakRow, newest)
 
     def navs(self, fund: str) -> tuple[NavRow, ...]:

@@ -84,6 +84,7 @@ def test_the_series_is_adjusted_for_what_came_after(run: Run, folder: Path, stor
     assert [row["shares"] for row in run("series", "BTC3L", "--json").json] == ["100", "100"]
     assert [row["nav"] for row in run("series", "BTC3L", "--raw", "--json").json] == ["0.03", "0.3"]
     assert "0.30000000" in run("series", "BTC3L").out
+    assert "the store knows no fund BTC9L; known are" in run("series", "BTC9L").err
 
 
 @pytest.mark.usefixtures("store")

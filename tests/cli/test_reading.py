@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rebalancer.core.breaks import Break, BreakEnd, BreakEnded, BreakFound, BreakKind
-from rebalancer.core.records import ScopeChanged, TradingState
+from rebalancer.core.records import Record, ScopeChanged, TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.store.sql import open_store
 from tests.cli.conftest import Run
@@ -261,3 +261,20 @@ async def test_breaks_show_their_cause_and_repair_until_they_end(folder: Path, r
     assert (await asyncio.to_thread(run, "breaks", "--json")).json["breaks"] == []
     (one,) = (await asyncio.to_thread(run, "breaks", "--all", "--json")).json["breaks"]
     assert one["ended"] == "adopted"
+
+
+async def test_an_open_break_is_told_behind_any_number_that_ended(folder: Path, run: Run) -> None:
+    found = Break(
+        kind=BreakKind.BALANCE,
+        account="main",
+        contract="",
+        units=Decimal(-5),
+        cause="taken away",
+        repair="",
+    )
+    ended: list[Record] = [BreakEnded(NOON, n, BreakEnd.VANISHED, "") for n in range(2, 6)]
+    written = open_store(f"sqlite:///{folder}/desk.db")
+    await written.commit([*(BreakFound(NOON, n, found) for n in range(1, 6)), *ended])
+    await written.close()
+    told = await asyncio.to_thread(run, "breaks", "--limit", "3", "--json")
+    assert [each["number"] for each in told.json["breaks"]] == [1]
