@@ -26,7 +26,7 @@ LANES_MAX = 64
 #: a connection that was idle for longer is not used again: the venue may be about to close it
 IDLE_SECONDS_MAX = 60.0
 #: what is not delivered when a connection is closed, or its process dies, never will be: left to
-#: itself the system goes on sending it for minutes, and an order would arrive that was given up
+#: itself the system goes on sending it, and an order would arrive that was given up long ago
 _FORGET = struct.pack("ii", 1, 0)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

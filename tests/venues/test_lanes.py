@@ -207,7 +207,7 @@ async def test_an_address_that_is_none_is_refused_before_anything_leaves() -> No
 
 
 async def test_of_a_request_that_was_given_up_nothing_is_sent_any_more() -> None:
-    """The system would send it again for minutes: an order arrived after it counted as absent."""
+    """The system would go on sending it, and an order arrive that the desk had given up."""
     ends: list[str] = []
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
