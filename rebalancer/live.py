@@ -35,12 +35,12 @@ from rebalancer.settings import AccountSettings, Config, Credentials, FeedSource
 from rebalancer.settings.sources import environment_name
 from rebalancer.venues.ccxt_client import CcxtClient
 from rebalancer.venues.exchange_checks import Expected
-from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, limiter_of, open_client
+from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_account import ACCOUNTS
 from rebalancer.venues.live_dry_run import LiveDryRunVenue, open_read_only
 from rebalancer.venues.rates import Limiter
-from rebalancer.venues.shared_rates import in_turn
+from rebalancer.venues.shared_rates import in_turn, shared_limiter
 
 _log = structlog.get_logger(__name__)
 #: how often what an account holds is asked for; its payments of funding, which are dear, with it
@@ -101,11 +101,11 @@ def at_exchange(config: Config, account: str) -> bool:
 
 
 def limiters_of(config: Config) -> dict[str, Limiter]:
-    """Return a limiter for each venue of the table: its accounts and its prices share it."""
+    """Return the limiter of each venue of the table; accounts, prices, further tries share it."""
     venue_ids = {account.venue for account in config.accounts.values()}
     if config.feed.source is FeedSource.CCXT and config.feed.venue is not None:
         venue_ids.add(config.feed.venue)
-    return {venue_id: limiter_of(FACTS[venue_id]) for venue_id in venue_ids & FACTS.keys()}
+    return {venue_id: shared_limiter(FACTS[venue_id]) for venue_id in venue_ids & FACTS.keys()}
 
 
 async def venue_contracts(

@@ -122,7 +122,7 @@ class Reloader:
             raise ConfigRefused("\n".join(problems))
         refuse_configuration(self.state, self._offer(new, found))
         live.refuse_unready(new.config)
-        await live.venue_contracts(new.config)
+        await live.venue_contracts(new.config, live.limiters_of(new.config))
         notional = {
             name: (_notional(self.state, old, name), _notional(self.state, new, name))
             for name in new.config.funds

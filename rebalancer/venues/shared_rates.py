@@ -11,11 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakKeyDictionary
 
 import structlog
 
 from rebalancer.venues.facts_shape import VenueFacts
-from rebalancer.venues.rates import Limiter, Pace, Window
+from rebalancer.venues.rates import Budget, Limiter, Pace, Window
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +26,22 @@ SHUT_OUT_SECONDS_MAX = 3 * 86_400
 #: what polls take of a window beside the part kept for orders. The half that is an account's is not
 #: touched, and what lies between takes up what a start asks at once and answers on their way
 POLLED_SHARE = 0.45
+
+
+#: by event loop, then by venue
+_LIMITERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Limiter]] = WeakKeyDictionary()
+
+
+def shared_limiter(facts: VenueFacts) -> Limiter:
+    """Return the running loop's limiter of a venue.
+
+    What begins anew stays away as well from a venue that shut out what was before: each further
+    request makes a ban longer.
+    """
+    known = _LIMITERS.setdefault(asyncio.get_running_loop(), {})
+    if facts.venue_id not in known:
+        known[facts.venue_id] = Limiter(Budget(facts.limits.rate_windows))
+    return known[facts.venue_id]
 
 
 def believe(
