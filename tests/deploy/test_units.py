@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from rebalancer.cli.app import app
 from rebalancer.cli.exits import Exit
+from rebalancer.settings import parse
 from tests.boot.scene import PAPER, steps
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +122,19 @@ def test_no_exit_code_that_needs_a_person_is_started_again() -> None:
     (burst,) = re.findall(r"^StartLimitBurst=(\d+)$", UNIT, re.MULTILINE)
     (interval,) = re.findall(r"^StartLimitIntervalSec=(\d+)$", UNIT, re.MULTILINE)
     assert int(delay) * int(burst) < int(interval), "the limit must be one that can be reached"
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "url"),
+    [("", "sqlite:////var/lib/rebalancer/rebalancer.db"), ("postgresql.conf", "postgresql://db/x")],
+)
+def test_the_kill_switch_outlives_a_restart(drop_in: str, url: str) -> None:
+    """What lies in /run/rebalancer is gone whenever the desk ends (systemd.exec(5))."""
+    drop_ins = DEPLOY / "rebalancer.service.d"
+    lines = UNIT + ((drop_ins / drop_in).read_text(encoding="utf-8") if drop_in else "")
+    environ = dict(re.findall(r"^Environment=(\w+)=(.*)$", lines, re.MULTILINE))
+    switch = parse("", environ=environ | {"REBALANCER__STORE__URL": url}).kill_switch
+    assert switch.parent == Path("/var/lib/rebalancer")
 
 
 def test_a_stop_has_time_for_what_is_on_its_way() -> None:
