@@ -8,7 +8,6 @@ from rebalancer.core.capital import (
     ConsolidationAnnounced,
     ConsolidationCancelled,
     ConsolidationProposed,
-    FlowRefused,
 )
 from rebalancer.core.consolidation import Conversion, ConversionKind
 from rebalancer.core.events import ConsolidationAsked
@@ -38,9 +37,7 @@ def follow_consolidation(work: Work, fund: FundState, worth: Valuation) -> Valua
         return worth
     if work.now_ms < announced.freeze_ms:
         return worth
-    for key in tuple(fund.flows):
-        reason = f"a {announced.conversion.words} comes first; ask again after it"
-        work.record(FlowRefused(work.now_ms, fund.name, key, reason))
+    work.refuse_flows(fund, f"a {announced.conversion.words} comes first; ask again after it")
     if fund.run is not None and fund.run.status is RunStatus.WORKING:
         return worth
     _convert(work, fund, worth, announced.conversion)

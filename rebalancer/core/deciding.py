@@ -108,6 +108,8 @@ def _follow_rules(
 
     `asked` is the rule whose wish for a run put new settings into force: it goes first.
     """
+    if fund.fund.methodology.flow is None:
+        work.refuse_flows(fund, "the fund takes no flows any more")
     view = view_of(work, fund, once_settled(fund, worth))
     _warn_of_drift(work, fund, view)
     if leverage_band.lapsed(view) and settled(work, fund):

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from rebalancer.core.actions import Severity
 from rebalancer.core.books import book_of, plan_alone
-from rebalancer.core.capital import FlowRefused
 from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.limits import check_run
@@ -231,9 +230,7 @@ def wipe(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> None:
     """End the fund by the gap rule: its formula NAV is 0 from here on and it is flattened."""
     work.record(FundWiped(work.now_ms, fund.name, signal.reason, worth.nav, worth.prices))
     work.alert(Severity.CRITICAL, "fund_wiped", fund.name, signal.reason)
-    for key in tuple(fund.flows):
-        reason = "the gap rule ended the fund before it was dealt"
-        work.record(FlowRefused(work.now_ms, fund.name, key, reason))
+    work.refuse_flows(fund, "the gap rule ended the fund before it was dealt")
     open_run(work, fund, worth, signal)
 
 

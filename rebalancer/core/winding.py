@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rebalancer.core.actions import Severity
-from rebalancer.core.capital import FlowRefused, WindDownBegun
+from rebalancer.core.capital import WindDownBegun
 from rebalancer.core.events import WindDownAsked
 from rebalancer.core.flow import FlowKind
 from rebalancer.core.records import TradingState
@@ -17,9 +17,7 @@ def on_wind_down(work: Work, event: WindDownAsked) -> None:
     fund = refuse_wind_down(work.state, event)
     work.record(WindDownBegun(work.now_ms, fund.name, event.reason))
     work.alert(Severity.WARNING, "wind_down", fund.name, f"the fund is closed: {event.reason}")
-    for key, flow in tuple(fund.flows.items()):
-        if flow.kind is FlowKind.SUBSCRIBE:
-            work.record(FlowRefused(work.now_ms, fund.name, key, "the fund is being closed"))
+    work.refuse_flows(fund, "the fund is being closed", (FlowKind.SUBSCRIBE,))
     work.due.add(fund.name)
 
 

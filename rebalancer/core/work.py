@@ -6,9 +6,12 @@ ever changed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from rebalancer.core.actions import Action, Alert, Severity
+from rebalancer.core.capital import FlowRefused
+from rebalancer.core.flow import FlowKind
 from rebalancer.core.folding import apply
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.nav import Valuation
@@ -65,6 +68,14 @@ class Work:
     def alert(self, severity: Severity, name: str, subject: str, text: str) -> None:
         """Tell a person, once the step is committed."""
         self.actions.append(Alert(self.now_ms, severity, name, subject, text))
+
+    def refuse_flows(
+        self, fund: FundState, reason: str, kinds: Collection[FlowKind] = tuple(FlowKind)
+    ) -> None:
+        """Record that flows of the fund that wait will not be dealt."""
+        for key, flow in tuple(fund.flows.items()):
+            if flow.kind in kinds:
+                self.record(FlowRefused(self.now_ms, fund.name, key, reason))
 
     def touch(self, fund: FundState) -> None:
         """Have the fund's ranges and alarm set anew when the step ends."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rebalancer.core.capital import FlowDealt, FlowRefused
-from rebalancer.core.events import CommandKind, ContractChanged, WindDownAsked
+from rebalancer.core.events import (
+    CommandKind,
+    ConfigurationOffered,
+    ContractChanged,
+    WindDownAsked,
+)
 from rebalancer.core.flow import FlowRule, OnBusy
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import BasketChange, Fixed, Reconstitution, Trigger
@@ -130,3 +137,16 @@ def test_a_fixed_time_keeps_no_flow_of_an_empty_or_closing_fund_waiting(kind: st
     ask(made, flow(kind, 1_000))
     assert len(made.of(FlowDealt)) == before + 1
     assert [each.settlement for each in made.of(FixedSettled)] == [Settlement.SKIPPED]
+
+
+def test_what_waits_is_refused_when_the_fund_takes_no_flows_any_more() -> None:
+    known = fund(methodology=rules(3, flow=QUEUE))
+    made = bench(known)
+    made.now_ms = DUE - 1_000
+    made.known(100)
+    ask(made, flow("subscribe", 1_000))
+    closed = replace(known, methodology=rules(3, flow=None))
+    made.take(ConfigurationOffered(made.now_ms, before="", digest="new", funds={"BTC3L": closed}))
+    (refused,) = made.of(FlowRefused)
+    assert refused.reason == "the fund takes no flows any more"
+    assert made.fund().flows == {}
