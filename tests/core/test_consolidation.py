@@ -169,6 +169,20 @@ def test_a_merge_survives_a_crash_at_every_point() -> None:
     assert made.fund().shares == 100
 
 
+def test_all_that_a_merge_left_can_be_redeemed_whatever_its_decimals() -> None:
+    made = low()
+    made.state.funds["BTC3L"].shares = D("1000.00000001")
+    made.known(100)
+    consolidate(made, ratio=10)
+    made.later(3_600).known(100)
+    there = made.fund()
+    assert there.shares == D("100.000000001")
+    with pytest.raises(CommandRefused, match="shares have 8 decimals"):
+        ask(made, flow("redeem", D("50.000000001"), "part"))
+    ask(made, flow("redeem", there.shares, "all"))
+    assert there.shares == 0
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
