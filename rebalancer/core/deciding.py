@@ -166,7 +166,7 @@ def _warn_of_drift(work: Work, fund: FundState, view: FundView) -> None:
 def _warn_of_lateness(work: Work, fund: FundState) -> None:
     """Tell the operator once per instant that a fixed run which is due does not begin."""
     rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
-    if rule is None or after_ms is None or work.forced is not None or _has_no_fixed_runs(fund):
+    if rule is None or after_ms is None or work.forced is not None or idle(fund):
         return
     due_ms = rule.next_due_ms(after_ms)
     late_ms = work.now_ms - due_ms
@@ -323,9 +323,9 @@ def _deal(
     return deal_flows(work, fund, worth, flow.ripe(view_of(work, fund, worth)), aim)
 
 
-def _has_no_fixed_runs(fund: FundState) -> bool:
-    """Whether the fund's fixed instants pass without one, and nobody need wonder why."""
-    return fund.ending or not fund.shares
+def idle(fund: FundState) -> bool:
+    """Whether its fixed instants pass without a run: it is ended, sold at a word, or nobody's."""
+    return fund.trading is TradingState.WIPED or fund.ending or not fund.shares
 
 
 def settle_missed(work: Work, fund: FundState) -> None:
@@ -344,7 +344,7 @@ def settle_missed(work: Work, fund: FundState) -> None:
     over = fund.winding or not fund.shares
     for due_ms in (rule.due_between if over else missed)(after_ms, work.now_ms):
         reason = f"the fixed time {iso(due_ms)} passed without a run and is too old to catch up"
-        if _has_no_fixed_runs(fund):
+        if idle(fund):
             reason = f"skipped: the fund was closed, flat or empty at {iso(due_ms)}"
             work.record(FixedSettled(work.now_ms, fund.name, due_ms, Settlement.SKIPPED, reason))
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalancer.core.deciding import fixed_after_ms
+from rebalancer.core.deciding import fixed_after_ms, idle
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.nav import Valuation
 from rebalancer.core.state import DeskState, FundState
@@ -46,7 +46,7 @@ def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: 
     price_at_ms = _oldest_price_ms(state, fund)
     limit_ms = fund.fund.max_age_ms
     late = price_at_ms is None or (limit_ms is not None and now_ms - price_at_ms > limit_ms)
-    rule, after_ms = fund.fund.methodology.fixed, fixed_after_ms(fund)
+    rule, after_ms = fund.fund.methodology.fixed, None if idle(fund) else fixed_after_ms(fund)
     return NavView(
         fund=fund.name,
         at_ms=now_ms,

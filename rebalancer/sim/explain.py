@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from rebalancer.core.deciding import idle
 from rebalancer.core.distances import Distance, distances_of
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import iso
 from rebalancer.core.money import text
-from rebalancer.core.records import NavStruck, Record, RunMoved, RunOpened, TradingState
+from rebalancer.core.records import NavStruck, Record, RunMoved, RunOpened
 from rebalancer.core.rules.fixed import open_instants
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import InputRefused
@@ -124,7 +125,7 @@ def _point(fund: FundState) -> dict[str, Any] | None:
 def _due(past: Past, fund: FundState) -> dict[str, str]:
     """Return what the clock alone will bring: by rule, when."""
     rules, due = fund.fund.methodology, dict[str, int]()
-    if fund.ending or fund.trading is TradingState.WIPED:
+    if idle(fund):
         return {}
     if rules.fixed is not None and fund.launched_ms is not None:
         after_ms = fund.launched_ms if fund.fixed_settled_ms is None else fund.fixed_settled_ms

@@ -10,6 +10,7 @@ import pytest
 from rebalancer.core.events import CommandKind
 from rebalancer.core.instant import DAY_MS, HOUR_MS, iso
 from rebalancer.core.methodology import LeverageBand, Trigger
+from rebalancer.desk.views import next_fixed
 from rebalancer.sim.explain import desk_at, explain
 from tests.factories import BTC, ETH, NOON, D, bench, fund, only
 
@@ -68,6 +69,9 @@ def test_a_fund_that_is_flattened_waits_for_no_rule_and_no_time() -> None:
     found = explain(desk_at(made.desk, made.records, made.now_ms, {}), "BTC3L")
     assert {each["trigger"] for each in found["triggers"]} == {Trigger.GAP}
     assert found["due"] == {}
+    assert next_fixed(made.state, made.now_ms) is None
+    made.command(CommandKind.RESUME, "BTC3L", "over")
+    assert next_fixed(made.state, made.now_ms) == NOON + 14 * HOUR_MS + HOUR_MS // 2
 
 
 def test_a_fund_of_which_no_price_is_known_has_no_triggers() -> None:

@@ -65,6 +65,7 @@ QUIET = {
     f"rebalancer_fund_premium_ratio{FUND}": still(0.01),
     f"rebalancer_fund_rebalancing{FUND}": still(0),
     f"rebalancer_fund_last_rebalance_timestamp_seconds{FUND}": grows(60),
+    f"rebalancer_fund_next_rebalance_timestamp_seconds{FUND}": grows(60),
     'rebalancer_account_liquidation_distance_ratio{account="main"}': still(0.3),
     STATE % "active": still(1),
     MISSED: still(0),
@@ -171,6 +172,8 @@ def test_every_alert_fires_by_what_it_is_for_and_by_nothing_else(
 ) -> None:
     assert [*CASES, "Watchdog"] == NAMES
     calm = situation({}, *(fires(at) for at in (5, 31, 130)))
+    overdue = CASES["RebalanceOverdue"][0]
+    closed = overdue | {f"rebalancer_fund_next_rebalance_timestamp_seconds{FUND}": "_x1"}
     cases = {
         name: situation(
             *(changed, fires(before), fires(after, name)),
@@ -179,7 +182,7 @@ def test_every_alert_fires_by_what_it_is_for_and_by_nothing_else(
         for name, (changed, after, before) in CASES.items()
     }
     unattended = cases.pop("AlertUnattended")
-    assert said_by(promtool, tmp_path, [calm, *cases.values()]) == ""
+    assert said_by(promtool, tmp_path, [calm, situation(closed, fires(60)), *cases.values()]) == ""
     assert said_by(promtool, tmp_path, [unattended], LONG_STEP) == ""
 
 
