@@ -15,13 +15,14 @@ from rebalancer.core.actions import Alert
 from rebalancer.core.events import FundingPaid, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import NavStruck, Record, RunMoved
-from rebalancer.core.state import Desk
+from rebalancer.core.state import Desk, DeskState
 from rebalancer.costing import estimate_beside
 from rebalancer.desk.companions import Companion
 from rebalancer.desk.control import ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
+from rebalancer.desk.price_watch import watch_prices
 from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
@@ -154,6 +155,9 @@ async def _wire(
     async def look_again() -> None:
         await daemon.look_again()
 
+    def tell(alert: Alert) -> None:
+        daemon.executor.tell(alert)
+
     if isinstance(clock, HeldClock):
         feed: PriceFeed = _replay(desk, clock, inbox, played, settle, last_ms)
     elif config.feed.source is FeedSource.CCXT:
@@ -179,9 +183,19 @@ async def _wire(
         inquiries=live.inquiries_of(venues, recovered.state),
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
         | live.token_watches(config, clock, inbox.put, limiters)
-        | _rates(config, clock, inbox.put),
+        | _rates(config, clock, inbox.put)
+        | _prices(config, recovered.state, clock, tell),
     )
     return daemon
+
+
+def _prices(
+    config: Config, state: DeskState, clock: Clock, tell: Callable[[Alert], None]
+) -> dict[str, Companion]:
+    """Return what tells of prices that stopped: real ones, others come as fast as they are made."""
+    if config.feed.source is not FeedSource.CCXT:
+        return {}
+    return {"prices": partial(watch_prices, state, clock, tell)}
 
 
 def _rates(config: Config, clock: Clock, emit: Emit) -> dict[str, Companion]:

@@ -87,7 +87,7 @@ class TestClocks:
         daemon = await open_daemon(real, MemoryStore(), control=False)
         assert isinstance(daemon.clock, WallClock)
         assert isinstance(daemon.watcher._feed, StreamFeed)
-        assert daemon.companions == {}
+        assert set(daemon.companions) == {"prices"}
 
     async def test_a_simulated_market_begins_now_and_runs_as_fast_as_asked(self) -> None:
         before = WallClock().now_ms()

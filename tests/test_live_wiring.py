@@ -94,7 +94,7 @@ class TestLive:
             async with desk(market, "live", store) as daemon:
                 assert isinstance(daemon.venues["main"], ExchangeVenue)
                 assert isinstance(daemon.watcher._feed, StreamFeed)
-                assert set(daemon.companions) == {"account main", "markets of main"}
+                assert set(daemon.companions) == {"account main", "markets of main", "prices"}
                 await traded(daemon, store)
                 (account,) = market.core.accounts.values()
                 held = account.position("BTC/USDT", Book.NET).contracts

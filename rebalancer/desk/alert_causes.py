@@ -14,6 +14,7 @@ from rebalancer.core.records import TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import title
 from rebalancer.core.state import DeskState, FundState
+from rebalancer.desk.views import view_fund
 
 Cause = Callable[[DeskState, str], bool]
 """Whether what was told of a subject still is so."""
@@ -49,6 +50,11 @@ def _price_refused(state: DeskState, subject: str) -> bool:
     return any(f"{contract} {source}" == subject for contract, source in state.market.refusing)
 
 
+def _prices_stopped(state: DeskState, subject: str) -> bool:
+    fund = state.funds.get(subject)
+    return fund is not None and view_fund(state, fund, state.now_ms).stale
+
+
 def _incomplete(fund: FundState) -> bool:
     return fund.run is not None and fund.run.status is RunStatus.INCOMPLETE
 
@@ -67,6 +73,7 @@ LASTING: Mapping[str, Cause] = {
     "break_position": _break_open(BreakKind.POSITION),
     "break_balance": _break_open(BreakKind.BALANCE),
     "price_refused": _price_refused,
+    "prices_stopped": _prices_stopped,
     "run_incomplete": _of_fund(_incomplete),
     "nav_gap": _of_fund(lambda fund: fund.gap_told),
     "band_breached": _of_fund(lambda fund: fund.duty is not None),

@@ -1,0 +1,35 @@
+"""Tells people of funds whose prices have stopped: until they come again no rule can act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+from rebalancer.core.actions import Alert, Severity
+from rebalancer.core.instant import iso
+from rebalancer.core.records import TradingState
+from rebalancer.core.state import DeskState
+from rebalancer.desk.views import view_fund
+from rebalancer.ports import Clock
+
+LOOK_SECONDS = 5.0
+#: of real time; a stream that is built anew, and the questions until then, take less
+STOPPED_SECONDS = 60.0
+
+
+async def watch_prices(state: DeskState, clock: Clock, tell: Callable[[Alert], None]) -> NoReturn:
+    """Tell of each launched fund whose price has been too old for a minute, until cancelled."""
+    now_s = asyncio.get_running_loop().time
+    since_s: dict[str, float] = {}
+    while True:
+        for fund in state.funds.values():
+            view = view_fund(state, fund, clock.now_ms())
+            ended = fund.launched_ms is None or fund.trading is TradingState.WIPED
+            if ended or not view.stale:
+                since_s.pop(fund.name, None)
+            elif now_s() - since_s.setdefault(fund.name, now_s()) >= STOPPED_SECONDS:
+                newest = "none came" if view.price_at_ms is None else iso(view.price_at_ms)
+                text = f"no rule of {fund.name} can act: its newest price is old ({newest})"
+                tell(Alert(view.at_ms, Severity.CRITICAL, "prices_stopped", fund.name, text))
+        await asyncio.sleep(LOOK_SECONDS)
