@@ -112,9 +112,9 @@ def _follow_rules(
         work.refuse_flows(fund, "the fund takes no flows any more")
     view = view_of(work, fund, once_settled(fund, worth))
     _warn_of_drift(work, fund, view)
-    if leverage_band.lapsed(view) and settled(work, fund):
-        reason = "leverage came back into the band before the breach was to be mended"
-        work.record(BreachLapsed(work.now_ms, fund.name, reason))
+    lapsed = leverage_band.lapsed(view)
+    if lapsed is not None and settled(work, fund):
+        work.record(BreachLapsed(work.now_ms, fund.name, lapsed))
         view = view_of(work, fund, once_settled(fund, worth))
     fired = rules.signals(view)
     firing = {signal.trigger for signal in fired}

@@ -21,9 +21,10 @@ from rebalancer.core.methodology import (
     Trigger,
 )
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import BreachSeen, RunMoved, RunOpened
+from rebalancer.core.records import BreachLapsed, BreachSeen, RunMoved, RunOpened
 from rebalancer.core.run import RunStatus
 from tests.core.test_flows import ask, flow
+from tests.core.test_reloading import offer
 from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, emergency_at, fund, only
 
 EDGE = Goal(Destination.EDGE)
@@ -129,3 +130,19 @@ def test_a_new_basket_waits_for_no_incomplete_run_to_the_old_one() -> None:
     opened = made.of(RunOpened)[-1].plan
     assert opened.trigger is Trigger.RECONSTITUTION
     assert opened.target_units.keys() == {BTC, ETH}
+
+
+@pytest.mark.parametrize("after", [None, BAND], ids=["no band", "a band that acts at once"])
+def test_a_duty_ends_with_its_deadline_when_the_rule_changes(after: LeverageBand | None) -> None:
+    made = standing(only(leverage_band=OWED))
+    made.known("90")  # 3.857x
+    assert made.fund().duty is not None
+    offer(made, fund(methodology=only(leverage_band=after)))
+    made.later(1).known("90")
+    assert made.fund().duty is None
+    assert made.of(BreachLapsed)[0].reason == "the fund has no band with a deadline any more"
+    assert made.of(RunOpened) == []
+    made.later(1).known("88")  # 4.125x
+    assert [each.plan.trigger for each in made.of(RunOpened)] == (
+        [] if after is None else [Trigger.LEVERAGE_BAND]
+    )

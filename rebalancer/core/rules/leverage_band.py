@@ -45,10 +45,16 @@ def check(view: FundView) -> Signal | None:
     )
 
 
-def lapsed(view: FundView) -> bool:
-    """Whether a duty of the fund has ended by itself: leverage is back, and the rule lets it."""
+def lapsed(view: FundView) -> str | None:
+    """Say why a duty of the fund has ended by itself; None where it stands, or there is none."""
     rule = view.fund.methodology.leverage_band
-    return view.duty is not None and (rule is None or _lapses(view, rule))
+    if view.duty is None:
+        return None
+    if rule is None or not rule.within_business_days:
+        return "the fund has no band with a deadline any more"
+    if _lapses(view, rule):
+        return "leverage came back into the band before the breach was to be mended"
+    return None
 
 
 def waits(duty: Duty | None) -> str | None:
