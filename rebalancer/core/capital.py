@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rebalancer.core.cash_account import DayCount
 from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.money import ONE
@@ -103,6 +104,10 @@ class CashPeriodBegun(Record):
     equity: Decimal
     units: Mapping[str, Decimal]
     prices: Mapping[str, Decimal]
+    #: None in records of before: those of the configuration at hand counted
+    rate: Decimal | None = None
+    coupon: Decimal | None = None
+    day_count: DayCount | None = None
 
 
 @dataclass(frozen=True, slots=True)

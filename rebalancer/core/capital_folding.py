@@ -9,7 +9,7 @@ from typing import Any
 
 from rebalancer.core import capital
 from rebalancer.core.attribution import GapBook, close_period
-from rebalancer.core.cash_account import CashPeriod
+from rebalancer.core.cash_account import CashPeriod, DayCount
 from rebalancer.core.consolidation import Announced, Conversion, scale
 from rebalancer.core.fund import NavKind
 from rebalancer.core.money import ONE, ZERO
@@ -93,7 +93,13 @@ def _flow_refused(state: DeskState, record: capital.FlowRefused) -> None:
 
 
 def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:
-    state.named(record.fund).cash_period = CashPeriod(
+    fund = state.named(record.fund)
+    rate, paid, day_count = record.rate, record.coupon, record.day_count
+    terms = fund.fund.cash_account
+    if rate is None and terms is not None:
+        rate = terms.rate(record.reference, record.borrowed)
+        paid, day_count = terms.coupon, terms.day_count
+    fund.cash_period = CashPeriod(
         at_ms=record.at_ms,
         reference=record.reference,
         level=record.level,
@@ -102,6 +108,9 @@ def _period_begun(state: DeskState, record: capital.CashPeriodBegun) -> None:
         units=record.units,
         prices=record.prices,
         posted_ms=record.at_ms,
+        rate=rate or ZERO,
+        coupon=paid or ZERO,
+        day_count=day_count or DayCount.ACT_360,
     )
 
 

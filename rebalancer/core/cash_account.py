@@ -78,6 +78,15 @@ class CashPeriod:
     prices: Mapping[str, Decimal]
     #: financing and coupon are posted up to here
     posted_ms: int
+    #: shares per year, fixed at R: what C costs, and what is paid out of the equity
+    rate: Decimal
+    coupon: Decimal
+    day_count: DayCount
+
+    @property
+    def free(self) -> bool:
+        """Whether it costs and pays nothing."""
+        return not self.rate and not self.coupon
 
     def scaled(self, shares_after: Decimal, shares_before: Decimal) -> CashPeriod:
         """Return the period of a fund whose shares changed, with everything in proportion."""
@@ -91,35 +100,35 @@ class CashPeriod:
         )
 
 
-def financing(terms: CashAccount, period: CashPeriod, from_ms: int, to_ms: int) -> Decimal:
+def financing(period: CashPeriod, from_ms: int, to_ms: int) -> Decimal:
     """Return what the cash costs from one instant of the period to another (negative: earns)."""
-    rate = terms.rate(period.reference, period.borrowed)
-    return rate * period.borrowed * _days(terms, period, from_ms, to_ms) / terms.day_count.basis
+    days = _days(period, from_ms, to_ms)
+    return period.rate * period.borrowed * days / period.day_count.basis
 
 
-def coupon(terms: CashAccount, period: CashPeriod, from_ms: int, to_ms: int) -> Decimal:
+def coupon(period: CashPeriod, from_ms: int, to_ms: int) -> Decimal:
     """Return what is paid out from one instant of the period to another."""
-    days = _days(terms, period, from_ms, to_ms)
-    return terms.coupon * period.equity * days / terms.day_count.basis
+    days = _days(period, from_ms, to_ms)
+    return period.coupon * period.equity * days / period.day_count.basis
 
 
-def _days(terms: CashAccount, period: CashPeriod, from_ms: int, to_ms: int) -> int:
+def _days(period: CashPeriod, from_ms: int, to_ms: int) -> int:
     # Counted from the start of the period, so that parts of it sum to the whole in any convention.
-    count = terms.day_count.days
+    count = period.day_count.days
     return count(period.at_ms, to_ms) - count(period.at_ms, from_ms)
 
 
-def accrued(terms: CashAccount, period: CashPeriod, now_ms: int) -> Decimal:
+def accrued(period: CashPeriod, now_ms: int) -> Decimal:
     """Return financing and coupon that have grown due and are not posted yet, 18 decimals."""
     span = (period.posted_ms, max(now_ms, period.posted_ms))
-    return round_to_places(financing(terms, period, *span) + coupon(terms, period, *span))
+    return round_to_places(financing(period, *span) + coupon(period, *span))
 
 
-def index_level(terms: CashAccount, period: CashPeriod, prices: Prices, now_ms: int) -> Decimal:
+def index_level(period: CashPeriod, prices: Prices, now_ms: int) -> Decimal:
     """Return L(t), unrounded. A level that is not the equity at R moves in proportion to it."""
     gain = total(
         units * (prices[symbol] - period.prices[symbol]) for symbol, units in period.units.items()
     )
     span = (period.at_ms, max(now_ms, period.at_ms))
-    change = gain - financing(terms, period, *span) - coupon(terms, period, *span)
+    change = gain - financing(period, *span) - coupon(period, *span)
     return period.level + change * period.level / period.equity

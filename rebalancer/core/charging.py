@@ -8,11 +8,14 @@ from rebalancer.core.actions import Severity
 from rebalancer.core.capital import CashPeriodBegun, FinancingPosted, ManagementFeeCharged
 from rebalancer.core.cash_account import CashAccount, financing
 from rebalancer.core.instant import duration
-from rebalancer.core.money import round_to_places
+from rebalancer.core.money import ZERO, round_to_places
 from rebalancer.core.nav import Valuation
 from rebalancer.core.state import FundState
 from rebalancer.core.trust import fresh
 from rebalancer.core.work import Work
+
+#: of a fund whose cash account was taken out of its configuration
+NO_TERMS = CashAccount(reference=ZERO)
 
 
 def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
@@ -55,11 +58,10 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
 
 def post_financing(work: Work, fund: FundState) -> None:
     """Post what the cash account has cost since it was last posted."""
-    terms, period = fund.fund.cash_account, fund.cash_period
-    if terms is None or period is None or work.now_ms <= period.posted_ms:
+    period = fund.cash_period
+    if period is None or work.now_ms <= period.posted_ms:
         return
-    span = (period.posted_ms, work.now_ms)
-    cost = round_to_places(financing(terms, period, *span))
+    cost = round_to_places(financing(period, period.posted_ms, work.now_ms))
     # Rounded as one amount, as it was shown: what is posted is what had accrued.
     paid = fund.accrued(work.now_ms) - cost
     if cost or paid:
@@ -68,13 +70,16 @@ def post_financing(work: Work, fund: FundState) -> None:
 
 def begin_cash_period(work: Work, fund: FundState) -> None:
     """Close the period of the cash account at a rebalancing point and fix the terms of the next."""
-    terms = fund.fund.cash_account
+    terms, last = fund.fund.cash_account, fund.cash_period
     worth = work.worth(fund)
-    if terms is None or worth is None or worth.equity <= 0:
+    if worth is None or worth.equity <= 0 or (terms is None and (last is None or last.free)):
         return
     level = fund.index_level(worth.prices, work.now_ms)
+    if level is None:
+        level = fund.fund.initial_nav if last is None else last.level
     post_financing(work, fund)
-    reference = _reference(work, fund, terms)
+    terms = NO_TERMS if terms is None else terms  # a period that costs nothing ends the last one
+    reference, borrowed = _reference(work, fund, terms), -fund.holding.cash
     if reference is None:
         return
     work.record(
@@ -82,11 +87,14 @@ def begin_cash_period(work: Work, fund: FundState) -> None:
             at_ms=work.now_ms,
             fund=fund.name,
             reference=reference,
-            level=fund.fund.initial_nav if level is None else level,
-            borrowed=-fund.holding.cash,
+            level=level,
+            borrowed=borrowed,
             equity=fund.holding.equity(worth.marks),
             units=dict(fund.holding.units),
             prices=worth.prices,
+            rate=terms.rate(reference, borrowed),
+            coupon=terms.coupon,
+            day_count=terms.day_count,
         )
     )
 

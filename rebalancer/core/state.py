@@ -215,8 +215,7 @@ class FundState:
 
     def accrued(self, now_ms: int) -> Decimal:
         """Return what the cash account owes at `now_ms` and the ledger does not show yet."""
-        terms, period = self.fund.cash_account, self.cash_period
-        return ZERO if terms is None or period is None else accrued(terms, period, now_ms)
+        return ZERO if self.cash_period is None else accrued(self.cash_period, now_ms)
 
     def fee_accrued(self, equity: Decimal, now_ms: int) -> Decimal:
         """Return what has grown due of the management fee since its last instant."""
@@ -227,10 +226,10 @@ class FundState:
 
     def index_level(self, prices: Prices, now_ms: int) -> Decimal | None:
         """Return the cash-account index level; None where the fund publishes none."""
-        terms, period = self.fund.cash_account, self.cash_period
-        if terms is None or period is None:
+        period = self.cash_period
+        if self.fund.cash_account is None or period is None:
             return None
-        return index_level(terms, period, prices, now_ms)
+        return index_level(period, prices, now_ms)
 
 
 @dataclass(slots=True)

@@ -89,15 +89,19 @@ def _read_period(
     if isinstance(given, str) and given == terms.reference:
         raise InputRefused(f"{where}.rate: is missing; a snapshot asks no source of rates")
     at_ms = reading.time(table, "at", where, as_of_ms)
+    reference = reading.number(given, f"{where}.rate")
     return CashPeriod(
         at_ms=point.at_ms if at_ms is None else at_ms,
-        reference=reading.number(given, f"{where}.rate"),
+        reference=reference,
         level=reading.positive(table.get("level", point.nav), f"{where}.level"),
         borrowed=-fund.holding.cash,
         equity=_equity_then(fund, point, where),
         units=dict(fund.holding.units),
         prices=point.prices,
         posted_ms=point.at_ms if at_ms is None else at_ms,
+        rate=terms.rate(reference, -fund.holding.cash),
+        coupon=terms.coupon,
+        day_count=terms.day_count,
     )
 
 

@@ -46,9 +46,15 @@ def _start_with_epoch(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"epoch": 0, "nonce": ""}
 
 
+def _period_with_terms(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a period of before its terms were fixed at its start: those of the configuration."""
+    return raw | {"rate": None, "coupon": None, "day_count": None}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
+    "CashPeriodBegun": (_period_with_terms,),
     "CommandTaken": (_command_with_scope,),
     "FundingPosted": (_funding_of_an_instant,),
     "PointSet": (_point_with_basket,),

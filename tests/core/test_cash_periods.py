@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from rebalancer.core.capital import CashPeriodBegun, FinancingPosted, FlowDealt
 from rebalancer.core.cash_account import CashAccount, DayCount
+from rebalancer.core.engine import begin
 from rebalancer.core.events import CommandKind, RateObserved
+from rebalancer.core.folding import apply, fold
 from rebalancer.core.instant import DAY_MS, HOUR_MS, parse
+from rebalancer.store.codec import CODEC
 from tests.core.test_flows import ask, flow
 from tests.factories import BTC, NOON, Bench, D, desk, fund, only
 
@@ -109,3 +115,61 @@ def test_interest_of_a_new_day_wakes_the_desk() -> None:
     made.now_ms += 4 * HOUR_MS
     made.wake()
     assert made.state.alarms.next_ms == NOON + 12 * HOUR_MS
+
+
+def changed(made: Bench, terms: CashAccount | None) -> None:
+    """Start the desk again with other terms; it sees the same price."""
+    known = replace(made.fund("NOTE").fund, cash_account=terms)
+    other = Bench(replace(made.desk, funds={"NOTE": known}), now_ms=made.now_ms)
+    made.desk, made.state = other.desk, fold(other.desk, made.records)
+    begin(made.state)
+    made.known(100)
+
+
+def test_terms_that_change_count_from_the_next_period_on() -> None:
+    made = made_of(CashAccount(reference=D("0.02"), spread=D("0.01")))
+    made.known(100)
+    made.now_ms += 36 * DAY_MS
+    dearer = CashAccount(reference=D("0.02"), spread=D("0.03"), day_count=DayCount.ACT_365)
+    changed(made, dearer)
+    there = made.fund("NOTE")
+    # 3 % of 1 000 000 for 36 days of 360, as was agreed when they began
+    assert there.accrued(made.now_ms) == 3_000
+    rebalance(made)
+    assert [each.financing for each in made.of(FinancingPosted)] == [D(3_000)]
+    made.now_ms += 73 * DAY_MS
+    borrowed = made.of(CashPeriodBegun)[-1].borrowed
+    assert there.accrued(made.now_ms) == borrowed * D("0.05") / 5
+
+
+def test_a_cash_account_that_is_taken_away_is_posted_and_ends_with_the_next_point() -> None:
+    made = made_of(CashAccount(reference=D("0.02"), spread=D("0.01"), coupon=D("0.01")))
+    made.known(100)
+    made.now_ms += 36 * DAY_MS
+    changed(made, None)
+    there = made.fund("NOTE")
+    assert there.index_level({BTC: D(100)}, made.now_ms) is None
+    for _ in range(2):
+        rebalance(made)
+        made.now_ms += 36 * DAY_MS
+        made.known(100)
+    (posted,) = made.of(FinancingPosted)
+    assert (posted.financing, posted.coupon) == (D(3_000), D(1_000))
+    assert there.accrued(made.now_ms) == 0
+    assert len(made.of(CashPeriodBegun)) == 2
+
+
+def test_a_period_of_an_older_program_has_the_terms_of_the_configuration() -> None:
+    made = made_of(CashAccount(reference=D("0.02"), spread=D("0.01")))
+    made.known(100)
+    (begun,) = made.of(CashPeriodBegun)
+    raw = json.loads(CODEC.encode(begun).body)
+    assert raw["v"] == 2
+    older = {
+        name: told for name, told in raw.items() if name not in ("rate", "coupon", "day_count", "v")
+    }
+    read = CODEC.decode("CashPeriodBegun", json.dumps(older | {"v": 1}))
+    again = made.fund("NOTE")
+    before, again.cash_period = again.cash_period, None
+    apply(made.state, read)
+    assert again.cash_period == before
