@@ -34,7 +34,7 @@ from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.preparing import prepare, refuse_taken
 from rebalancer.reloading import Reloader
-from rebalancer.settings import Config, FeedSource, InForce, Mode
+from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.paper import PaperBook, PaperCosts
 from rebalancer.venues.paper_venue import PaperVenue
@@ -305,7 +305,8 @@ def _market(config: Config, desk: Desk, clock: Clock, marks: Mapping[str, Decima
     symbols = sources_of(desk, second_opinion=True)
     instruments = [
         Instrument(
-            contract=desk.contracts[symbol],
+            # What index-only funds follow is no contract of the desk unless it is described.
+            contract=desk.contracts.get(symbol) or contract_for(config, symbol),
             start_price=marks.get(symbol) or config.feed.prices.get(symbol) or Decimal(100),
             annual_volatility=config.feed.annual_volatility,
         )

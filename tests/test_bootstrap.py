@@ -50,6 +50,10 @@ account = "main"
 target_leverage = 3
 basket = { "BTC/USDT:USDT" = 1 }
 """
+EXAMPLES = {
+    file.stem: file.read_text(encoding="utf-8")
+    for file in sorted((Path(__file__).parents[1] / "docs/example").glob("*.toml"))
+}
 MAY_FIRST = instant("2026-05-01T00:00:00Z")
 
 
@@ -72,6 +76,13 @@ class TestTheDesk:
         desk = desk_of(config(text))
         assert sources_of(desk, second_opinion=False) == {BTC: (mark, last)}
         assert sources_of(desk, second_opinion=True) == {BTC: (mark, last, index)}
+
+    @pytest.mark.parametrize("name", EXAMPLES)
+    async def test_every_example_opens_on_a_simulated_market(self, name: str) -> None:
+        told = parse(EXAMPLES[name], overrides={"feed": {"source": "simulated"}})
+        daemon = await open_daemon(told, MemoryStore(), control=False)
+        followed = {symbol for fund in told.funds.values() for symbol in fund.symbols}
+        assert set(daemon.watcher._feed._market.quotes()) == followed  # type: ignore[attr-defined]
 
 
 class TestClocks:

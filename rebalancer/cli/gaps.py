@@ -16,7 +16,8 @@ def show_gaps(fund: str | None, config: Path | None, *, as_json: bool) -> None:
     found = gaps_of(config)
     if fund is not None:
         if fund not in found:
-            raise InputRefused(f"the store knows no NAV of {fund}; known are {', '.join(found)}")
+            known = ", ".join(found) or "none yet"
+            raise InputRefused(f"the store knows no NAV of {fund}; known are {known}")
         found = {fund: found[fund]}
     if as_json:
         print_json(

@@ -60,7 +60,8 @@ def propose(live: DeskState, asked: Asked) -> dict[str, Any]:
     runs = {each.plan.fund: each.plan for each in step.records if isinstance(each, RunOpened)}
     trades = tuple(_trades(state, runs, orders_of(step.records)))
     obstacles |= _halts(step)
-    after = _after(before, trades)
+    on_paper = [plan for name, plan in runs.items() if state.funds[name].fund.index_only]
+    after = _after(before, trades, on_paper)
     for name, fund in document["funds"].items():
         fund["reason"] = obstacles[name] or fund["reason"]
         fund["drift"] = _drift(fund)
@@ -175,12 +176,16 @@ def _trades(
         yield Trade(account, symbol, got, contracts, units, marks[symbol])
 
 
-def _after(before: Mapping[str, Before], trades: Sequence[Trade]) -> dict[str, dict[str, Decimal]]:
+def _after(
+    before: Mapping[str, Before], trades: Sequence[Trade], on_paper: Sequence[RunPlan]
+) -> dict[str, dict[str, Decimal]]:
     """Return what each fund would hold, in signed base coins by contract."""
     after = {name: dict(each.held) for name, each in before.items()}
     for trade in trades:
         for name, units in trade.by_fund.items():
             after[name][trade.contract] = after[name].get(trade.contract, ZERO) + units
+    for plan in on_paper:
+        after[plan.fund] |= plan.target_units
     return after
 
 

@@ -12,7 +12,7 @@ from rebalancer.core.money import total
 from rebalancer.errors import InputRefused
 from rebalancer.sim.proposal import Asked, propose
 from tests.core.test_applying import FUNDS, drifted
-from tests.factories import BTC, Bench
+from tests.factories import BTC, Bench, bench, fund
 
 
 def proposal(made: Bench, *funds: str) -> dict[str, object]:
@@ -29,8 +29,8 @@ def test_two_funds_that_both_buy_are_one_trade() -> None:
     long, short = (document["funds"][name] for name in FUNDS)
     assert (long["nav"], long["delta_notional"]) == ("115", {BTC: "30"})
     assert Decimal(long["drift"]) == Decimal(long["leverage"]) - 3
-    for fund, target in ((long, 3), (short, -3)):
-        assert abs(Decimal(fund["after"]["leverage"]) - target) < Decimal("0.002")
+    for told, target in ((long, 3), (short, -3)):
+        assert abs(Decimal(told["after"]["leverage"]) - target) < Decimal("0.002")
     assert document["apply"] == list(FUNDS)
 
 
@@ -51,6 +51,16 @@ def test_only_the_named_fund_and_the_rest_of_the_account_as_it_stands() -> None:
     held = made.fund("BTC3S").holding.units[BTC] * 105
     after = Decimal(document["funds"]["BTC3L"]["after"]["exposure"])
     assert Decimal(document["accounts"]["main"]["exposure"]) == after + held
+
+
+def test_an_index_only_fund_is_at_its_target_after_it_without_a_trade() -> None:
+    made = bench(fund(account="")).later(60)
+    made.known(105)
+    document = propose(made.state, Asked(made.now_ms, (), 300_000, "drill"))
+    told = document["funds"]["BTC3L"]
+    assert (document["trades"], document["orders"]) == ([], [])
+    assert told["delta_notional"] == {BTC: "300000"}
+    assert told["after"] == {"leverage": "3", "exposure": "3450000"}
 
 
 def test_a_halted_fund_is_shown_with_its_reason_and_left_out() -> None:
