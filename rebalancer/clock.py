@@ -115,7 +115,15 @@ LONGEST_NAP_S = 0.05
 
 
 async def sleep_until(clock: Clock, at_ms: int) -> None:
-    """Sleep until `clock` shows `at_ms` or later; lets other tasks run even where it is past."""
+    """Sleep until `clock` shows `at_ms` or later; lets other tasks run even where it is past.
+
+    A clock that is set back meanwhile makes the sleep no longer: who polls prices every second
+    would else not poll until the old time has come again.
+    """
+    seen_ms = clock.now_ms()
     await asyncio.sleep(0)
-    while (delay_s := clock.seconds_until(at_ms)) > 0:  # noqa: ASYNC110 - a clock has no event
+    while (delay_s := clock.seconds_until(at_ms)) > 0:
         await asyncio.sleep(min(delay_s, LONGEST_NAP_S))
+        now_ms = clock.now_ms()
+        at_ms -= max(0, seen_ms - now_ms)
+        seen_ms = now_ms

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from rebalancer.clock import FastClock, HeldClock, VirtualClock, WallClock
+from rebalancer.clock import (
+    LONGEST_NAP_S,
+    FastClock,
+    HeldClock,
+    VirtualClock,
+    WallClock,
+    sleep_until,
+)
 from rebalancer.errors import InputRefused
 from rebalancer.ports import Clock
 
@@ -84,3 +92,15 @@ def test_a_held_clock_stops_and_goes_on_from_where_it_stood(frozen: dict[str, in
     assert clock.now_ms() == 400_000
     clock.hold_at(5_000_000)
     assert (clock.now_ms(), clock.seconds_until(1_400_000)) == (400_000, 1.0)
+
+
+async def test_a_clock_that_is_set_back_makes_nobody_sleep_longer() -> None:
+    clock = VirtualClock(10_000_000)
+    sleeping = asyncio.create_task(sleep_until(clock, 10_001_000))
+    await asyncio.sleep(0)
+    clock.set(6_400_000)  # by an hour
+    await asyncio.sleep(2 * LONGEST_NAP_S)
+    assert not sleeping.done()
+    clock.advance(1_000)
+    async with asyncio.timeout(1):
+        await sleeping

@@ -119,7 +119,8 @@ class CcxtFeed:
             ticks = await self.poll(self._sources)
             if ticks and not self._closed:
                 yield PricesObserved(self._clock.now_ms(), ticks)
-            await sleep_until(self._clock, due_ms)
+            # Counted from now, too: the clock may have been set back meanwhile.
+            await sleep_until(self._clock, min(due_ms, self._clock.now_ms() + self._interval_ms))
 
     async def close(self) -> None:
         """Give up the connection; may be called twice."""
@@ -205,6 +206,8 @@ class CcxtFeed:
                 if price is None:
                     continue
                 last_ms, last_price = stamps.get(key) or (-1, price)
+                if last_ms > newest_ms:
+                    last_ms = -1  # by our clock before it was set back: all news would be older
                 # A stream may tell two prices of one millisecond, the later one last.
                 if told_ms > last_ms or (told_ms == last_ms and price != last_price):
                     # A stamp from the future, which the desk refuses, makes no old news of others.

@@ -66,7 +66,8 @@ class TokenWatch:
                 due_ms = self._clock.now_ms() + INTERVAL_MS
                 for fund, terms in self._watched.items():
                     self._emit(await self._quoted(exchange, fund, terms.symbol))
-                await sleep_until(self._clock, due_ms)
+                # Counted from now, too: the clock may have been set back meanwhile.
+                await sleep_until(self._clock, min(due_ms, self._clock.now_ms() + INTERVAL_MS))
         finally:
             await asyncio.shield(exchange.close())
 

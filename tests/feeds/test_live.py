@@ -158,6 +158,21 @@ async def test_where_the_venue_stamps_nothing_the_instant_of_the_question_counts
     await polls.feed.close()
 
 
+async def test_a_clock_that_is_set_back_keeps_no_news_away(venue: Venue) -> None:
+    """Without a stamp of the venue's all prices would be older than the last, for as long."""
+    del venue.answers["price"][0]["time"]
+    polls = Polls({BTC: (LAST,)})
+    await polls.next()
+    polls.clock.set(NOW_MS - 3_600_000)
+    coming = asyncio.create_task(polls.next())
+    while not coming.done():
+        await asyncio.sleep(0.002)
+        polls.clock.advance(500)
+        assert polls.clock.now_ms() < NOW_MS - 3_000_000
+    assert (await coming).ticks[0].at_ms < NOW_MS - 3_000_000
+    await polls.feed.close()
+
+
 @pytest.mark.parametrize("bad", ["0", "-1", "NaN", "Infinity", "n/a", "", None])
 async def test_a_bad_value_is_dropped_and_warned_of_once(venue: Venue, bad: Any) -> None:
     venue.answers["premiumIndex"][0]["markPrice"] = bad
