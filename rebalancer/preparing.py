@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from rebalancer import live
 from rebalancer.clock import WallClock
 from rebalancer.core.actions import Severity
-from rebalancer.core.state import Desk
 from rebalancer.desk.control import refuse_unfit_path
 from rebalancer.desk.recovery import refuse_lost_funds, refuse_other_mode
 from rebalancer.errors import ConfigRefused, InputRefused
@@ -68,8 +67,8 @@ def prepare(config: Config) -> Prepared:
     return made
 
 
-def refuse_unfit_store(config: Config, desk: Desk) -> None:
-    """Raise what a start would where the store cannot be opened or does not go with the desk.
+def refuse_unfit_store(config: Config) -> None:
+    """Raise what a start would where the store cannot be opened or does not go with it.
 
     Looks only. ConfigRefused, InputRefused, StoreUnavailable and what comes of it.
     """
@@ -79,7 +78,7 @@ def refuse_unfit_store(config: Config, desk: Desk) -> None:
         return
     with open_reader(config.store_url) as reader:
         history = reader.beginnings()
-    refuse_lost_funds(desk, history)
+    refuse_lost_funds(config.funds, history)
     refuse_other_mode(str(config.mode), history)
 
 

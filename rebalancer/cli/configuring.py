@@ -27,15 +27,14 @@ def check(config: ConfigPath = None, as_json: AsJson = False) -> None:
     Everything is looked at that a start looks at before it asks a venue: keys and secrets, files,
     addresses, and whether the store goes with it.
     """
-    from rebalancer.configured import desk_of  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.preparing import (  # noqa: PLC0415 - as above
+    from rebalancer.preparing import (  # noqa: PLC0415 - not needed to print --help
         prepare,
         refuse_taken,
         refuse_unfit_store,
     )
 
     settings = load_config(config)
-    refuse_unfit_store(settings, desk_of(settings))
+    refuse_unfit_store(settings)
     prepare(settings)
     if not is_running(settings.desk.control_socket):
         refuse_taken(settings)

@@ -114,7 +114,7 @@ def _past(config: Path | None, at: str | None) -> Past:
     with opened(config) as (settings, reader):
         records, prices, views = reader.records(), reader.prices(), reader.views()
     desk = desk_of(settings)
-    refuse_lost_funds(desk, records)
+    refuse_lost_funds(desk.funds, records)
     told_ms = max((view.at_ms for view in views), default=0)
     # The desk saves one price age per fund; a contract is as old as its oldest fund says.
     ages: dict[str, int] = {}

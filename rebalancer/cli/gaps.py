@@ -48,7 +48,7 @@ def gaps_of(config: Path | None) -> dict[str, dict[str, Decimal]]:
     with opened(config) as (settings, reader):
         records, prices, views = reader.records(), reader.prices(), reader.views()
     desk = desk_of(settings)
-    refuse_lost_funds(desk, records)
+    refuse_lost_funds(desk.funds, records)
     state = fold(desk, records)
     found = {}
     for view in views:

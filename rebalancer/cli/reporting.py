@@ -121,7 +121,7 @@ def _stored(config: Path | None) -> Report:
     with opened(config) as (settings, reader):
         records = reader.records()
     desk = desk_of(settings)
-    refuse_lost_funds(desk, records)
+    refuse_lost_funds(desk.funds, records)
     gatherer = Gatherer(desk)
     gatherer.records(records)
     count = f"{len(records):,}"

@@ -58,7 +58,7 @@ def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
         raise InputRefused("the store knows no price yet; run the desk first, or use --snapshot")
     as_of_ms = max(view.at_ms for view in views)
     desk = desk_of(settings)
-    refuse_lost_funds(desk, records)
+    refuse_lost_funds(desk.funds, records)
     running = is_running(settings.desk.control_socket)
     old_ms = desk_now_ms(settings, views, running=running) - as_of_ms
     return snapshot_of(desk, records, prices, as_of_ms), old_ms

@@ -10,6 +10,7 @@ import structlog
 from rebalancer import __version__
 from rebalancer.core import engine
 from rebalancer.core.folding import apply, fold
+from rebalancer.core.fund import Fund
 from rebalancer.core.order import OrderIntent, OrderStatus
 from rebalancer.core.records import DeskOpened, DeskStarted, FundLaunched, Record, Traded
 from rebalancer.core.state import Desk, DeskState
@@ -49,7 +50,7 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
     Raises ConfigRefused when the configuration does not fit the records, BrokenInvariant when the
     records do not fit together.
     """
-    refuse_lost_funds(desk, history)
+    refuse_lost_funds(desk.funds, history)
     refuse_other_mode(start.mode, history)
     state = fold(desk, history)
     news: list[Record] = []
@@ -96,13 +97,13 @@ def refuse_other_mode(mode: str, history: Sequence[Record]) -> None:
         )
 
 
-def refuse_lost_funds(desk: Desk, history: Sequence[Record]) -> None:
+def refuse_lost_funds(funds: Mapping[str, Fund], history: Sequence[Record]) -> None:
     """Raise ConfigRefused when a launched fund is missing or was moved to another account."""
     launched: Mapping[str, str] = {
         record.fund: record.account for record in history if isinstance(record, FundLaunched)
     }
     for name, account in launched.items():
-        fund = desk.funds.get(name)
+        fund = funds.get(name)
         if fund is None:
             raise ConfigRefused(
                 f"funds.{name}: the store has this fund and the configuration does not; put it "

@@ -31,7 +31,7 @@ from rebalancer.doctor.streams import STREAM_SECONDS, Watching, examine_prices
 from rebalancer.errors import ConfigRefused, DeskError
 from rebalancer.exchanges import open_streams
 from rebalancer.ports import Clock
-from rebalancer.preparing import addresses_of, prepare
+from rebalancer.preparing import addresses_of, prepare, refuse_unfit_store
 from rebalancer.settings import Config, FeedSource, Mode
 from rebalancer.store.reader import open_reader
 from rebalancer.venues.facts import FACTS, VenueFacts
@@ -59,7 +59,7 @@ class Examination:
         """Yield every line, each as soon as it is known."""
         for finding in _examine_configuration(self.config):
             yield finding
-        for finding in self._here():
+        for finding in (*self._here(), *_examine_records(self.config)):
             yield finding
         yield examine_database(self.config.store_url)
         yield examine_files(self.config, self.file, self.environ)
@@ -209,6 +209,16 @@ def _examine_configuration(config: Config) -> Iterator[Finding]:
         yield Finding(Level.OK, "here", "configuration", seen)
     yield Finding(Level.OK, "here", "mode", _MODES[config.mode])
     yield from _examine_contracts(config)
+
+
+def _examine_records(config: Config) -> Iterator[Finding]:
+    """Find what in the records would refuse a start: a lost fund, trades of another mode."""
+    try:
+        refuse_unfit_store(config)
+    except ConfigRefused as refused:
+        yield Finding(Level.FAIL, "here", "records", *_parts(str(refused)))
+    except DeskError:
+        return  # that the store cannot be opened is told with the store
 
 
 def _examine_contracts(config: Config) -> Iterator[Finding]:

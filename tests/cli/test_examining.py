@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rebalancer.store.locks import FileLock
+from tests.cli.conftest import CONFIG, Run
 from tests.e2e.process import command
 from tests.loopback.presets import KEY, SECRET
 
@@ -179,3 +180,23 @@ def test_modes_are_set_for_a_live_account_that_there_is_and_no_desk_trades(
     paper = command(tmp_path, "set-modes", "main", *MEANT)
     assert paper.code == 4
     assert "the mode is paper, in which nothing is written to a venue" in paper.err
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("funds.BTC1S", "funds.BTC2S"), "funds.BTC1S: the store has"),
+        (lambda text: f'mode = "live"\n{text}', "the store was traded on in mode paper and cannot"),
+    ],
+)
+def test_records_that_a_start_would_refuse_are_found(
+    folder: Path, run: Run, change: Callable[[str], str], words: str
+) -> None:
+    assert run("doctor").code == 0
+    (folder / "config.toml").write_text(change(CONFIG))
+    answer = run("doctor", "--json")
+    assert answer.code == 1
+    found = {each["check"]: each for each in answer.json["findings"] if each["level"] == "fail"}
+    assert words in found["records"]["seen"]
+    assert found["records"]["fix"].startswith(("put it back", "name another store"))
