@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
 
 from rebalancer.api.documents import DecimalText, Document, Milliseconds
-from rebalancer.core.events import CommandKind
 from rebalancer.core.flow import FlowKind
 from rebalancer.core.scope import Scope
+
+
+class PlainCommand(StrEnum):
+    """What an operator can ask for over HTTP; breaks are ended by the command line alone."""
+
+    REBALANCE = "rebalance"
+    HALT = "halt"
+    REDUCE = "reduce"
+    RESUME = "resume"
+    FLATTEN = "flatten"
 
 
 class ApplyBody(Document):
@@ -31,7 +41,7 @@ class CommandBody(ApplyBody):
 class ScopedCommandBody(CommandBody):
     """A command about more than one token, or about one."""
 
-    command: CommandKind
+    command: PlainCommand
     scope: Scope
     name: str = Field(
         default="", max_length=64, description="of the account, fund or contract; empty: the desk"
@@ -149,7 +159,7 @@ class CommandAnswer(Document):
 
     scope: Scope
     name: str
-    command: CommandKind
+    command: PlainCommand
     time: Milliseconds
     rebalance_id: str | None = Field(description="the run it opened; null: none yet")
     trigger: str | None

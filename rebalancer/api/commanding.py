@@ -35,9 +35,7 @@ from rebalancer.errors import CommandRefused, InputRefused
 
 _log = structlog.get_logger(__name__)
 #: what an operator does to one token
-ON_A_TOKEN = frozenset(
-    {CommandKind.REBALANCE, CommandKind.HALT, CommandKind.REDUCE, CommandKind.RESUME}
-)
+ON_A_TOKEN = frozenset(documents.PlainCommand) - {documents.PlainCommand.FLATTEN}
 #: how long an answer is waited for; the command itself is not taken back
 ANSWER_SECONDS = 30.0
 LIVE = "live"
@@ -98,7 +96,7 @@ class Commands:
     async def command(
         self,
         holder: Token,
-        kind: CommandKind,
+        kind: documents.PlainCommand,
         about: tuple[Scope, str],
         body: documents.CommandBody,
     ) -> documents.CommandAnswer:
@@ -106,7 +104,7 @@ class Commands:
         scope, name = about
         now_ms = self._desk.commands.now_ms()
         said = signed(body.reason, holder)
-        asked = Commanded(now_ms, kind, name, said, scope)
+        asked = Commanded(now_ms, CommandKind(kind), name, said, scope)
         led_to = await self.ask(holder, asked, body.confirm)
         return documents.CommandAnswer(
             scope=scope,
@@ -202,9 +200,9 @@ async def deal(
     )
 
 
-def needed(kind: CommandKind, scope: Scope) -> TokenScope:
+def needed(kind: documents.PlainCommand, scope: Scope) -> TokenScope:
     """Return what a token must allow: to stop is everybody's who may operate at all."""
-    if kind is CommandKind.HALT or (scope is Scope.FUND and kind in ON_A_TOKEN):
+    if kind is documents.PlainCommand.HALT or (scope is Scope.FUND and kind in ON_A_TOKEN):
         return TokenScope.OPERATE
     return TokenScope.ADMIN
 
@@ -280,11 +278,11 @@ def _about_a_token(router: APIRouter, desk: DeskDoor, commands: Commands) -> Non
     async def command_a_token(
         request: Request,
         name: TokenName,
-        command: CommandKind,
+        command: documents.PlainCommand,
         body: documents.CommandBody,
         key: IdempotencyKey,
     ) -> Response:
-        """Rebalance, halt, reduce or resume a token; reason and asker are kept on record."""
+        """Rebalance, halt, reduce, resume or flatten a token; reason and asker go on record."""
         holder = require(request.scope, needed(command, Scope.FUND))
         about = (Scope.FUND, known(name))
         told = await commands.give(
@@ -330,7 +328,7 @@ def _about_the_desk(router: APIRouter, desk: DeskDoor, commands: Commands) -> No
     async def command_a_scope(
         request: Request, body: documents.ScopedCommandBody, key: IdempotencyKey
     ) -> Response:
-        """Halt, reduce or resume the desk, an account, a fund or a contract."""
+        """Halt, reduce, resume or flatten the desk, an account, a fund or a contract."""
         holder = require(request.scope, needed(body.command, body.scope))
         about = (body.scope, body.name)
         told = await commands.give(

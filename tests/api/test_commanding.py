@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from rebalancer.api import access, commanding, idempotency
+from rebalancer.api.command_documents import PlainCommand
 from rebalancer.api.commanding import needed
 from rebalancer.api.tokens import TokenScope, read_tokens
+from rebalancer.core.breaks import Break, BreakKind
 from rebalancer.core.consolidation import Consolidation
 from rebalancer.core.events import CommandKind
 from rebalancer.core.flow import FlowRule
@@ -163,6 +165,22 @@ async def test_a_command_that_is_none_is_refused(
     assert commands_of(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["adopt", "explain"])
+async def test_breaks_are_ended_by_the_command_line_alone(tmp_path: Path, command: str) -> None:
+    about = {"command": command, "scope": "desk", "name": "1"}
+    async with published(tmp_path) as desk_at_work:
+        found = Break(
+            kind=BreakKind.BALANCE, account="main", contract="", units=Decimal(-1), cause="gone"
+        )
+        desk_at_work.daemon.state.breaks[1] = found
+        answer = await post(desk_at_work, "/api/v1/commands", as_=TokenScope.ADMIN, **about)
+        path = f"/api/v1/tokens/BTC3L/{command}"
+        other = await post(desk_at_work, path, as_=TokenScope.ADMIN, key="key-0002")
+        assert list(desk_at_work.daemon.state.breaks) == [1]
+    assert (answer.status_code, other.status_code) == (422, 422)
+    assert "'rebalance', 'halt', 'reduce', 'resume' or 'flatten'" in answer.json()["detail"]
+
+
 async def test_a_desk_that_does_not_answer_in_time_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,11 +208,12 @@ async def test_a_wrong_token_carries_nothing_out(
 
 
 def test_every_command_has_a_scope_above_reading() -> None:
-    for kind in CommandKind:
+    for kind in PlainCommand:
         for scope in Scope:
             assert needed(kind, scope) is not TokenScope.READ
-    assert needed(CommandKind.HALT, Scope.DESK) is TokenScope.OPERATE
-    assert needed(CommandKind.RESUME, Scope.DESK) is TokenScope.ADMIN
+    assert needed(PlainCommand.HALT, Scope.DESK) is TokenScope.OPERATE
+    assert needed(PlainCommand.RESUME, Scope.DESK) is TokenScope.ADMIN
+    assert needed(PlainCommand.FLATTEN, Scope.FUND) is TokenScope.ADMIN
 
 
 async def test_the_whole_desk_is_halted_by_an_operator_and_resumed_by_an_admin(
