@@ -113,10 +113,12 @@ class Reloader:
     async def _compare(self) -> Comparison:
         old = self.in_force
         new = await asyncio.to_thread(self.read)
-        if new.config.digest == old.config.digest and new.config.secrets == old.config.secrets:
+        secrets = [*_secrets(old.config, new.config)]
+        if new.config.digest == old.config.digest and not secrets:
             return Comparison(new, (), (), {})
         found = differences(old.settings, new.settings)
-        problems = [*_fixed_settings(found, new), *_unlisted(old.config, new.config, found)]
+        problems = [*_fixed_settings(found, new), *secrets]
+        problems += _unlisted(old.config, new.config, found)
         problems += _new_funds(old.config, new.config, new.document)
         if problems:
             raise ConfigRefused("\n".join(problems))
@@ -200,14 +202,18 @@ def _fixed_settings(found: tuple[Difference, ...], new: InForce) -> Iterator[str
             )
 
 
-def _unlisted(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterator[str]:
-    """Find what differs although no setting does: a key, or the days in a calendar's file."""
+def _secrets(old: Config, new: Config) -> Iterator[str]:
+    """Find what differs and is no part of the digest."""
     if old.secrets != new.secrets:
         yield "accounts: a key changed; keys are read at a start only: restart the desk for it"
     if old.webhook_secrets != new.webhook_secrets:
         yield "webhooks: a secret changed; it is read at a start only: restart the desk for it"
     if old.alert_urls != new.alert_urls:
         yield "alerts: an address changed; it is read at a start only: restart the desk for it"
+
+
+def _unlisted(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterator[str]:
+    """Find what differs although no setting does: the days in a calendar's file."""
     told = {each.path[:2] for each in found}
     for name, fund in new.funds.items():
         before = old.funds.get(name)

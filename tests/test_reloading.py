@@ -73,9 +73,10 @@ class Running:
     store: MemoryStore = field(default_factory=MemoryStore)
     alerts: list[Alert] = field(default_factory=list)
     daemon: Daemon | None = None
+    environ: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> InForce:
-        return in_force(self.text, "desk.toml", {})
+        return in_force(self.text, "desk.toml", self.environ)
 
     async def reload(self, text: str | None = None, confirm: str = "") -> dict[str, Any]:
         if text is not None:
@@ -98,8 +99,8 @@ def confirmation(text: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(text: str = DESK) -> AsyncIterator[Running]:
-    here = Running(text)
+async def running(text: str = DESK, **environ: str) -> AsyncIterator[Running]:
+    here = Running(text, environ=environ)
     source = Source(here.read(), here.read)
     here.daemon = await open_daemon(
         source.in_force.config,
@@ -193,6 +194,23 @@ class TestWhatIsRefused:
             assert not of(here.store.records, ConfigurationChanged)
             (told,) = here.said()
             assert told.startswith("the configuration in force stays: ")
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("REBALANCER__ACCOUNTS__MAIN__API_KEY", "accounts: a key changed"),
+            ("REBALANCER__WEBHOOKS__MAKERS__SECRET", "webhooks: a secret changed"),
+        ],
+    )
+    async def test_a_secret_that_changed_alone_asks_for_a_restart(
+        self, name: str, says: str
+    ) -> None:
+        told = f'{DESK}[webhooks.makers]\nurl = "http://127.0.0.1:9/"\nevents = ["premium"]\n'
+        secret = {"REBALANCER__WEBHOOKS__MAKERS__SECRET": f"whsec_{'A' * 32}"}
+        async with running(told, **secret | {name: secret.get(name, "before")}) as here:
+            here.environ = here.environ | {name: f"whsec_{'B' * 32}"}
+            with pytest.raises(CommandRefused, match=f"{says}.*restart the desk for it"):
+                await here.reload()
 
     async def test_a_failure_of_the_program_itself_does_not_end_the_desk(self) -> None:
         async with running() as here:
