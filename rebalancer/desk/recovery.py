@@ -53,6 +53,7 @@ async def recover(store: Store, history: Sequence[Record], desk: Desk, start: St
     refuse_lost_funds(desk.funds, history)
     refuse_other_mode(start.mode, history)
     state = fold(desk, history)
+    refuse_lost_members(state)
     news: list[Record] = []
     if not state.desk_id:
         news.append(DeskOpened(start.at_ms, start.new_desk_id, __version__))
@@ -113,4 +114,19 @@ def refuse_lost_funds(funds: Mapping[str, Fund], history: Sequence[Record]) -> N
             raise ConfigRefused(
                 f"funds.{name}.account: the fund's positions are on account {account}, the "
                 f"configuration says {fund.account}; put it back"
+            )
+
+
+def refuse_lost_members(state: DeskState) -> None:
+    """Raise ConfigRefused when a fund has a contract that its configuration does not name.
+
+    Nobody would ask for its price: the fund would be held without a rule that looks at it.
+    """
+    for name, fund in state.funds.items():
+        lost = {*fund.holding.units, *fund.weights} - {*fund.fund.symbols}
+        if lost:
+            raise ConfigRefused(
+                f"funds.{name}.basket: the fund has {', '.join(sorted(lost))} since its last "
+                "rebalance and the configuration does not; put it back, and let it leave by a "
+                "change of rules.reconstitution"
             )

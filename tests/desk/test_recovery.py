@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -25,7 +26,7 @@ from rebalancer.errors import BrokenInvariant, ConfigRefused
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import Moment, World, of
 from tests.desk.test_daemon import at, world
-from tests.factories import BTC, NOON, desk, fund
+from tests.factories import BTC, ETH, NOON, desk, fund
 
 START = Start(NOON + 86_400_000, "paper", "digest", "another-desk")
 
@@ -111,6 +112,17 @@ class TestRefusals:
         known = replace(here.desk, funds={**here.desk.funds, "BTC3L": moved}, accounts=accounts)
         with pytest.raises(ConfigRefused, match=r"^funds\.BTC3L\.account: .* account main"):
             await recovered(store, known)
+
+    async def test_a_contract_that_a_fund_still_holds(
+        self, traded: tuple[World, MemoryStore]
+    ) -> None:
+        here, store = traded
+        kept = store.records
+        other = replace(here.desk.funds["BTC3L"], basket={ETH: Decimal(1)})
+        known = desk(other, here.desk.funds["BTC1S"])
+        with pytest.raises(ConfigRefused, match=r"^funds\.BTC3L\.basket: the fund has BTC/USDT"):
+            await recovered(store, known)
+        assert store.records == kept
 
     async def test_every_refusal_is_one_sentence(self, traded: tuple[World, MemoryStore]) -> None:
         _, store = traded
