@@ -334,8 +334,8 @@ def settle_missed(work: Work, fund: FundState) -> None:
     if rule is None or after_ms is None:
         return
     missed, renewal = partial(missed_instants, rule), fund.renewal
-    oldest_ms = rule.next_due_ms(after_ms)
-    if renewal is not None and renewal.brought(oldest_ms + rule.catch_up_ms + 1):
+    too_old_ms = rule.catch_up_ms + 1
+    if renewal is not None and renewal.brought(rule.next_due_ms(after_ms) + too_old_ms):
         last_ms = missed(after_ms, renewal.at_ms)[-1]
         reason = f"skipped: the fixed times are new since {iso(renewal.at_ms)}"
         work.record(FixedSettled(work.now_ms, fund.name, last_ms, Settlement.SKIPPED, reason))
