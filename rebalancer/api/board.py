@@ -138,7 +138,7 @@ class Sampler:
 
     def _kline(self, picture: Picture) -> Candle:
         view = picture.view
-        if view.nav is None:
+        if view.nav is None or view.stale:  # a candle cannot say that its NAVs were old
             return (None, None)
         klines = self._board.klines[picture.name]
         market = None if picture.quote is None else picture.quote.price

@@ -2,7 +2,8 @@
 
 Off unless `api.compat` names them. They only read; what the desk does not know (funding rates,
 limits of a day, prices of a market) is left out and not made up. Paths and words are those of
-Binance BLVT, of Bybit v5 (whose interface ended in July 2025) and of Gate v4.
+Binance BLVT, of Bybit v5 (whose interface ended in July 2025) and of Gate v4, but for one: whether
+a NAV is of an old price, which none of them says.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _blvt(picture: Picture, *, public: bool) -> dict[str, Any]:
     members = ", ".join(writing.market_name(member["symbol"]) for member in token["underlying"])
     shared = (
         *("tokenName", "description", "tokenIssued", "nav", "realLeverage"),
-        *("dailyManagementFee", "purchaseFeePct", "redeemFeePct", "timestamp"),
+        *("dailyManagementFee", "purchaseFeePct", "redeemFeePct", "navState", "timestamp"),
     )
     baskets = [
         {**item, "symbol": writing.market_name(item["symbol"])}
@@ -114,6 +115,7 @@ def _bybit(router: APIRouter, desk: DeskDoor, *, public: bool) -> None:
             "ltCoin": name,
             "nav": text_or_none(view.nav) or "",
             "navTime": str(view.price_at_ms or ""),
+            "navState": writing.nav_state(picture),
             "circulation": text(view.shares),
             "basket": "" if public else writing.basket_words(picture.units),
             "leverage": text_or_none(view.leverage) or "",
@@ -151,6 +153,7 @@ def _gate_ticker(picture: Picture) -> dict[str, Any]:
         "etf_pre_net_value": "" if point is None else text(point.nav),
         "etf_pre_timestamp": 0 if point is None else point.at_ms // SECOND_MS,
         "etf_leverage": text_or_none(picture.view.leverage) or "",
+        "nav_state": writing.nav_state(picture),
     }
 
 

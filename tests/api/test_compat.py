@@ -87,6 +87,30 @@ async def test_the_client_of_gate_reads_a_token(tmp_path: Path) -> None:
     assert ticker["etf_leverage"] == "2.739130434782608696"
 
 
+async def test_an_old_price_is_told_in_the_words_of_each_and_draws_no_candle(
+    tmp_path: Path,
+) -> None:
+    async with published(tmp_path, resting(), compat=VENUES) as desk_at_work:
+        await desk_at_work.price(105)
+        read = desk_at_work.private.get
+        paths = (
+            "/compat/binance/sapi/v1/blvt/tokenInfo?tokenName=BTC3L",
+            "/compat/bybit/v5/spot-lever-token/reference?ltCoin=BTC3L",
+            "/compat/gate/spot/tickers?currency_pair=BTC3L_USDT",
+        )
+        candles = "/compat/binance/fapi/v1/lvtKlines?symbol=BTC3L&interval=1m"
+        before = (await read(candles)).json()
+        told = []
+        for wait_ms in (0, 120_000):
+            desk_at_work.clock.advance(wait_ms)
+            await desk_at_work.quiet()
+            blvt, bybit, gate = [(await read(path)).json() for path in paths]
+            states = (blvt[0]["navState"], bybit["result"]["navState"], gate[0]["nav_state"])
+            told.append(states)
+        assert len((await read(candles)).json()) == len(before) == 1
+    assert told == [("LIVE",) * 3, ("STALE",) * 3]
+
+
 async def test_they_are_off_by_default_and_hide_positions_from_the_public(tmp_path: Path) -> None:
     path = "/compat/binance/sapi/v1/blvt/tokenInfo"
     off, on = tmp_path / "off", tmp_path / "on"
