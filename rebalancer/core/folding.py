@@ -12,7 +12,6 @@ from typing import Any
 from rebalancer.core import break_folding, capital_folding, configuration_folding, ledger, records
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
-from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.limits import ensure_toward
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
@@ -25,6 +24,7 @@ from rebalancer.core.scope import Scope, title
 from rebalancer.core.seen import ENDED_ORDERS_MAX
 from rebalancer.core.setback import set_back
 from rebalancer.core.slicing import pause_ms
+from rebalancer.core.spending import give_back, spend, turn_day
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
 
@@ -154,7 +154,7 @@ def _run_opened(state: DeskState, record: records.RunOpened) -> None:
     fund.run_seq += 1
     fund.verdict = (record.plan.trigger, record.plan.reason)
     fund.manual = None
-    _turn_day(fund, record.at_ms)
+    turn_day(fund, record.at_ms)
     if record.plan.trigger is not Trigger.FLOW:
         fund.day_runs += 1  # holders decide how many flows there are
 
@@ -166,12 +166,6 @@ def _gross_planned(fund: FundState, plan: RunPlan) -> dict[str, Decimal]:
         whole = plan.target_units[symbol] - fund.holding.units.get(symbol, ZERO)
         planned[symbol] = abs(delta) + abs(whole - delta)
     return planned
-
-
-def _turn_day(fund: FundState, at_ms: int) -> None:
-    day_ms = at_ms // DAY_MS * DAY_MS
-    if day_ms != fund.day_ms:
-        fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
 
 
 def _run_moved(state: DeskState, record: records.RunMoved) -> None:
@@ -210,22 +204,14 @@ def _intent(state: DeskState, record: records.IntentCreated) -> None:
     ensure(intent.seq == account.order_seq + 1, f"order {intent.client_order_id} is out of turn")
     account.order_seq = intent.seq
     state.orders[intent.client_order_id] = Order(intent)
-    wanted = total(abs(size) for size in intent.wanted.values())
+    spend(state, intent, record.at_ms)
     for name, size in intent.wanted.items():
         fund = state.named(name)
-        part = intent.notional * abs(size) / wanted
-        _turn_day(fund, record.at_ms)
-        fund.day_notional += part
-        minute_ms = record.at_ms // MINUTE_MS * MINUTE_MS
-        if minute_ms != fund.minute_ms:
-            fund.minute_ms, fund.minute_notional = minute_ms, ZERO
-        fund.minute_notional += part
         if fund.run is not None:
             held = fund.holding.units.get(intent.contract, ZERO)
             ensure_toward(fund.run, intent.contract, held, size)
             fund.run.orders += 1
             fund.run.fruitless_rounds += 1
-            fund.run.ordered_notional += part
 
 
 def _order_moved(state: DeskState, record: records.OrderMoved) -> None:
@@ -281,6 +267,7 @@ def _forget_if_over(state: DeskState, order: Order, at_ms: int) -> None:
     state.seen_trades.end(order.intent.client_order_id)
     if state.orders.pop(order.intent.client_order_id, None) is None:
         return  # a late fill of an order that was over
+    give_back(state, order)
     state.ended[order.intent.client_order_id] = order
     if len(state.ended) > ENDED_ORDERS_MAX:
         del state.ended[next(iter(state.ended))]

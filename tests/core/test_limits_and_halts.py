@@ -359,3 +359,21 @@ def test_a_desk_that_only_reduces_launches_no_fund() -> None:
     made.command(CommandKind.RESUME, "", "today", Scope.DESK)
     made.later(1).known(100)
     assert len(made.of(FundLaunched)) == 1
+
+
+@pytest.mark.parametrize("ending", [Outcome.CLOSED, Outcome.REJECTED, Outcome.NEVER_SENT])
+def test_what_an_order_did_not_trade_uses_up_neither_run_nor_day(ending: Outcome) -> None:
+    made = told_to_rebalance(max_run_notional=D(31), max_day_notional=D(31))
+    filled = D(0)
+    if ending is Outcome.CLOSED:
+        filled = made.orders[0].contracts / 3
+        made.report(made.orders[0], Outcome.ACCEPTED, venue_order_id="v")
+        made.fill(made.orders[0], filled)
+    made.report(made.orders[0], ending, filled_contracts=filled)
+    made.later(1).known(105)
+    first, second = made.orders
+    assert second.contracts == first.contracts - filled
+    assert made.fund().spent(made.now_ms).day == first.notional
+    made.complete(second)
+    assert made.fund().trading is TradingState.ACTIVE
+    assert made.of(RunMoved)[-1].status is RunStatus.DONE
