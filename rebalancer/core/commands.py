@@ -100,7 +100,7 @@ def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:
     """Return the state of what the command is about, and why; refuse what does not exist."""
     scope, name = command.scope, command.name
     if scope is Scope.FUND:
-        fund = _fund(state, name)
+        fund = fund_named(state, name)
         return fund.trading, fund.trading_reason
     known = {Scope.ACCOUNT: list(state.accounts), Scope.CONTRACT: list(state.desk.contracts)}
     if scope in known and name not in known[scope]:
@@ -112,7 +112,8 @@ def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:
     return permission.state, permission.reason
 
 
-def _fund(state: DeskState, name: str) -> FundState:
+def fund_named(state: DeskState, name: str) -> FundState:
+    """Return the fund that an operator names; CommandRefused where there is none."""
     fund = state.funds.get(name)
     if fund is None:
         known = ", ".join(state.funds)
@@ -122,7 +123,7 @@ def _fund(state: DeskState, name: str) -> FundState:
 
 def refuse_rebalance(state: DeskState, name: str) -> None:
     """Raise CommandRefused with the reason when a fund may not be rebalanced by an operator."""
-    fund = _fund(state, name)
+    fund = fund_named(state, name)
     permission = state.permission(fund)
     if fund.trading is TradingState.WIPED:
         raise CommandRefused(f"{fund.name} was ended by the gap rule")

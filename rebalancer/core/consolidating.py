@@ -9,6 +9,7 @@ from rebalancer.core.capital import (
     ConsolidationCancelled,
     ConsolidationProposed,
 )
+from rebalancer.core.commands import fund_named
 from rebalancer.core.consolidation import Conversion, ConversionKind
 from rebalancer.core.events import ConsolidationAsked
 from rebalancer.core.instant import iso
@@ -107,10 +108,7 @@ def refuse_consolidation(
     state: DeskState, event: ConsolidationAsked
 ) -> tuple[FundState, Conversion | None]:
     """Return what is asked for (None: to cancel); raise CommandRefused where it cannot be."""
-    fund = state.funds.get(event.fund)
-    if fund is None:
-        known = ", ".join(state.funds)
-        raise CommandRefused(f"there is no fund {event.fund}; the desk runs {known}")
+    fund = fund_named(state, event.fund)
     name, announced = fund.name, fund.announced
     if event.cancel:
         if announced is None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from rebalancer.core.capital import BatchTaken, FlowDealt, FlowRefused, FlowTaken
 from rebalancer.core.charging import post_financing
+from rebalancer.core.commands import fund_named
 from rebalancer.core.events import FlowsRequested
 from rebalancer.core.flow import (
     SHARE_PLACES,
@@ -58,7 +59,7 @@ def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
         return ()
     news: list[Flow] = []
     for flow in event.flows:
-        fund = _open_fund(state, flow)
+        fund = fund_named(state, flow.fund)
         before = fund.flow_keys.get(flow.key)
         if before is None:
             _refuse_where_shut(state, fund)
@@ -70,14 +71,6 @@ def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
                 "a new request needs a key of its own"
             )
     return tuple(news)
-
-
-def _open_fund(state: DeskState, flow: Flow) -> FundState:
-    fund = state.funds.get(flow.fund)
-    if fund is None:
-        known = ", ".join(state.funds)
-        raise CommandRefused(f"there is no fund {flow.fund}; the desk runs {known}")
-    return fund
 
 
 def _refuse_where_shut(state: DeskState, fund: FundState) -> None:

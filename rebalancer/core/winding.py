@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rebalancer.core.actions import Severity
 from rebalancer.core.capital import WindDownBegun
+from rebalancer.core.commands import fund_named
 from rebalancer.core.events import WindDownAsked
 from rebalancer.core.flow import FlowKind
 from rebalancer.core.records import TradingState
@@ -23,10 +24,7 @@ def on_wind_down(work: Work, event: WindDownAsked) -> None:
 
 def refuse_wind_down(state: DeskState, event: WindDownAsked) -> FundState:
     """Return the fund; raise CommandRefused where it cannot be ended."""
-    fund = state.funds.get(event.fund)
-    if fund is None:
-        known = ", ".join(state.funds)
-        raise CommandRefused(f"there is no fund {event.fund}; the desk runs {known}")
+    fund = fund_named(state, event.fund)
     if fund.winding:
         raise CommandRefused(f"{fund.name} is being closed already: {fund.winding}")
     if fund.trading is TradingState.WIPED:
