@@ -68,10 +68,14 @@ def schedule(
     """Show the next fixed rebalances, and what became of each fund's last one."""
     with opened(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
-        now_ms = desk_now_ms(settings, reader.views(), running=running)
+        views = reader.views()
+        now_ms = desk_now_ms(settings, views, running=running)
+        # One that is launched and has no next time is ended, flat or nobody's.
+        idle = [each.fund for each in views if each.equity is not None and not each.next_fixed_ms]
         chosen = _chosen(settings.funds, fund)
         last = {name: next(iter(reader.fixed(name, 1)), None) for name in chosen}
-    coming = sorted(_coming(chosen, now_ms, limit))[:limit]
+    runs = {name: each for name, each in chosen.items() if name not in idle}
+    coming = sorted(_coming(runs, now_ms, limit))[:limit]
     if as_json:
         print_json([_due_document(due_ms, name, last[name]) for due_ms, name in coming])
         return

@@ -35,6 +35,13 @@ class TestSchedule:
         assert answer.out.count("BTC3L") == 2
         assert "BTC1S" not in answer.out
 
+    def test_a_fund_that_has_no_fixed_runs_any_more_is_left_out(
+        self, run: Run, store: Path
+    ) -> None:
+        with closing(sqlite3.connect(store)) as database, database:
+            database.execute("UPDATE views SET next_fixed_ms = NULL WHERE fund = 'BTC1S'")
+        assert {each["fund"] for each in run("schedule", "--json").json} == {"BTC3L"}
+
     def test_a_fund_that_is_not_configured_is_refused(self, run: Run) -> None:
         answer = run("schedule", "BTC9L")
         assert answer.code == 2
