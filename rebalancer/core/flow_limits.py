@@ -17,6 +17,7 @@ from rebalancer.core.limits import Part, Refused, check_run, check_sizes
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO, total
 from rebalancer.core.nav import Valuation
+from rebalancer.core.opening import runs_today
 from rebalancer.core.planner import target_units
 from rebalancer.core.slicing import child_limit_units
 from rebalancer.core.state import FundState
@@ -41,7 +42,8 @@ def check_deal(work: Work, fund: FundState, dealing: Dealing, deal: Deal) -> Ref
     worth = dealing.worth
     parts = _parts(work, fund, dealing, deal)
     notional = total(part.notional for part in parts.values())
-    refused = check_run(fund.fund, 0, notional)
+    runs = 0 if dealing.aim is None else runs_today(work, fund)  # flows alone are none of a day's
+    refused = check_run(fund.fund, runs, notional)
     if refused is not None:
         return refused
     orders, largest, a_minute = 0, ZERO, ZERO

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from rebalancer.core.capital import FlowDealt, FlowRefused
+from rebalancer.core.events import CommandKind
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.fund import Execution, Limits
+from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.records import RunMoved, RunOpened, TradingState
 from rebalancer.core.run import RunStatus
@@ -125,3 +127,18 @@ def test_a_flow_counts_with_the_rebalance_that_it_joins(limit: str, dealt: int) 
     work_off(made)
     assert made.fund().trading is TradingState.ACTIVE
     assert made.of(RunMoved)[-1].status is RunStatus.DONE
+
+
+def test_a_flow_does_not_join_a_run_that_the_day_has_no_room_for() -> None:
+    made = limited(max_runs_per_day=1)
+    made.now_ms = DUE - HOUR_MS
+    made.known(101)
+    made.command(CommandKind.REBALANCE)
+    work_off(made)
+    made.now_ms = DUE
+    ask(made, flow("subscribe", 1_000))
+    made.known(105)
+    (refused,) = made.of(FlowRefused)
+    assert refused.reason == "max_runs_per_day: 1 runs were made today"
+    assert made.fund().trading is TradingState.HALTED  # by the fixed run, which nobody may make
+    assert made.of(FlowDealt) == []
