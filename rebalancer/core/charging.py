@@ -11,7 +11,7 @@ from rebalancer.core.instant import duration
 from rebalancer.core.money import ZERO, round_to_places
 from rebalancer.core.nav import Valuation
 from rebalancer.core.state import FundState
-from rebalancer.core.trust import fresh
+from rebalancer.core.trust import settled
 from rebalancer.core.work import Work
 
 #: of a fund whose cash account was taken out of its configuration
@@ -33,7 +33,7 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
     due = fee.due_between(begun_ms, work.now_ms)
     if not due:
         return worth
-    if not fresh(work, fund, for_fixed=False):
+    if not settled(work, fund):
         fund.restless = True
         return worth
     for due_ms in due:

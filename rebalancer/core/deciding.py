@@ -44,7 +44,7 @@ from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import RunStatus
 from rebalancer.core.state import FundState
-from rebalancer.core.trust import fresh, price_not_good, settled
+from rebalancer.core.trust import price_not_good, settled
 from rebalancer.core.work import Work
 
 
@@ -353,13 +353,13 @@ def settle_missed(work: Work, fund: FundState) -> None:
 
 
 def strike(work: Work, fund: FundState, worth: Valuation) -> None:
-    """Strike the daily NAV once its boundary has passed, at a price that is not too old."""
+    """Strike the daily NAV once its boundary has passed, at a price that is beyond doubt."""
     offset_ms = fund.fund.nav_boundary_ms
     boundary_ms = (work.now_ms - offset_ms) // DAY_MS * DAY_MS + offset_ms
     begun_ms = fund.launched_ms if fund.strike_ms is None else fund.strike_ms
     if begun_ms is None or boundary_ms <= begun_ms or not fund.shares:
         return
-    if fund.holding.units and not fresh(work, fund, for_fixed=False):
+    if fund.holding.units and not settled(work, fund):
         fund.restless = True
         return
     work.record(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from rebalancer.core import ledger
+from rebalancer.core.capital import ManagementFeeCharged
 from rebalancer.core.events import FundingPaid, WindDownAsked
+from rebalancer.core.fees import ManagementFee
 from rebalancer.core.folding import apply, fold
 from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.money import total
@@ -33,7 +35,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.run import RunStatus
 from rebalancer.errors import BrokenInvariant
-from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, fund
+from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, fund, only
 
 
 def fill(**over: Any) -> Fill:
@@ -218,8 +220,23 @@ class TestDailyNav:
         made.wake()
         assert made.of(NavStruck) == []  # the price is five hours old
         made.later(1).tick(101)
+        assert made.of(NavStruck) == []  # nor has another one agreed with this
+        made.later(1).tick(101)
         (struck,) = made.of(NavStruck)
         assert (struck.boundary_ms, struck.nav) == (NOON + 4 * HOUR_MS, D(103))
+
+    def test_a_wild_tick_makes_neither_the_daily_nav_nor_the_fee(self) -> None:
+        fee = ManagementFee(daily=D("0.003"))
+        made = bench(fund(initial_shares=D(1), management_fee=fee, methodology=only()))
+        made.now_ms = NOON + 4 * HOUR_MS - 1_000
+        made.tick(100)
+        made.later(1).tick(150)
+        assert not made.of(NavStruck)
+        assert not made.of(ManagementFeeCharged)
+        made.later(1).tick(101)
+        made.later(1).tick(101)
+        assert [each.nav for each in made.of(NavStruck)] == [D(103)]
+        assert [each.amount for each in made.of(ManagementFeeCharged)] == [D("0.103")]
 
     def test_what_holds_nothing_needs_no_price_to_be_struck(self) -> None:
         made = bench(fund()).later(60)
