@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.errors import ConfigRefused
 from rebalancer.exchanges import open_exchange, open_streams
-from rebalancer.live import at_venue, expected_of, has_keys, keys_of, refuse_unready
+from rebalancer.live import (
+    at_venue,
+    expected_of,
+    has_keys,
+    keys_of,
+    limiters_of,
+    refuse_unready,
+    writer_of,
+)
 from rebalancer.settings import Config, parse
 from rebalancer.venues.exchange_checks import Expected
 from rebalancer.venues.facts import FACTS
@@ -166,3 +176,14 @@ def test_a_safe_endpoint_has_safe_streams() -> None:
     moved = open_streams("binanceusdm", "https://localhost").urls["api"]
     assert moved["fapiPrivate"] == "https://localhost/fapi/v1"
     assert moved["ws"]["linear"] == "wss://localhost/ws"
+
+
+async def test_what_writes_to_a_venue_looks_at_the_kill_switch_of_its_desk(tmp_path: Path) -> None:
+    known = config(store={"url": f"sqlite:///{tmp_path}/desk.db"})
+    client = writer_of(known, "main", limiters_of(known)["binanceusdm"])
+    try:
+        assert client.barred() is None
+        KillSwitch(tmp_path / "desk.db.killed").set("a drill", 0)
+        assert str(client.barred()).startswith("a drill (set ")
+    finally:
+        await client.close()

@@ -22,7 +22,7 @@ from rebalancer.core.records import (
     ScopeChanged,
     Traded,
 )
-from rebalancer.desk.daemon import Daemon
+from rebalancer.desk.daemon import STOP_WITHIN_SECONDS, Daemon
 from rebalancer.errors import BrokenInvariant, StoreUnavailable, VenueUnavailable
 from rebalancer.store.memory import MemoryStore
 from rebalancer.venues.paper import PaperCosts
@@ -169,6 +169,25 @@ class TestFailing:
         daemon.watcher._feed = Broken()
         with pytest.raises(ValueError, match="no such thing"):
             await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+
+    async def test_no_order_that_queues_leaves_after_a_failure(self) -> None:
+        here, store = world(), MemoryStore()
+        daemon = await here.wake(store)
+        stop, asked = daemon.executor.stop, list[float]()
+
+        async def seen(within_seconds: float) -> int:
+            asked.append(within_seconds)
+            return await stop(within_seconds)
+
+        async def broken() -> None:
+            raise BrokenInvariant("it makes no sense")
+
+        daemon.executor.stop = seen  # type: ignore[method-assign]
+        daemon.companions = {"account main": broken}
+        daemon.watcher._feed = Endless(daemon)
+        with pytest.raises(BrokenInvariant, match="makes no sense"):
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+        assert asked == [STOP_WITHIN_SECONDS]
 
     async def test_a_part_that_is_cancelled_by_itself_is_no_stop_in_good_order(self) -> None:
         """Nobody starts a desk again that ended in good order."""
