@@ -84,7 +84,7 @@ class Standing:
                 money(view.equity),
                 *([premium(view)] if watched else []),
                 view.run or view.trading,
-                NONE if view.next_fixed_ms is None else age(view.next_fixed_ms - self.now_ms),
+                self._next_in(view.next_fixed_ms),
                 self.verdicts.get(view.fund, NONE),
             ]
             for view in self.views
@@ -92,6 +92,12 @@ class Standing:
         columns = ["fund", ">NAV", ">leverage", ">target", ">equity"]
         columns += [">premium"] if watched else []
         return table("", (*columns, "state", ">next in", "verdict"), rows)
+
+    def _next_in(self, next_fixed_ms: int | None) -> str:
+        if next_fixed_ms is None:
+            return NONE
+        # While no desk runs its time may come and go.
+        return age(next_fixed_ms - self.now_ms) if next_fixed_ms > self.now_ms else "due"
 
     def document(self) -> dict[str, Any]:
         """Return it for a program."""

@@ -47,6 +47,11 @@ def test_through_a_pipe_it_is_printed_again_and_says_that_no_desk_runs(run: Run)
     assert answer.out.count("BTC3L") == 3
 
 
+def test_a_fixed_time_that_came_while_no_desk_ran_is_due(run: Run) -> None:
+    (line,) = (each for each in run("status").out.splitlines() if each.startswith("BTC3L"))
+    assert " due " in line
+
+
 def test_on_a_terminal_it_is_drawn_in_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
