@@ -222,7 +222,8 @@ class CcxtFeed:
         """Return the price that a ticker has under `name`; None where it has none that is one."""
         value = ticker.get(name)
         if value is None:
-            value = (ticker.get("info") or {}).get(RAW.get(self._venue_id, {}).get(key[1], ""))
+            raw, info = RAW.get(self._venue_id, {}).get(key[1]), ticker.get("info")
+            value = info.get(raw) if raw is not None and isinstance(info, Mapping) else None
         try:
             price = positive(value)
         except InputRefused:

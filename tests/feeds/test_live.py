@@ -188,6 +188,21 @@ async def test_a_bad_value_is_dropped_and_warned_of_once(venue: Venue, bad: Any)
     await polls.feed.close()
 
 
+async def test_an_answer_that_is_no_object_is_a_price_that_is_missing(venue: Venue) -> None:
+    """ccxt makes a ticker of it, with the word where the venue's own fields would be."""
+    good, venue.answers["premiumIndex"] = venue.answers["premiumIndex"], "busy"
+    polls = Polls({BTC: (MARK,)})
+    with capture_logs() as logs:
+        coming = asyncio.create_task(polls.next())
+        while not (logs or coming.done()):  # noqa: ASYNC110 - a log has no event to wait for
+            await asyncio.sleep(0.001)
+        venue.answers["premiumIndex"] = good[0]
+        polls.clock.advance(5_000)
+        assert found(await coming) == [(BTC, MARK, "60000.10000000")]
+    assert [entry["event"] for entry in logs] == ["price_dropped"]
+    await polls.feed.close()
+
+
 async def test_a_network_failure_is_asked_again(venue: Venue) -> None:
     polls = Polls({BTC: (MARK,)})
     await polls.next()
