@@ -46,6 +46,8 @@ class Verifier:
     _seq: int = 0
     #: by fund, the digest of the configuration that it runs on
     _in_force: dict[str, str] = field(default_factory=dict)
+    #: by fund, when a reload gave it other settings last
+    _renewed_ms: dict[str, int] = field(default_factory=dict)
     #: by fund, the NAV that the point of the run that was done last has to have
     _base_navs: dict[str, Decimal] = field(default_factory=dict)
     #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
@@ -146,6 +148,7 @@ class Verifier:
 
     def _reconfigured(self, record: configuration.FundReconfigured) -> None:
         self._in_force[record.fund] = record.digest
+        self._renewed_ms[record.fund] = record.at_ms
 
     def _as_configured(self, fund: FundState) -> bool:
         """Return whether the fund ran on the configuration at hand when this was recorded."""
@@ -309,11 +312,18 @@ class Verifier:
         if rule is None or after_ms is None or not self._as_configured(fund):
             return
         due_ms = rule.next_due_ms(after_ms)
+        if record.settlement is records.Settlement.SKIPPED and record.due_ms <= self._renewed(fund):
+            # Times that are new settle the last of those before them, for all.
+            due_ms = max(rule.due_between(after_ms, record.due_ms), default=due_ms)
         self._hold(
             record.due_ms == due_ms,
             f"{self._place(record)}: {fund.name} is settled for {iso(record.due_ms)}, "
             f"{iso(due_ms)} was next",
         )
+
+    def _renewed(self, fund: FundState) -> int:
+        started_ms = 0 if fund.renewal is None else fund.renewal.at_ms
+        return max(started_ms, self._renewed_ms.get(fund.name, 0))
 
     def _same(self, place: str, what: str, told: Decimal | None, found: Decimal | None) -> None:
         if told is None or found is None:

@@ -12,6 +12,8 @@ from rebalancer.core.fund import Fund
 from rebalancer.core.instant import DAY_MS, HOUR_MS
 from rebalancer.core.methodology import Fixed
 from rebalancer.core.records import DeskStarted, FixedSettled, NavStruck, Settlement
+from rebalancer.core.verification import Verifier
+from tests.core.test_reloading import offer
 from tests.factories import DUE, NOON, Bench, D, bench, fund, only
 
 FEE = ManagementFee(daily=D("0.003"))
@@ -99,3 +101,28 @@ def test_times_that_passed_while_the_desk_was_down_are_missed_under_other_settin
         (Settlement.MISSED, DAY_MS),
         (Settlement.RUN, 2 * DAY_MS),
     ]
+
+
+def test_verify_finds_nothing_in_fixed_times_that_a_start_or_a_reload_brought() -> None:
+    started_anew = again(lived(PLAIN, NOON + 10 * DAY_MS), DAILY)
+    reloaded = lived(PLAIN, NOON + 10 * DAY_MS)
+    offer(reloaded, DAILY)
+    for made in (started_anew, reloaded):
+        verifier = Verifier(replace(made.desk, funds={"BTC3L": DAILY}), "new")
+        for record in made.records:
+            verifier.take(record)
+        (settled,) = made.of(FixedSettled)
+        assert settled.due_ms == DUE + 9 * DAY_MS
+        assert verifier.counts["fixed instants"] == 1
+        assert verifier.problems == []
+
+
+def test_verify_finds_an_instant_that_is_skipped_and_none_of_the_new_times() -> None:
+    made = again(lived(PLAIN, NOON + 10 * DAY_MS), DAILY)
+    verifier = Verifier(made.desk, "new")
+    for record in made.records:
+        wrong = (
+            replace(record, due_ms=DUE + HOUR_MS) if isinstance(record, FixedSettled) else record
+        )
+        verifier.take(wrong)
+    assert len(verifier.problems) == 1
