@@ -12,7 +12,7 @@ from rebalancer import live, publishing
 from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import FundingPaid, PricesObserved
+from rebalancer.core.events import PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk, DeskState
@@ -148,9 +148,7 @@ async def _wire(
 
     def settle(due: FundingDue) -> None:
         for venue in paper:
-            venue.settle_funding(
-                FundingPaid(due.at_ms, venue.book.account, due.contract, due.rate, due.mark)
-            )
+            venue.settle_funding(due.contract, due.rate, due.mark, due.at_ms)
 
     async def look_again() -> None:
         await daemon.look_again()

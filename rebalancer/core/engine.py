@@ -43,6 +43,7 @@ from rebalancer.core.events import (
     WindDownAsked,
 )
 from rebalancer.core.flowing import on_flows
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import duration
 from rebalancer.core.listing import on_history
 from rebalancer.core.market import Key
@@ -194,8 +195,13 @@ def _refuse_tick(work: Work, key: Key, problem: str) -> None:
 
 
 def _on_funding(work: Work, event: FundingPaid) -> None:
+    mark = event.mark
+    if mark is None:
+        mark = work.state.market.price(event.contract, PriceSource.MARK)
+    if mark is None:
+        return
     paid = {
-        name: event.rate * units * event.mark
+        name: event.rate * units * mark
         for name in work.state.holders.get(event.contract, ())
         if (fund := work.state.funds[name]).fund.account == event.account
         and (units := fund.holding.units.get(event.contract, ZERO))
@@ -208,7 +214,7 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
             account=event.account,
             contract=event.contract,
             rate=event.rate,
-            mark=event.mark,
+            mark=mark,
             paid=paid,
             settled_ms=event.settled_ms,
         )

@@ -64,13 +64,16 @@ class FillReported:
 
 @dataclass(frozen=True, slots=True)
 class FundingPaid:
-    """The venue settled funding: longs pay `rate` x units x mark, shorts receive it."""
+    """The venue settled funding: longs pay `rate` x units x mark, shorts receive it.
+
+    No `mark` where the venue booked nothing, because the account was flat: the desk's own counts.
+    """
 
     at_ms: int
     account: str
     contract: str
     rate: Decimal
-    mark: Decimal
+    mark: Decimal | None
     #: when the venue settled it, by its clock; a settlement that is told again is booked once
     settled_ms: int | None = None
 

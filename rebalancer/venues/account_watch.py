@@ -2,7 +2,8 @@
 
 The venue books an amount; the desk shares funding among funds by rate, units and mark. So a
 payment is told with the venue's own rate and with the mark that makes it the booked amount for
-what the account held at that instant.
+what the account held at that instant. Where it held nothing the venue books nothing, and its funds,
+long and short, owe each other all the same: the settlement is told with the rate alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import structlog
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import BalanceReported, FundingPaid, PositionsReported
-from rebalancer.core.instant import SECOND_MS
+from rebalancer.core.instant import HOUR_MS, MINUTE_MS, SECOND_MS
 from rebalancer.core.money import PLACES, ZERO, total
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit
@@ -29,6 +30,9 @@ _log = structlog.get_logger(__name__)
 
 #: payments of one settlement are listed one after another; taken once they are this old
 LISTED_MS = 10 * SECOND_MS
+#: venues settle at full hours, and show the rate by so long after
+SETTLED_EVERY_MS = HOUR_MS
+SHOWN_MS = 2 * MINUTE_MS
 #: a trade this near to the question of what is held may be in its answer or not
 CLOCK_ERROR_MS = 500
 #: contracts asked for payments in one round, in turn: such questions are dear
@@ -55,6 +59,9 @@ class AccountWatch:
         self._waiting = list(contracts)
         self._since_ms: dict[str, int] = {}
         self._seen: dict[str, set[FundingPayment]] = {}
+        #: of settlements at which nothing was held: the last one, and the hour asked about
+        self._flat_ms: dict[str, int] = {}
+        self._flat_hours: dict[str, int] = {}
         self._missed = 0
         self._rounds = 0
         #: what balances are compared in; None where contracts settle in several currencies
@@ -73,7 +80,8 @@ class AccountWatch:
         """
         now_ms = self._book.venue_clock.now_ms()
         for contract in self._waiting:
-            self._since_ms.setdefault(contract, funded_ms.get(contract, now_ms))
+            since_ms = self._since_ms.setdefault(contract, funded_ms.get(contract, now_ms))
+            self._flat_ms.setdefault(contract, since_ms)
         while True:
             await asyncio.sleep(seconds)
             seen = False
@@ -109,6 +117,8 @@ class AccountWatch:
         for contract in turn:
             try:
                 await self._report_funding(contract, held.get(contract, ZERO), emit)
+                if not held.get(contract):
+                    await self._report_flat(contract, emit)
             except VenueUnavailable as outage:
                 _log.warning("funding_unavailable", account=self._name, reason=str(outage))
         try:
@@ -162,11 +172,7 @@ class AccountWatch:
         amount = total(each.amount for each in payments)
         if not amount:
             return None
-        since = await self._book.trades(contract, at_ms)
-        if any(trade.at_ms >= self._asked_ms - CLOCK_ERROR_MS for trade in since):
-            # Whether what is held has it in or not is not known: what was paid on would be wrong.
-            raise VenueUnavailable(f"{contract}: traded while its payment was being understood")
-        units = held - total(trade.units for trade in since if trade.at_ms > at_ms)
+        units = await self._held_at(contract, held, at_ms)
         rate = await self._book.funding_rate(contract, at_ms)
         if rate is None:
             raise VenueUnavailable(f"{contract}: the rate of a payment is not shown yet")
@@ -182,6 +188,30 @@ class AccountWatch:
             )
             return None
         return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark, settled_ms=at_ms)
+
+    async def _report_flat(self, contract: str, emit: Emit) -> None:
+        """Tell the settlements at which the account held nothing of a contract; asked each hour."""
+        since_ms = self._flat_ms.get(contract)
+        hour = (self._book.venue_clock.now_ms() - SHOWN_MS) // SETTLED_EVERY_MS
+        if since_ms is None or hour <= self._flat_hours.get(contract, since_ms // SETTLED_EVERY_MS):
+            return
+        for at_ms, rate in (await self._book.funding_rates(contract, since_ms + 1)).items():
+            if not await self._held_at(contract, ZERO, at_ms):
+                now_ms = self._clock.now_ms()
+                emit(FundingPaid(now_ms, self._name, contract, rate, None, settled_ms=at_ms))
+            self._flat_ms[contract] = at_ms
+        self._flat_hours[contract] = hour
+
+    async def _held_at(self, contract: str, held: Decimal, at_ms: int) -> Decimal:
+        """Return what the account held at an instant, in signed base coins, from what it holds now.
+
+        Raises VenueUnavailable where a trade came too late to say.
+        """
+        since = await self._book.trades(contract, at_ms)
+        if any(trade.at_ms >= self._asked_ms - CLOCK_ERROR_MS for trade in since):
+            # Whether what is held has it in or not is not known: what was paid on would be wrong.
+            raise VenueUnavailable(f"{contract}: traded while its payment was being understood")
+        return held - total(trade.units for trade in since if trade.at_ms > at_ms)
 
 
 async def _as_it_was() -> None:

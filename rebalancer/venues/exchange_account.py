@@ -159,14 +159,19 @@ class ExchangeAccount:
 
     async def funding_rate(self, contract: str, at_ms: int) -> Decimal | None:
         """Return the rate that was settled at `at_ms`; None while the venue does not show it."""
-        call = Call("fetch_funding_rate_history", (contract, at_ms - RATE_NEAR_MS, RATES_MOST))
+        rates = await self.funding_rates(contract, at_ms - RATE_NEAR_MS)
+        near = [each for each in rates if abs(each - at_ms) <= RATE_NEAR_MS]
+        return rates[min(near, key=lambda each: abs(each - at_ms))] if near else None
+
+    async def funding_rates(self, contract: str, since_ms: int) -> Mapping[int, Decimal]:
+        """Return the rates settled from `since_ms` on by their instants, the oldest first."""
+        call = Call("fetch_funding_rate_history", (contract, since_ms, RATES_MOST))
         rows = await self._ask(call, Ask.RATES)
         with readable(self._facts.venue_id, f"funding rates of {contract}"):
-            near = [row for row in rows if abs(int(row["timestamp"]) - at_ms) <= RATE_NEAR_MS]
-            if not near:
-                return None
-            nearest = min(near, key=lambda row: abs(int(row["timestamp"]) - at_ms))
-            return number(nearest["fundingRate"], "a funding rate")
+            found = {
+                int(row["timestamp"]): number(row["fundingRate"], "a funding rate") for row in rows
+            }
+            return dict(sorted(found.items()))
 
     async def hedged(self) -> bool | None:
         """Return whether the account keeps two books per contract; None where it is not told."""

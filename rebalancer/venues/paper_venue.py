@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from rebalancer.clock import sleep_until
-from rebalancer.core.events import Event, FundingPaid, PositionsReported, PricesObserved
+from rebalancer.core.events import Event, PositionsReported, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import Record
@@ -60,9 +61,9 @@ class PaperVenue:
         for report in self.book.liquidate(observed.at_ms):
             self._tell(report)
 
-    def settle_funding(self, payment: FundingPaid) -> None:
-        """Settle funding; `payment` is for this account."""
-        paid = self.book.fund(payment.contract, payment.rate, payment.mark, payment.at_ms)
+    def settle_funding(self, contract: str, rate: Decimal, mark: Decimal, at_ms: int) -> None:
+        """Settle funding on what the account holds of a contract: longs pay rate x units x mark."""
+        paid = self.book.fund(contract, rate, mark, at_ms)
         if paid is not None:
             self._tell(paid)
 

@@ -35,7 +35,7 @@ from rebalancer.core.records import (
 )
 from rebalancer.core.run import RunStatus
 from rebalancer.errors import BrokenInvariant
-from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, fund, only
+from tests.factories import BTC, DUE, ETH, NOON, Bench, D, bench, desk, fund, only
 
 
 def fill(**over: Any) -> Fill:
@@ -184,6 +184,17 @@ class TestFunding:
         for _ in range(2):
             made.take(FundingPaid(made.now_ms, "main", BTC, D("0.001"), D(110)))
         assert len(made.of(FundingPosted)) == 2
+
+    def test_what_the_venue_did_not_book_is_owed_at_the_mark_of_the_desk(self) -> None:
+        made = bench(fund("L"), fund("S", -3), price=110)
+        made.take(FundingPaid(made.now_ms, "main", BTC, D("0.001"), None))
+        (posted,) = made.of(FundingPosted)
+        units = {name: made.fund(name).holding.units[BTC] for name in ("L", "S")}
+        assert (posted.mark, sum(units.values())) == (110, 0)
+        assert posted.paid == {name: D("0.11") * held for name, held in units.items()}
+        nobody = Bench(desk(fund("L")))
+        nobody.take(FundingPaid(nobody.now_ms, "main", BTC, D("0.001"), None))
+        assert nobody.of(FundingPosted) == []
 
     def test_the_alarm_of_the_same_instant_is_not_lost(self) -> None:
         made = bench(fund())

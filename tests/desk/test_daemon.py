@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from rebalancer.core.events import FundingPaid, PositionsReported, PricesObserved
+from rebalancer.core.events import PositionsReported, PricesObserved
 from rebalancer.core.folding import fold
 from rebalancer.core.order import OrderStatus
 from rebalancer.core.records import (
@@ -269,7 +269,7 @@ async def test_funding_is_booked_to_the_funds_that_hold_the_contract() -> None:
             if of(records, Traded) and not settled:
                 settled.extend(records)
                 venue.settle_funding(  # type: ignore[attr-defined]
-                    FundingPaid(here.clock.now_ms(), "main", BTC, Decimal("0.01"), Decimal(100))
+                    BTC, Decimal("0.01"), Decimal(100), here.clock.now_ms()
                 )
 
     daemon.publishers.append(Funding())

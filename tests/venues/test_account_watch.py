@@ -26,7 +26,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def paid(events: list[FundingPaid]) -> list[tuple[str, Decimal]]:
-    return [(each.contract, each.rate * each.mark) for each in events]
+    return [(each.contract, each.rate * (each.mark or D(0))) for each in events]
 
 
 async def test_a_payment_of_funding_is_told_once_and_is_what_the_venue_booked():
@@ -66,6 +66,34 @@ async def test_both_books_of_a_hedge_account_make_one_payment():
         desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
         await desk.venue._watch.round(desk.venue._tell)
         assert paid(desk.told(FundingPaid)) == [(BTC, D(10))]
+
+
+async def test_funds_of_a_flat_account_owe_each_other_what_the_venue_does_not_book(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Spec section 4: funding is rate x a fund's units x mark, whatever the venue nets."""
+    monkeypatch.setattr(account_watch, "SETTLED_EVERY_MS", 1)
+    monkeypatch.setattr(account_watch, "SHOWN_MS", 0)
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        watch = desk.venue._watch
+        watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        watch._flat_ms = dict.fromkeys(CONTRACTS, since_ms)
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "0.0003")
+        await asyncio.sleep(0.005)
+        await desk.buy(BTC, "-0.2")
+        await asyncio.sleep(0.005)
+        settled_ms = desk.market.now_ms()
+        desk.market.fund("BTC/USDT", "0.0001")
+        await asyncio.sleep(0.005)
+        for _ in range(3):
+            await watch.round(desk.venue._tell)
+        booked, flat = desk.told(FundingPaid)
+        assert booked.mark is not None, "the account held something then"
+        assert (flat.contract, flat.rate, flat.mark) == (BTC, D("0.0001"), None)
+        assert flat.settled_ms is not None
+        assert settled_ms <= flat.settled_ms <= settled_ms + 100
 
 
 async def test_a_payment_that_the_position_does_not_explain_is_logged_and_shared_with_nobody():

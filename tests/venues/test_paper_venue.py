@@ -127,19 +127,18 @@ class TestCapital:
 
 
 class TestFunding:
-    PAID = FundingPaid(5, "main", BTC, Decimal("0.01"), Decimal(100))
-
     async def test_it_moves_cash_and_is_reported(self, bench: Bench) -> None:
         bench.venue.observe(tick(100))
         await bench.venue.submit(intent("r1", 3))
         before = bench.venue.book.cash
-        bench.venue.settle_funding(self.PAID)
-        assert bench.told.events[-1] == self.PAID
+        bench.venue.settle_funding(BTC, Decimal("0.01"), Decimal(100), 5)
+        paid = FundingPaid(5, "main", BTC, Decimal("0.01"), Decimal(100))
+        assert bench.told.events[-1] == paid
         assert bench.venue.book.cash == before - 3
 
     async def test_it_can_be_switched_off(self) -> None:
         bench = await Bench(funding=False).started()
-        bench.venue.settle_funding(self.PAID)
+        bench.venue.settle_funding(BTC, Decimal("0.01"), Decimal(100), 5)
         assert bench.told.events == []
         assert bench.venue.book.cash == 1_000
 
