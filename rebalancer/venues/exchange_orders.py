@@ -12,7 +12,7 @@ import structlog
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event, FillReported, OrderReported
-from rebalancer.core.money import ZERO, number, total
+from rebalancer.core.money import ZERO, number, positive, total
 from rebalancer.core.order import Fill, OrderIntent, Outcome
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit, Submission
@@ -185,8 +185,11 @@ class ExchangeOrders:
         return Fill(
             trade_id=str(trade["id"]),
             client_order_id=intent.client_order_id,
-            price=number(trade["price"], f"{what}: price"),
-            contracts=self._contracts_of(intent, trade["amount"], self._facts.units.trade),
+            price=positive(trade["price"], f"{what}: price"),
+            contracts=positive(
+                self._contracts_of(intent, trade["amount"], self._facts.units.trade),
+                f"{what}: amount",
+            ),
             fee=self._fee(intent, trade),
             at_ms=int(trade["timestamp"]),
         )

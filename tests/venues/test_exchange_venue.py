@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event, FillReported, OrderReported, PositionsReported
 from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide, client_order_id
-from rebalancer.errors import ConfigRefused, VenueUnavailable
+from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
 from rebalancer.venues import exchange_orders, exchange_venue
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
@@ -123,6 +124,21 @@ async def test_the_venues_position_is_what_was_traded():
         reported = desk.events[-1]
         assert isinstance(reported, PositionsReported)
         assert reported.units == {BTC: D("0.3")}
+
+
+@pytest.mark.parametrize(
+    ("field_name", "value"), [("price", "0"), ("price", "-1"), ("amount", "0")]
+)
+async def test_a_trade_at_no_price_is_not_booked(field_name: str, value: str):
+    """It would give its funds units for nothing."""
+    async with trading() as desk:
+        exchange = desk.venue._client._exchange
+        read = exchange.parse_trade
+        exchange.parse_trade = lambda *raw: {**read(*raw), field_name: value}
+        with contextlib.suppress(InputRefused):  # whatever is raised makes the order unknown
+            await desk.venue.submit(intent("0.5"))
+        assert not any(isinstance(event, FillReported) for event in desk.events)
+        assert Outcome.CLOSED not in desk.outcomes()
 
 
 async def test_an_answer_without_a_market_takes_none_away():
