@@ -31,7 +31,7 @@ async def mode_setter(config: Config, name: str, clock: Clock) -> AsyncIterator[
     _refuse_unfit(config, name)
     known, facts = config.accounts[name], facts_of(config.accounts[name].venue)
     limiters = live.limiters_of(config)
-    desk = desk_of(config, await live.venue_contracts(config, limiters))
+    desk = desk_of(config, await live.venue_contracts(config, limiters, config.funds))
     contracts = live.contracts_of(desk, name)
     if not contracts:
         raise InputRefused(f"accounts.{name}: no fund is on it, so it has no contracts to set")

@@ -12,9 +12,9 @@ from rebalancer import live, publishing
 from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import PricesObserved
+from rebalancer.core.events import ContractChanged, PricesObserved
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.records import NavStruck, Record, RunMoved
+from rebalancer.core.records import FundLaunched, NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.costing import estimate_beside
 from rebalancer.desk.companions import Companion
@@ -59,7 +59,7 @@ def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:
     """
     wanted: dict[str, dict[PriceSource, None]] = {}
     for fund in desk.funds.values():
-        for symbol in fund.symbols:
+        for symbol in (each for each in fund.symbols if each not in desk.unlisted):
             found = wanted.setdefault(symbol, {})
             found.update(dict.fromkeys((fund.mark_source, fund.price_source)))
             if second_opinion:
@@ -131,7 +131,8 @@ async def _wire(
     last_ms = max((record.at_ms for record in history), default=0)
     clock = _clock(config, played, last_ms)
     limiters = live.limiters_of(config)
-    desk = desk_of(config, await live.venue_contracts(config, limiters))
+    launched = {record.fund for record in history if isinstance(record, FundLaunched)}
+    desk = desk_of(config, await live.venue_contracts(config, limiters, launched))
     start = Start(
         at_ms=clock.now_ms(),
         mode=str(config.mode),
@@ -142,6 +143,9 @@ async def _wire(
     recovered = await recover(store, history, desk, start)
     live.announce(config, recovered.state)
     inbox = Inbox()
+    for symbol in sorted(desk.unlisted):
+        gone = f"{config.feed.venue} does not list it any more"
+        inbox.put(ContractChanged(clock.now_ms(), symbol, gone))
     switch = KillSwitch(config.kill_switch) if control else None
     venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
@@ -172,7 +176,7 @@ async def _wire(
         inbox=inbox,
         venues=venues,
         watcher=Watcher(feed, *takers, inbox.put),
-        open_orders=recovered.open_orders,
+        open_orders=[each for each in recovered.open_orders if each.contract not in desk.unlisted],
         control=_control(config, inbox, clock, switch),
         kill_switch=switch,
         view_interval_seconds=config.desk.view_interval_ms / 1_000,

@@ -17,12 +17,20 @@ from rebalancer.venues.paper import PaperCosts
 def desk_of(config: Config, contracts: Mapping[str, Contract] | None = None) -> Desk:
     """Return the configured desk; `contracts` are the venue's own, under the described ones."""
     known = dict(contracts or {}) | dict(config.contracts)
+    asked = {symbol for fund in config.funds.values() for symbol in fund.symbols}
+    unlisted = frozenset(asked - contracts.keys()) if contracts else frozenset()
     for fund in config.funds.values():
         # An index-only fund trades nothing: its members need no lots.
         for symbol in () if fund.index_only else fund.symbols:
             known.setdefault(symbol, contract_for(config, symbol))
     rates = {name: source.max_age_ms for name, source in config.rates.items()}
-    return Desk(funds=config.funds, accounts=config.accounts, contracts=known, rates=rates)
+    return Desk(
+        funds=config.funds,
+        accounts=config.accounts,
+        contracts=known,
+        rates=rates,
+        unlisted=unlisted,
+    )
 
 
 def paper_costs_of(config: Config) -> dict[str, PaperCosts]:

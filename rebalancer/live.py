@@ -5,7 +5,7 @@ The settings know no venue and the venues no settings; this is where the two mee
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -109,17 +109,22 @@ def limiters_of(config: Config) -> dict[str, Limiter]:
 
 
 async def venue_contracts(
-    config: Config, limiters: Mapping[str, Limiter] = NO_LIMITERS
+    config: Config,
+    limiters: Mapping[str, Limiter] = NO_LIMITERS,
+    launched: Collection[str] = (),
 ) -> dict[str, Contract]:
     """Ask the venue of the prices for the contracts of all funds, where prices are real.
 
-    Raises ConfigRefused for a contract that it does not have, VenueUnavailable.
+    One that only funds of `launched` have may be listed no more, and is left out: they cannot be
+    taken out of the configuration. Raises ConfigRefused for another, VenueUnavailable.
     """
     if config.feed.source is not FeedSource.CCXT or config.feed.venue is None:
         return {}
     symbols = {symbol for fund in config.funds.values() for symbol in fund.symbols}
     opened = opener(config, open_exchange, limiters=limiters)
-    return await contracts(config.feed.venue, sorted(symbols), opened)
+    others = [fund for name, fund in config.funds.items() if name not in launched]
+    new = {symbol for fund in others for symbol in fund.symbols}
+    return await contracts(config.feed.venue, sorted(symbols), opened, symbols - new)
 
 
 def refuse_unknown_prices(config: Config) -> None:
@@ -145,9 +150,10 @@ async def depths_of(config: Config, symbols: Sequence[str]) -> Books:
 
 
 def contracts_of(desk: Desk, account: str) -> dict[str, Contract]:
-    """Return the contracts that the funds of an account hold."""
+    """Return the contracts of the funds of an account that the venue lists."""
     funds = [fund for fund in desk.funds.values() if fund.account == account]
-    return {symbol: desk.contracts[symbol] for fund in funds for symbol in fund.symbols}
+    held = {symbol for fund in funds for symbol in fund.symbols} - desk.unlisted
+    return {symbol: each for symbol, each in desk.contracts.items() if symbol in held}
 
 
 def venue_of(

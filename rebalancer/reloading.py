@@ -124,7 +124,8 @@ class Reloader:
             raise ConfigRefused("\n".join(problems))
         refuse_configuration(self.state, self._offer(new, found))
         live.refuse_unready(new.config)
-        await live.venue_contracts(new.config, live.limiters_of(new.config))
+        launched = [name for name, fund in self.state.funds.items() if fund.launched_ms is not None]
+        await live.venue_contracts(new.config, live.limiters_of(new.config), launched)
         notional = {
             name: (_notional(self.state, old, name), _notional(self.state, new, name))
             for name in new.config.funds

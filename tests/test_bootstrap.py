@@ -89,7 +89,7 @@ class TestClocks:
     async def test_real_prices_need_the_time_of_the_wall(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def known(venue: str, symbols: list[str], _opened: object) -> dict[str, object]:
+        async def known(venue: str, symbols: list[str], *_others: object) -> dict[str, object]:
             assert (venue, symbols) == ("binanceusdm", [BTC])
             return {}
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from rebalancer.bootstrap import open_daemon
 from rebalancer.core.actions import Alert
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderStatus
 from rebalancer.core.records import FundingPosted, IntentCreated, OrderMoved, Traded
 from rebalancer.core.scope import Scope
@@ -27,7 +28,7 @@ from rebalancer.venues.exchange_venue import ExchangeVenue
 from rebalancer.venues.live_dry_run import LiveDryRunVenue
 from rebalancer.venues.read_only import ReadOnlyTransport
 from tests.desk.rig import of, until
-from tests.factories import BTC
+from tests.factories import BTC, ETH
 from tests.loopback.faults import Fault, Shape
 from tests.loopback.orders import Book
 from tests.loopback.presets import KEY, SECRET, binance, xt
@@ -236,6 +237,70 @@ class TestLive:
             used = {window.name: units for window, units in client.used().items()}
             assert used["requests-1m"] == len(polled.calls) > 0, "the list of contracts counts, too"
             await daemon._close()
+
+
+class TestDelisted:
+    """A contract goes, and a fund that was launched on it cannot be taken out of the file."""
+
+    TWO = f"""{DESK}
+[funds.ETH2L]
+account = "main"
+target_leverage = 2
+initial_shares = 100
+basket = {{ "ETH/USDT:USDT" = 1 }}
+"""
+
+    def config(self, market: LoopbackVenue) -> Config:
+        overrides = {"mode": "live", "accounts": {"main": {"endpoint": market.rest}}}
+        return parse(self.TWO, environ=KEYS, overrides=overrides)
+
+    @asynccontextmanager
+    async def desk(self, market: LoopbackVenue, store: MemoryStore) -> AsyncIterator[Daemon]:
+        daemon = await open_daemon(self.config(market), store, control=False)
+        stop = asyncio.Event()
+        running = asyncio.create_task(daemon.run(stop))
+        try:
+            yield daemon
+        finally:
+            stop.set()
+            await asyncio.wait_for(running, 20)
+
+    def delist(self, market: LoopbackVenue) -> None:
+        del market.core.instruments["ETH/USDT"]
+        positions = market.core.accounts[KEY].positions
+        for key in [each for each in positions if each[0] == "ETH/USDT"]:
+            del positions[key]
+
+    async def test_its_fund_stands_still_and_the_others_go_on(self, market: LoopbackVenue) -> None:
+        store = MemoryStore()
+        async with self.desk(market, store) as daemon:
+            funds = daemon.state.funds.values()
+            await until(lambda: all(fund.point for fund in funds), "both are launched", 15)
+        self.delist(market)
+        async with self.desk(market, MemoryStore(store.records)) as daemon:
+            assert daemon.state.desk.unlisted == {ETH}
+            frozen = (Scope.CONTRACT, ETH)
+            await until(lambda: frozen in daemon.state.scopes, "the contract is frozen", 15)
+            known = daemon.state.market
+            await until(lambda: known.price(BTC, PriceSource.MARK), "the other has its price", 15)
+            await daemon.venues["main"].report_positions()
+            assert known.price(ETH, PriceSource.MARK) is None
+            assert daemon.state.breaks == {}
+        reason = daemon.state.scopes[frozen].reason
+        assert reason == "binanceusdm does not list it any more"
+
+    async def test_a_fund_that_is_new_is_refused_on_it(self, market: LoopbackVenue) -> None:
+        self.delist(market)
+        with pytest.raises(ConfigRefused, match="binanceusdm has no such contract"):
+            await open_daemon(self.config(market), MemoryStore(), control=False)
+
+    async def test_a_desk_with_nothing_else_is_refused(self, market: LoopbackVenue) -> None:
+        store = MemoryStore()
+        async with desk(market, "live", store) as daemon:
+            await traded(daemon, store)
+        del market.core.instruments["BTC/USDT"]
+        with pytest.raises(ConfigRefused, match="lists no contract of this desk any more"):
+            await open_daemon(config(market, "live"), MemoryStore(store.records), control=False)
 
 
 class TestDryRun:

@@ -45,6 +45,8 @@ class Desk:
     contracts: Mapping[str, Contract]
     #: how old a reference rate may be, in milliseconds, by the name of its source
     rates: Mapping[str, int] = field(default_factory=dict)
+    #: contracts of launched funds that the venue of the prices lists no more: nobody asks for them
+    unlisted: frozenset[str] = frozenset()
     #: funds take their first exposure at the first price, at no cost (a replay of history)
     free_launch: bool = False
 

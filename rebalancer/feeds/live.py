@@ -245,17 +245,24 @@ class CcxtFeed:
 
 
 async def contracts(
-    venue_id: str, symbols: Sequence[str], opened: Callable[[str], Any] = open_exchange
+    venue_id: str,
+    symbols: Sequence[str],
+    opened: Callable[[str], Any] = open_exchange,
+    may_lack: Collection[str] = (),
 ) -> dict[str, Contract]:
     """Return what the venue says about each of `symbols` (unified names, BTC/USDT:USDT).
 
-    Raises ConfigRefused for an unknown venue or contract, or one that is no linear perpetual;
+    One of `may_lack` that it does not list is left out. Raises ConfigRefused for an unknown venue
+    or another such contract, or one that is no linear perpetual, and where none is listed at all;
     VenueUnavailable when the venue does not answer.
     """
     exchange = opened(venue_id)
     try:
-        await load_markets(exchange, venue_id, symbols)
-        return {symbol: contract_of(exchange.markets[symbol], venue_id) for symbol in symbols}
+        await load_markets(exchange, venue_id, [each for each in symbols if each not in may_lack])
+        listed = [symbol for symbol in symbols if symbol in exchange.markets]
+        if not listed:
+            raise ConfigRefused(f"{venue_id} lists no contract of this desk any more")
+        return {symbol: contract_of(exchange.markets[symbol], venue_id) for symbol in listed}
     finally:
         await exchange.close()
 
