@@ -142,10 +142,7 @@ async def _wire(
     )
     recovered = await recover(store, history, desk, start)
     live.announce(config, recovered.state)
-    inbox = Inbox()
-    for symbol in sorted(desk.unlisted):
-        gone = f"{config.feed.venue} does not list it any more"
-        inbox.put(ContractChanged(clock.now_ms(), symbol, gone))
+    inbox = _inbox(config, desk, clock)
     switch = KillSwitch(config.kill_switch) if control else None
     venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
@@ -189,6 +186,14 @@ async def _wire(
         | _prices(config, recovered.state, clock, tell),
     )
     return daemon
+
+
+def _inbox(config: Config, desk: Desk, clock: Clock) -> Inbox:
+    """Return an inbox in which lies what freezes each contract that is listed no more."""
+    inbox, reason = Inbox(), f"{config.feed.venue} does not list it any more"
+    for symbol in sorted(desk.unlisted):
+        inbox.put(ContractChanged(clock.now_ms(), symbol, reason))
+    return inbox
 
 
 def _prices(
