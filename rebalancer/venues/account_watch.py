@@ -18,13 +18,13 @@ import structlog
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import BalanceReported, FundingPaid, PositionsReported
-from rebalancer.core.instant import HOUR_MS, MINUTE_MS, SECOND_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from rebalancer.core.money import PLACES, ZERO, total
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit
 from rebalancer.venues.account_history import AccountHistory
 from rebalancer.venues.exchange_account import ExchangeAccount
-from rebalancer.venues.statements import FundingPayment, held_units
+from rebalancer.venues.statements import FundingPayment, OwnTrade, held_units
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +33,8 @@ LISTED_MS = 10 * SECOND_MS
 #: venues settle at full hours, and show the rate by so long after
 SETTLED_EVERY_MS = HOUR_MS
 SHOWN_MS = 2 * MINUTE_MS
+#: how far back the first question goes: who owes what is counted by what the funds hold now
+FLAT_BACK_MS = DAY_MS
 #: a trade this near to the question of what is held may be in its answer or not
 CLOCK_ERROR_MS = 500
 #: contracts asked for payments in one round, in turn: such questions are dear
@@ -81,7 +83,7 @@ class AccountWatch:
         now_ms = self._book.venue_clock.now_ms()
         for contract in self._waiting:
             since_ms = self._since_ms.setdefault(contract, funded_ms.get(contract, now_ms))
-            self._flat_ms.setdefault(contract, since_ms)
+            self._flat_ms.setdefault(contract, max(since_ms, now_ms - FLAT_BACK_MS))
         while True:
             await asyncio.sleep(seconds)
             seen = False
@@ -172,7 +174,7 @@ class AccountWatch:
         amount = total(each.amount for each in payments)
         if not amount:
             return None
-        units = await self._held_at(contract, held, at_ms)
+        units = _held_at(held, await self._trades_since(contract, at_ms), at_ms)
         rate = await self._book.funding_rate(contract, at_ms)
         if rate is None:
             raise VenueUnavailable(f"{contract}: the rate of a payment is not shown yet")
@@ -195,23 +197,30 @@ class AccountWatch:
         hour = (self._book.venue_clock.now_ms() - SHOWN_MS) // SETTLED_EVERY_MS
         if since_ms is None or hour <= self._flat_hours.get(contract, since_ms // SETTLED_EVERY_MS):
             return
-        for at_ms, rate in (await self._book.funding_rates(contract, since_ms + 1)).items():
-            if not await self._held_at(contract, ZERO, at_ms):
+        rates = await self._book.funding_rates(contract, since_ms + 1)
+        since = await self._trades_since(contract, min(rates)) if rates else ()
+        for at_ms, rate in rates.items():
+            if not _held_at(ZERO, since, at_ms):
                 now_ms = self._clock.now_ms()
                 emit(FundingPaid(now_ms, self._name, contract, rate, None, settled_ms=at_ms))
             self._flat_ms[contract] = at_ms
         self._flat_hours[contract] = hour
 
-    async def _held_at(self, contract: str, held: Decimal, at_ms: int) -> Decimal:
-        """Return what the account held at an instant, in signed base coins, from what it holds now.
+    async def _trades_since(self, contract: str, at_ms: int) -> Sequence[OwnTrade]:
+        """Return the trades between an instant and the question of what is held.
 
-        Raises VenueUnavailable where a trade came too late to say.
+        Raises VenueUnavailable where one came too near to that question to say.
         """
         since = await self._book.trades(contract, at_ms)
         if any(trade.at_ms >= self._asked_ms - CLOCK_ERROR_MS for trade in since):
             # Whether what is held has it in or not is not known: what was paid on would be wrong.
             raise VenueUnavailable(f"{contract}: traded while its payment was being understood")
-        return held - total(trade.units for trade in since if trade.at_ms > at_ms)
+        return since
+
+
+def _held_at(held: Decimal, since: Sequence[OwnTrade], at_ms: int) -> Decimal:
+    """Return what the account held at an instant, in signed base coins, from what it holds now."""
+    return held - total(trade.units for trade in since if trade.at_ms > at_ms)
 
 
 async def _as_it_was() -> None:

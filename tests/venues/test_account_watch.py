@@ -274,3 +274,16 @@ async def test_a_balance_that_is_not_told_is_no_balance(monkeypatch: pytest.Monk
         desk.market.faults.plan(Fault(shape=Shape.BAD_GATEWAY, path="account", times=1_000))
         assert await desk.venue._watch.round(desk.venue._tell)
         assert desk.told(BalanceReported) == []
+
+
+async def test_what_a_flat_account_owed_long_ago_is_not_asked_for():
+    async with account() as desk:
+        watch, now_ms = desk.venue._watch, WallClock().now_ms()
+        running = asyncio.create_task(watch.run(desk.venue._tell, 3_600, {BTC: 0, ETH: now_ms}))
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        day_ago_ms = now_ms - account_watch.FLAT_BACK_MS
+        assert day_ago_ms - 100 <= watch._flat_ms[BTC] <= day_ago_ms + 5_000
+        assert watch._flat_ms[ETH] == now_ms
+        assert watch._since_ms[BTC] == 0, "what the venue booked is asked for from its beginning"
