@@ -35,10 +35,14 @@ from rebalancer.core.records import (
 from rebalancer.core.run import Run, RunPlan, RunStatus
 from rebalancer.core.slicing import child_limit_units, market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState
+from rebalancer.core.trust import mark_confirmed
 from rebalancer.core.work import BookKey, Work
 
 #: rounds without a fill after which a run gives up until its cool-down is over
 FRUITLESS_ROUNDS_MAX = 5
+#: runs whose orders may be priced by a mark that nothing confirms: what is left of a wiped fund
+#: cannot wait, and an operator's word is the second opinion
+_ON_ONE_TICK = frozenset({Trigger.GAP, Trigger.MANUAL})
 
 
 def plan_orders(work: Work, key: BookKey) -> None:
@@ -82,7 +86,9 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
     age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
     # Without every price its limits cannot be checked.
     blind = run.plan.trigger is not Trigger.GAP and work.worth(fund) is None
-    if blind or age_ms is None or (limit_ms is not None and age_ms > limit_ms):
+    # One wild tick must not be what a slice is priced by: its collar would be around that.
+    unsure = run.plan.trigger not in _ON_ONE_TICK and not mark_confirmed(work, symbol)
+    if blind or unsure or age_ms is None or (limit_ms is not None and age_ms > limit_ms):
         fund.restless = True
         return False
     if run.fruitless_rounds >= FRUITLESS_ROUNDS_MAX:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.market import Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, total
@@ -39,6 +40,12 @@ def settled(work: Work, fund: FundState) -> bool:
         for symbol in fund.members(work.now_ms)
         for source in fund.fund.sources
     )
+
+
+def mark_confirmed(work: Work, symbol: str) -> bool:
+    """Whether a second source, or a second tick, agrees on the mark that an order is priced by."""
+    market, mark = work.state.market, (symbol, PriceSource.MARK)
+    return market.second_source_agrees(*mark) or market.steady(*mark)
 
 
 def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:

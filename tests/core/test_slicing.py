@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rebalancer.core.events import CommandKind
-from rebalancer.core.fund import Execution, Limits
+from rebalancer.core.fund import Execution, Limits, PriceSource
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Outcome, PositionSide
@@ -60,6 +60,38 @@ class TestPauses:
         assert len(made.orders) == 1
         made.later(1).known(84)
         assert len(made.orders) == 2
+
+
+class TestWildTicks:
+    """Of the simulated day 52285: a slice was priced by the one tick of one source."""
+
+    def test_a_slice_waits_until_a_second_tick_agrees(self) -> None:
+        made = losing(bench(sliced()))
+        made.complete(made.orders[0])
+        made.later(10).tick(60)
+        assert len(made.orders) == 1, "its collar would be around a price that may be false"
+        made.later(1).tick(84)
+        assert len(made.orders) == 1, "back again, and once more a jump"
+        made.later(1).tick(84)
+        assert (len(made.orders), made.orders[-1].mark) == (2, D(84))
+
+    def test_or_a_second_source_does(self) -> None:
+        made = losing(bench(sliced()))
+        made.complete(made.orders[0])
+        made.later(10).tick(82)
+        assert len(made.orders) == 1
+        made.tick(82, source=PriceSource.INDEX)
+        assert (len(made.orders), made.orders[-1].mark) == (2, D(82))
+
+    def test_what_the_gap_rule_left_does_not_wait(self) -> None:
+        made = losing(bench(sliced()))
+        made.complete(made.orders[0])
+        made.later(10).known(60)
+        assert made.of(RunOpened)[-1].plan.trigger is Trigger.GAP
+        sent = len(made.orders)
+        made.complete(made.orders[-1])
+        made.later(10).tick(50)
+        assert len(made.orders) == sent + 1
 
 
 class TestWhatTheMarketDid:
