@@ -78,9 +78,8 @@ class TestWildTicks:
     def test_or_a_second_source_does(self) -> None:
         made = losing(bench(sliced()))
         made.complete(made.orders[0])
-        made.later(10).tick(82)
-        assert len(made.orders) == 1
-        made.tick(82, source=PriceSource.INDEX)
+        made.later(9).tick(82, source=PriceSource.INDEX)
+        made.later(1).tick(82)
         assert (len(made.orders), made.orders[-1].mark) == (2, D(82))
 
     def test_what_the_gap_rule_left_does_not_wait(self) -> None:
