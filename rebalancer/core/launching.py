@@ -24,10 +24,7 @@ def launch(work: Work, fund: FundState) -> None:
     basket = config.basket_at(work.now_ms)
     pairs = [(symbol, source) for symbol in basket for source in config.sources]
     known = all(market.price(symbol, source) is not None for symbol, source in pairs)
-    settled = known and all(
-        market.second_source_agrees(symbol, source) or market.steady(symbol, source)
-        for symbol, source in pairs
-    )
+    settled = known and all(market.confirmed(symbol, source) for symbol, source in pairs)
     if not settled or not fresh(work, fund, for_fixed=False):
         fund.restless = True
         say_none(work, fund, "launch waits for a fresh price and a second opinion on it")

@@ -168,6 +168,10 @@ class Market:
             return True
         return quote.steady_ticks > ticks
 
+    def confirmed(self, symbol: str, source: PriceSource, ticks: int = 2) -> bool:
+        """Whether a second source agrees on the price, or so many ticks of its own do."""
+        return self.second_source_agrees(symbol, source) or self.steady(symbol, source, ticks)
+
 
 @dataclass(slots=True)
 class Suspicion:

@@ -35,7 +35,6 @@ from rebalancer.core.records import (
 from rebalancer.core.run import Run, RunPlan, RunStatus
 from rebalancer.core.slicing import child_limit_units, market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState
-from rebalancer.core.trust import mark_confirmed
 from rebalancer.core.work import BookKey, Work
 
 #: rounds without a fill after which a run gives up until its cool-down is over
@@ -83,11 +82,12 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
     if over or work.state.permission(fund, symbol).halted:
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
-    age_ms = work.state.market.age_ms(symbol, PriceSource.MARK, work.now_ms)
+    market, mark = work.state.market, (symbol, PriceSource.MARK)
+    age_ms = market.age_ms(*mark, work.now_ms)
     # Without every price its limits cannot be checked.
     blind = run.plan.trigger is not Trigger.GAP and work.worth(fund) is None
     # One wild tick must not be what a slice is priced by: its collar would be around that.
-    unsure = run.plan.trigger not in _ON_ONE_TICK and not mark_confirmed(work, symbol)
+    unsure = run.plan.trigger not in _ON_ONE_TICK and not market.confirmed(*mark)
     if blind or unsure or age_ms is None or (limit_ms is not None and age_ms > limit_ms):
         fund.restless = True
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalancer.core.fund import PriceSource
 from rebalancer.core.market import Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, total
@@ -35,17 +34,10 @@ def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal
 def settled(work: Work, fund: FundState) -> bool:
     """Whether every price of the fund is fresh and beyond doubt, whatever rule asks."""
     return fresh(work, fund, for_fixed=False) and all(
-        work.state.market.second_source_agrees(symbol, source)
-        or work.state.market.steady(symbol, source)
+        work.state.market.confirmed(symbol, source)
         for symbol in fund.members(work.now_ms)
         for source in fund.fund.sources
     )
-
-
-def mark_confirmed(work: Work, symbol: str) -> bool:
-    """Whether a second source, or a second tick, agrees on the mark that an order is priced by."""
-    market, mark = work.state.market, (symbol, PriceSource.MARK)
-    return market.second_source_agrees(*mark) or market.steady(*mark)
 
 
 def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
@@ -79,10 +71,7 @@ def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) ->
     if all(market.second_source_agrees(symbol, source) for symbol, source in pairs):
         return True
     if signal.falling is None:
-        return all(
-            market.second_source_agrees(symbol, source) or market.steady(symbol, source, ticks)
-            for symbol, source in pairs
-        )
+        return all(market.confirmed(symbol, source, ticks) for symbol, source in pairs)
     # Only ticks of the source that fired it count; a second source just has to be steady.
     source = fund.fund.mark_source if signal.by_mark else fund.fund.price_source
     stamps_ms = [market.quotes[symbol, source].at_ms for symbol in members]
@@ -94,9 +83,7 @@ def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) ->
     else:
         suspicion.count_tick(level, stamps_ms, falling=signal.falling, ticks_needed=ticks)
     return suspicion.confirmed and all(
-        market.second_source_agrees(*pair) or market.steady(*pair)
-        for pair in pairs
-        if pair[1] is not source
+        market.confirmed(*pair) for pair in pairs if pair[1] is not source
     )
 
 
