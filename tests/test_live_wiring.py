@@ -52,18 +52,24 @@ basket = { "BTC/USDT:USDT" = 1 }
 KEYS = dict(zip(environ(), (KEY, SECRET), strict=True))
 
 
-def config(market: LoopbackVenue, mode: str, keys: dict[str, str] | None = None) -> Config:
+def config(
+    market: LoopbackVenue, mode: str, keys: dict[str, str] | None = None, text: str = DESK
+) -> Config:
     overrides = {"mode": mode, "accounts": {"main": {"endpoint": market.rest}}}
-    return parse(DESK, environ=KEYS if keys is None else keys, overrides=overrides)
+    return parse(text, environ=KEYS if keys is None else keys, overrides=overrides)
 
 
 @asynccontextmanager
 async def desk(
-    market: LoopbackVenue, mode: str, store: MemoryStore, alerts: list[Alert] | None = None
+    market: LoopbackVenue,
+    mode: str,
+    store: MemoryStore,
+    alerts: list[Alert] | None = None,
+    text: str = DESK,
 ) -> AsyncIterator[Daemon]:
     """Run a desk, and stop it in good order."""
-    told = [] if alerts is None else alerts
-    daemon = await open_daemon(config(market, mode), store, control=False, on_alert=told.append)
+    told, known = [] if alerts is None else alerts, config(market, mode, text=text)
+    daemon = await open_daemon(known, store, control=False, on_alert=told.append)
     stop = asyncio.Event()
     running = asyncio.create_task(daemon.run(stop))
     try:
@@ -250,21 +256,6 @@ initial_shares = 100
 basket = {{ "ETH/USDT:USDT" = 1 }}
 """
 
-    def config(self, market: LoopbackVenue) -> Config:
-        overrides = {"mode": "live", "accounts": {"main": {"endpoint": market.rest}}}
-        return parse(self.TWO, environ=KEYS, overrides=overrides)
-
-    @asynccontextmanager
-    async def desk(self, market: LoopbackVenue, store: MemoryStore) -> AsyncIterator[Daemon]:
-        daemon = await open_daemon(self.config(market), store, control=False)
-        stop = asyncio.Event()
-        running = asyncio.create_task(daemon.run(stop))
-        try:
-            yield daemon
-        finally:
-            stop.set()
-            await asyncio.wait_for(running, 20)
-
     def delist(self, market: LoopbackVenue) -> None:
         del market.core.instruments["ETH/USDT"]
         positions = market.core.accounts[KEY].positions
@@ -273,11 +264,11 @@ basket = {{ "ETH/USDT:USDT" = 1 }}
 
     async def test_its_fund_stands_still_and_the_others_go_on(self, market: LoopbackVenue) -> None:
         store = MemoryStore()
-        async with self.desk(market, store) as daemon:
+        async with desk(market, "live", store, text=self.TWO) as daemon:
             funds = daemon.state.funds.values()
             await until(lambda: all(fund.point for fund in funds), "both are launched", 15)
         self.delist(market)
-        async with self.desk(market, MemoryStore(store.records)) as daemon:
+        async with desk(market, "live", MemoryStore(store.records), text=self.TWO) as daemon:
             assert daemon.state.desk.unlisted == {ETH}
             frozen = (Scope.CONTRACT, ETH)
             await until(lambda: frozen in daemon.state.scopes, "the contract is frozen", 15)
@@ -291,8 +282,9 @@ basket = {{ "ETH/USDT:USDT" = 1 }}
 
     async def test_a_fund_that_is_new_is_refused_on_it(self, market: LoopbackVenue) -> None:
         self.delist(market)
+        known = config(market, "live", text=self.TWO)
         with pytest.raises(ConfigRefused, match="binanceusdm has no such contract"):
-            await open_daemon(self.config(market), MemoryStore(), control=False)
+            await open_daemon(known, MemoryStore(), control=False)
 
     async def test_a_desk_with_nothing_else_is_refused(self, market: LoopbackVenue) -> None:
         store = MemoryStore()

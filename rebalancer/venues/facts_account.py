@@ -184,7 +184,7 @@ async def _bybit_hedged(exchange: Any, symbol: str) -> bool | None:
 async def _gate_hedged(exchange: Any, symbol: str) -> bool | None:
     settle = exchange.market(symbol)["settleId"]
     answer = await exchange.privateFuturesGetSettleAccounts({"settle": settle})
-    return _flag(answer.get("in_dual_mode"))
+    return flag(answer.get("in_dual_mode"))
 
 
 async def _bitget_hedged(exchange: Any, symbol: str) -> bool | None:
@@ -218,13 +218,14 @@ def _mexc_equity(balance: Any, currency: str) -> Any:
 
 def certain(value: Any) -> bool:
     """Return what a venue says of a yes or no; raises TypeError where it says something else."""
-    flag = _flag(value)
-    if flag is None:
+    told = flag(value)
+    if told is None:
         raise TypeError("neither true nor false")
-    return flag
+    return told
 
 
-def _flag(value: Any) -> bool | None:
+def flag(value: Any) -> bool | None:
+    """Return what a venue says of a yes or no; None where it says something else."""
     return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value))
 
 

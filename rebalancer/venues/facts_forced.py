@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from rebalancer.venues.facts_account import flag
+
 ReadForced = Callable[[Mapping[str, Any]], bool]
 """Whether one of ccxt's trades or orders is one that the venue made to close a position itself."""
 
@@ -36,7 +38,7 @@ def _gate(order: Mapping[str, Any]) -> bool:
 
 
 def _xt(order: Mapping[str, Any]) -> bool:
-    return _is_true(order["info"].get("forceClose"))
+    return flag(order["info"].get("forceClose")) is True
 
 
 def _bitget(trade: Mapping[str, Any]) -> bool:
@@ -59,11 +61,7 @@ def _hyperliquid(trade: Mapping[str, Any]) -> bool:
     if str(told.get("dir")).startswith(("Liquidated", "Auto-Deleveraging", "Settlement")):
         return True
     # Both sides of a liquidation at the market carry its mark; the one it is for takes.
-    return bool(told.get("liquidation")) and _is_true(told.get("crossed"))
-
-
-def _is_true(told: Any) -> bool:
-    return str(told).lower() == "true"
+    return bool(told.get("liquidation")) and flag(told.get("crossed")) is True
 
 
 FORCED_TRADES: Mapping[str, ReadForced] = MappingProxyType(
