@@ -14,7 +14,7 @@ from rebalancer.core.records import TradingState
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import title
 from rebalancer.core.state import DeskState, FundState
-from rebalancer.desk.views import view_fund
+from rebalancer.desk.views import oldest_price
 
 Cause = Callable[[DeskState, str], bool]
 """Whether what was told of a subject still is so."""
@@ -52,7 +52,7 @@ def _price_refused(state: DeskState, subject: str) -> bool:
 
 def _prices_stopped(state: DeskState, subject: str) -> bool:
     fund = state.funds.get(subject)
-    return fund is not None and view_fund(state, fund, state.now_ms).stale
+    return fund is not None and oldest_price(state, fund, state.now_ms)[1]
 
 
 def _incomplete(fund: FundState) -> bool:

@@ -10,7 +10,7 @@ from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.instant import iso
 from rebalancer.core.records import TradingState
 from rebalancer.core.state import DeskState
-from rebalancer.desk.views import view_fund
+from rebalancer.desk.views import oldest_price
 from rebalancer.ports import Clock
 
 LOOK_SECONDS = 5.0
@@ -24,12 +24,13 @@ async def watch_prices(state: DeskState, clock: Clock, tell: Callable[[Alert], N
     since_s: dict[str, float] = {}
     while True:
         for fund in state.funds.values():
-            view = view_fund(state, fund, clock.now_ms())
+            now_ms = clock.now_ms()
+            price_at_ms, stale = oldest_price(state, fund, now_ms)
             ended = fund.launched_ms is None or fund.trading is TradingState.WIPED
-            if ended or not view.stale:
+            if ended or not stale:
                 since_s.pop(fund.name, None)
             elif now_s() - since_s.setdefault(fund.name, now_s()) >= STOPPED_SECONDS:
-                newest = "none came" if view.price_at_ms is None else iso(view.price_at_ms)
+                newest = "none came" if price_at_ms is None else iso(price_at_ms)
                 text = f"no rule of {fund.name} can act: its newest price is old ({newest})"
-                tell(Alert(view.at_ms, Severity.CRITICAL, "prices_stopped", fund.name, text))
+                tell(Alert(now_ms, Severity.CRITICAL, "prices_stopped", fund.name, text))
         await asyncio.sleep(LOOK_SECONDS)

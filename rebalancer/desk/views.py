@@ -43,9 +43,7 @@ def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
 
 def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: int) -> NavView:
     """Return one fund as it stands at `now_ms`, at what it is worth then."""
-    price_at_ms = _oldest_price_ms(state, fund)
-    limit_ms = fund.fund.max_age_ms
-    late = price_at_ms is None or (limit_ms is not None and now_ms - price_at_ms > limit_ms)
+    price_at_ms, late = oldest_price(state, fund, now_ms)
     rule, after_ms = fund.fund.methodology.fixed, None if idle(fund) else fixed_after_ms(fund)
     return NavView(
         fund=fund.name,
@@ -64,6 +62,15 @@ def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: 
         premium=fund.premium(worth.nav, now_ms) if worth and not late else None,
         premium_stage=str(fund.premium_stage) if fund.fund.premium else "",
     )
+
+
+def oldest_price(state: DeskState, fund: FundState, now_ms: int) -> tuple[int | None, bool]:
+    """Return when the oldest price of a fund is from, and whether it is too old; None: one lacks.
+
+    Nothing is valued for it: it is asked of every fund every few seconds.
+    """
+    at_ms, limit_ms = _oldest_price_ms(state, fund), fund.fund.max_age_ms
+    return at_ms, at_ms is None or (limit_ms is not None and now_ms - at_ms > limit_ms)
 
 
 def _oldest_price_ms(state: DeskState, fund: FundState) -> int | None:
