@@ -274,9 +274,13 @@ basket = {{ "ETH/USDT:USDT" = 1 }}
             await until(lambda: frozen in daemon.state.scopes, "the contract is frozen", 15)
             known = daemon.state.market
             await until(lambda: known.price(BTC, PriceSource.MARK), "the other has its price", 15)
+            daemon.state.accounts["main"].traded_ms.clear()  # or a list of now might be of before
             await daemon.venues["main"].report_positions()
+            await until(lambda: daemon.state.breaks, "what was settled is seen", 15)
             assert known.price(ETH, PriceSource.MARK) is None
-            assert daemon.state.breaks == {}
+            (found,) = daemon.state.breaks.values()
+            assert found.repair.startswith("rebalancer adopt 1 --price PRICE")
+            assert list(daemon.state.scopes) == [frozen], "the account goes on"
         reason = daemon.state.scopes[frozen].reason
         assert reason == "binanceusdm does not list it any more"
 

@@ -12,12 +12,20 @@ from rebalancer.cli.options import AsJson, ConfigPath, Reason
 from rebalancer.cli.output import console, moment, note, print_json, table, when
 from rebalancer.cli.reading import Limit
 from rebalancer.cli.stored import opened
-from rebalancer.core.money import text
+from rebalancer.core.money import positive, text
 
 if TYPE_CHECKING:
     from rebalancer.store.rows import BreakRow
 
 Number = Annotated[int, typer.Argument(help="Number of the break.", min=1)]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        help="Price to book at, where the desk has none: the contract is listed no more.",
+        show_default=False,
+    ),
+]
 Every = Annotated[bool, typer.Option("--all", help="Also those that ended.")]
 
 
@@ -53,15 +61,24 @@ def breaks(
 
 @told
 def adopt(
-    number: Number, reason: Reason, config: ConfigPath = None, as_json: AsJson = False
+    number: Number,
+    reason: Reason,
+    price: Price = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Have the running desk book a difference in position to its funds, at the mark."""
-    end_break("adopt", number, reason, config, as_json=as_json)
+    request = {"command": "adopt", "break": str(number), "reason": reason}
+    if price is not None:
+        positive(price, "--price")
+        request["price"] = price
+    end_break(request, config, as_json=as_json)
 
 
-def end_break(command: str, number: int, reason: str, config: Any, *, as_json: bool) -> None:
+def end_break(request: dict[str, Any], config: Any, *, as_json: bool) -> None:
     """Have the running desk end a break: `adopt` books it, `explain` only closes it."""
-    answer = ask(config, {"command": command, "break": str(number), "reason": reason})
+    answer = ask(config, request)
+    command, number = request["command"], request["break"]
     if as_json:
         print_json(answer)
     else:

@@ -59,7 +59,8 @@ def explain(
     if reason is not None:
         if not subject.isdigit() or not int(subject):
             raise InputRefused(f"{subject!r} is not the number of a break")
-        end_break("explain", int(subject), reason, config, as_json=as_json)
+        request = {"command": "explain", "break": str(int(subject)), "reason": reason}
+        end_break(request, config, as_json=as_json)
         return
     from rebalancer.sim.explain import explain as explained  # noqa: PLC0415 - not for --help
 

@@ -67,9 +67,14 @@ def halt_account(work: Work, account: str, reason: str) -> None:
 def position_break(work: Work, account: str, contract: str, told: Decimal) -> None:
     """Compare what the venue holds with the records; find, change or end the break between them."""
     held = work.state.accounts[account].position(contract)
+    # One that is listed no more is frozen: nothing else of its account trades from a wrong number.
+    listed = contract not in work.state.desk.unlisted
     open_number = open_break(work, BreakKind.POSITION, account, contract)
     if open_number is not None:
-        if work.state.breaks[open_number].units == told - held:
+        known = work.state.breaks[open_number]
+        if known.units == told - held:
+            if listed:  # again, perhaps: nothing was halted then
+                halt_account(work, account, f"break {open_number}: {known.cause}")
             return
         reason = "the venue and the records agree again" if told == held else "it changed"
         vanished(work, open_number, reason)
@@ -78,6 +83,9 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
     cause = f"the venue holds {text(told)} of {contract}, the records say {text(held)}"
     number = work.state.break_count + 1
     repair = f"rebalancer adopt {number} --reason WHY, or trade the difference away at the venue"
+    if not listed:
+        cause += "; the contract is listed no more"
+        repair = f"rebalancer adopt {number} --price PRICE --reason WHY, by what it was settled at"
     units = told - held
     find(
         work,
@@ -89,7 +97,7 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
             cause=cause,
             repair=repair,
         ),
-        halts=True,
+        halts=listed,
     )
 
 
@@ -115,6 +123,28 @@ def refuse_answer(state: DeskState, command: Commanded) -> None:
     if found.kind is not BreakKind.POSITION and not found.trades:
         raise CommandRefused(f"break {number} has nothing to adopt: explain it")
     _refuse_adoption(state, number, found)
+    _refuse_price(state, number, found, command.price)
+
+
+def _refuse_price(state: DeskState, number: int, found: Break, given: Decimal | None) -> None:
+    """Raise CommandRefused where an operator's price is missing, or is not the one that counts."""
+    if found.trades:
+        if given is not None:
+            raise CommandRefused(
+                f"the trades of break {number} have prices of their own: adopt it without --price"
+            )
+        return
+    mark = state.market.price(found.contract, PriceSource.MARK)
+    if mark is not None and given is not None:
+        raise CommandRefused(
+            f"the desk has a price of {found.contract} itself, {text(mark)}: adopt break {number} "
+            "without --price"
+        )
+    if mark is None and given is None:
+        then = "yet; try again, or give one with --price"
+        if found.contract in state.desk.unlisted:
+            then = "for it is listed no more; say with --price what it was settled at"
+        raise CommandRefused(f"no price of {found.contract} is known {then}")
 
 
 def _refuse_adoption(state: DeskState, number: int, found: Break) -> None:
@@ -134,9 +164,6 @@ def _refuse_adoption(state: DeskState, number: int, found: Break) -> None:
             f"break {number} is what the trades of break {', '.join(first)} made: adopt or explain "
             "those first; what they do not explain stays in a break"
         )
-    mark = state.market.price(found.contract, PriceSource.MARK)
-    if not found.trades and mark is None:
-        raise CommandRefused(f"no price of {found.contract} is known yet; try again")
     if state.working_on(found.account, found.contract):
         raise CommandRefused(f"an order on {found.contract} is not settled yet; try again")
 
@@ -150,16 +177,17 @@ def on_answer(work: Work, event: Commanded) -> None:
     how = BreakEnd.EXPLAINED
     if event.kind is CommandKind.ADOPT:
         how = BreakEnd.ADOPTED
-        _adopt(work, number, found)
+        _adopt(work, number, found, event.price)
     work.record(BreakEnded(work.now_ms, number, how, event.reason))
 
 
-def _adopt(work: Work, number: int, found: Break) -> None:
+def _adopt(work: Work, number: int, found: Break, given: Decimal | None) -> None:
     """Book the trades of a break; without any, its difference at the mark, for its price is lost.
 
-    Which fund an unknown trade was made for nobody can say: all that hold the contract share it.
+    Where there is no mark, at the price `given`. Which fund an unknown trade was made for nobody
+    can say: all that hold the contract share it.
     """
-    mark = work.state.market.price(found.contract, PriceSource.MARK) or ZERO
+    mark = work.state.market.price(found.contract, PriceSource.MARK) or given or ZERO
     unlisted = VenueTrade(
         trade_id=f"break-{number}",
         order_id="",

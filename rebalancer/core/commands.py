@@ -51,7 +51,9 @@ def _refuse_unexplained(state: DeskState, account: str) -> None:
     open_numbers = [
         str(number)
         for number, each in state.breaks.items()
-        if each.account == account and (each.kind is BreakKind.POSITION or each.trades)
+        if each.account == account
+        and (each.kind is BreakKind.POSITION or each.trades)
+        and each.contract not in state.desk.unlisted  # nobody trades it, whoever is resumed
     ]
     if open_numbers:
         raise CommandRefused(

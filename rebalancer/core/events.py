@@ -159,6 +159,8 @@ class Commanded:
     name: str
     reason: str
     scope: Scope = Scope.FUND
+    #: of an adoption, in quote currency; None: the desk's own mark
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

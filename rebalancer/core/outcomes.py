@@ -243,8 +243,6 @@ def on_positions(work: Work, event: PositionsReported) -> None:
         )
         if overtaken or work.state.working_on(event.account, symbol):
             continue
-        if symbol in work.state.desk.unlisted:
-            continue  # the venue tells nothing of it; it is frozen, and no price could adopt it
         position_break(work, event.account, symbol, event.units.get(symbol, ZERO))
 
 

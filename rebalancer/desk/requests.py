@@ -74,6 +74,7 @@ def read_request(line: bytes, now_ms: int) -> Request:
             fields |= {"fund": fields["break"]}
         name = "" if scope is Scope.DESK else str(fields[_NAMED_BY.get(scope, "name")])
         reason = str(fields.get("reason") or "by an operator")[:500]
+        price = _price(fields) if kind is CommandKind.ADOPT else None
     except InputRefused as refused:
         raise CommandRefused(str(refused)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -81,7 +82,16 @@ def read_request(line: bytes, now_ms: int) -> Request:
         raise CommandRefused(
             f"a command is one line of JSON with command ({known}), fund and reason"
         ) from None
-    return Commanded(now_ms, kind, name, reason, scope)
+    return Commanded(now_ms, kind, name, reason, scope, price)
+
+
+def _price(fields: Mapping[str, Any]) -> Decimal | None:
+    """Return the price that an operator adopts a break at; None where he names none."""
+    if fields.get("price") is None:
+        return None
+    price = positive(fields["price"], "price")
+    refuse_unwieldy(price, "price")
+    return price
 
 
 def _consolidation(fields: Mapping[str, Any], now_ms: int) -> ConsolidationAsked:

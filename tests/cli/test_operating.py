@@ -188,3 +188,12 @@ def test_a_break_is_ended_by_its_number(run: Run, desk: Desk, command: str) -> N
     assert desk.asked == [{"command": command, "break": "3", "reason": "moved by hand"}]
     assert run(command, "x", "--reason", "y").code == 2
     assert run(command, "3").code == 2
+
+
+def test_a_break_is_adopted_at_a_price(run: Run, desk: Desk) -> None:
+    assert run("adopt", "3", "--price", "90.5", "--reason", "it was settled").code == 0
+    assert desk.asked[0]["price"] == "90.5"
+    for price, why in {"x": "'x' is not a decimal number", "0": "0 must be above zero"}.items():
+        answer = run("adopt", "3", "--price", price, "--reason", "it was settled")
+        assert (answer.code, answer.sentence) == (2, f"--price: {why}")
+    assert len(desk.asked) == 1

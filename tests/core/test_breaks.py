@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rebalancer.core.breaks import BreakEnd, BreakEnded, BreakFound, BreakKind
-from rebalancer.core.events import CommandKind, LiquidationReported, PositionsReported
+from rebalancer.core.events import Commanded, CommandKind, LiquidationReported, PositionsReported
 from rebalancer.core.fund import Account
 from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import RunOpened, Traded
@@ -26,6 +27,11 @@ def told(made: Bench, units: Number, symbol: str = BTC) -> Bench:
     """The venue says what the account holds of a contract, long after the last trade."""
     made.later(60).take(PositionsReported(made.now_ms, "main", {symbol: D(units)}))
     return made
+
+
+def adopt(made: Bench, price: str) -> None:
+    """An operator books break 1 at a price."""
+    made.take(Commanded(made.now_ms, ADOPT, "1", "settled", Scope.DESK, price=D(price)))
 
 
 def started() -> Bench:
@@ -104,8 +110,60 @@ class TestPositions:
 
     def test_a_position_cannot_be_adopted_without_a_price(self) -> None:
         made = told(bench(small()).restarted(), "2.5")
-        with pytest.raises(CommandRefused, match="no price of"):
+        with pytest.raises(CommandRefused, match=f"no price of {BTC} is known yet; try again"):
             made.command(ADOPT, "1", "x", Scope.DESK)
+        adopt(made, "100")
+        assert made.fund().holding.units == {BTC: D("2.5")}
+
+    def test_a_price_is_refused_where_the_desk_has_its_own(self) -> None:
+        made = told(bench(small()), "2.5")
+        with pytest.raises(CommandRefused, match="a price of BTC/USDT:USDT itself, 100: adopt"):
+            adopt(made, "99")
+        assert made.of(Traded) == []
+
+
+class TestDelisted:
+    """The venue settled a position while the desk was down, and lists the contract no more."""
+
+    def settled(self) -> Bench:
+        made = bench(small(), small("ETH2L", 2, basket={ETH: D(1)}), price=100)
+        made.desk = replace(made.desk, unlisted=frozenset({ETH}))
+        made = made.restarted()
+        made.known(100)
+        made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: D(3)}))
+        return made
+
+    def test_it_is_a_break_that_stops_no_other_contract(self) -> None:
+        made = self.settled()
+        (found,) = made.of(BreakFound)
+        assert found.found.units == D(-2)
+        assert found.found.cause.endswith("the records say 2; the contract is listed no more")
+        assert found.found.repair.startswith("rebalancer adopt 1 --price PRICE")
+        assert not made.state.permission(made.fund()).halted
+
+    def test_it_is_adopted_at_the_price_that_an_operator_names(self) -> None:
+        made = self.settled()
+        with pytest.raises(CommandRefused, match="say with --price what it was settled at"):
+            made.command(ADOPT, "1", "x", Scope.DESK)
+        adopt(made, "90.5")
+        holding = made.fund("ETH2L").holding
+        assert (holding.units, holding.cash) == ({}, D(-100) + 2 * D("90.5"))
+        assert made.state.breaks == {}
+        assert made.restarted().fund("ETH2L").holding.cash == holding.cash
+
+    def test_an_account_that_was_halted_for_something_else_is_resumed_beside_it(self) -> None:
+        made = self.settled()
+        made.command(CommandKind.HALT, "main", "a drill", Scope.ACCOUNT)
+        made.command(CommandKind.RESUME, "main", "over", Scope.ACCOUNT)
+        assert not made.state.permission(made.fund()).halted
+
+    def test_once_it_is_listed_again_the_account_is_halted(self) -> None:
+        made = self.settled()
+        made.desk = replace(made.desk, unlisted=frozenset())
+        made = made.restarted()
+        made.take(PositionsReported(made.now_ms, "main", {BTC: D(3)}))
+        assert len(made.of(BreakFound)) == 1
+        assert made.state.permission(made.fund()).halted
 
 
 class TestTrades:

@@ -119,6 +119,11 @@ class TestCommands:
         running.daemon.emit(PositionsReported(NOON + 1, "main", {BTC: held + 1}))
         answer = await running.ask(command="adopt", **{"break": "7"}, reason="x")
         assert answer["error"] == "there is no open break 7; open are 1"
+        for price, why in {"0": "must be above zero", "1e30": "more than 24 digits"}.items():
+            answer = await running.ask(command="adopt", **{"break": 1}, reason="x", price=price)
+            assert why in answer["error"]
+        answer = await running.ask(command="adopt", **{"break": 1}, reason="x", price="99")
+        assert "the desk has a price of BTC/USDT:USDT itself" in answer["error"]
         adopted = await running.ask(command="adopt", **{"break": 1}, reason="moved by hand")
         assert adopted["ok"] is True
         assert running.daemon.state.accounts["main"].position(BTC) == held + 1
