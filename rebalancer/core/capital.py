@@ -9,12 +9,12 @@ from decimal import Decimal
 from rebalancer.core.cash_account import DayCount
 from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.flow import Flow, FlowKind
-from rebalancer.core.money import ONE
-from rebalancer.core.record import Record
+from rebalancer.core.money import ONE, ZERO
+from rebalancer.core.record import Priced, Record
 
 
 @dataclass(frozen=True, slots=True)
-class ManagementFeeCharged(Record):
+class ManagementFeeCharged(Priced):
     """The manager took the fee of one instant; exactly one of these exists for each."""
 
     fund: str
@@ -60,7 +60,7 @@ class BatchTaken(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class FlowDealt(Record):
+class FlowDealt(Priced):
     """Shares were issued or taken back at a NAV; shares and cash are signed, into the fund."""
 
     fund: str
@@ -74,6 +74,8 @@ class FlowDealt(Record):
     #: to the manager: on top of the cash of a subscription, out of that of a redemption
     fee: Decimal
     shares_after: Decimal
+    #: what had grown due of the management fee and is not posted: the NAV is after it
+    fee_accrued: Decimal = ZERO
 
     @property
     def key(self) -> str:
@@ -121,7 +123,7 @@ class FinancingPosted(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsolidationProposed(Record):
+class ConsolidationProposed(Priced):
     """The NAV crossed a threshold: a conversion of shares is due, and somebody has to agree."""
 
     fund: str
@@ -150,7 +152,7 @@ class ConsolidationCancelled(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Consolidated(Record):
+class Consolidated(Priced):
     """All shares of a fund were converted at once; `equity` is NAV x shares before and after."""
 
     fund: str

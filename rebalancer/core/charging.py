@@ -50,6 +50,8 @@ def charge_fees(work: Work, fund: FundState, worth: Valuation) -> Valuation:
                 worth.equity,
                 worth.formula_nav,
                 amount,
+                marks=worth.marks,
+                prices=worth.other_prices,
             )
         )
         worth = work.worth(fund) or worth

@@ -52,7 +52,15 @@ def _propose(work: Work, fund: FundState, worth: Valuation) -> None:
     if price_not_good(work, fund, worth, _SIGNAL) is not None:
         return
     work.record(
-        ConsolidationProposed(work.now_ms, fund.name, conversion.kind, conversion.ratio, worth.nav)
+        ConsolidationProposed(
+            work.now_ms,
+            fund.name,
+            conversion.kind,
+            conversion.ratio,
+            worth.nav,
+            marks=worth.marks,
+            prices=worth.other_prices,
+        )
     )
     words = f"the NAV is {worth.nav:.8f}: a {conversion.words} is proposed"
     if not fund.fund.consolidation.auto:
@@ -88,6 +96,8 @@ def _convert(work: Work, fund: FundState, worth: Valuation, conversion: Conversi
             nav_after=worth.equity / after,
             equity=worth.equity,
             number=fund.conversions + 1,
+            marks=worth.marks,
+            prices=worth.other_prices,
         )
     )
     text = f"{conversion.words}: {worth.nav:.8f} became {worth.equity / after:.8f}"

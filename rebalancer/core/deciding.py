@@ -372,6 +372,6 @@ def strike(work: Work, fund: FundState, worth: Valuation) -> None:
             equity=worth.equity,
             shares=fund.shares,
             marks=worth.marks,
-            prices={} if worth.prices == worth.marks else worth.prices,
+            prices=worth.other_prices,
         )
     )

@@ -150,8 +150,9 @@ def deal_flows(
     if rule is None:
         return False
     post_financing(work, fund)
+    fee_accrued = fund.fee_accrued(worth.equity, work.now_ms)
     register = Register(
-        equity=worth.equity - fund.fee_accrued(worth.equity, work.now_ms),
+        equity=worth.equity - fee_accrued,
         shares=fund.shares,
         outstanding=fund.shares,
         empty_nav=worth.formula_nav or fund.fund.initial_nav,
@@ -179,6 +180,9 @@ def deal_flows(
                 cash=found.cash,
                 fee=found.fee,
                 shares_after=fund.shares + found.shares,
+                fee_accrued=fee_accrued,
+                marks=worth.marks,
+                prices=worth.other_prices,
             )
         )
     return dealt

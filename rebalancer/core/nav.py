@@ -40,6 +40,11 @@ class Valuation:
     leverage: Decimal | None
 
     @property
+    def other_prices(self) -> Prices:
+        """The prices of its own source, where the marks do not say the same; else none."""
+        return {} if self.prices == self.marks else self.prices
+
+    @property
     def rises_by_falling(self) -> bool:
         """Whether the magnitude of leverage rises when the price falls: borrowed cash behind it.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +17,18 @@ class Record:
     def key(self) -> str | None:
         """What may exist only once, or None."""
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced(Record):
+    """A record of what a fund was worth, with the prices that it was worth that at."""
+
+    #: by contract, of all that counted; empty in records of before
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
+    #: of the fund's own source; empty where the marks say the same
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def own_prices(self) -> Mapping[str, Decimal]:
+        """Prices of the fund's own source, by contract."""
+        return self.prices or self.marks

@@ -19,6 +19,7 @@ from rebalancer.core.events import CommandKind
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.premium import PremiumStaged
+from rebalancer.core.record import Priced
 from rebalancer.core.record import Record as Record  # noqa: PLC0414 - re-exported
 from rebalancer.core.run import RunPlan, RunStatus
 from rebalancer.core.scope import Scope
@@ -307,7 +308,7 @@ class ScopeChanged(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class NavStruck(Record):
+class NavStruck(Priced):
     """The daily NAV of a fund at its boundary; both NAVs unrounded."""
 
     fund: str
@@ -316,18 +317,10 @@ class NavStruck(Record):
     formula_nav: Decimal
     equity: Decimal
     shares: Decimal
-    marks: Mapping[str, Decimal]
-    #: of the fund's own source; empty where the marks say the same
-    prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         return f"strike/{self.fund}/{self.boundary_ms}"
-
-    @property
-    def own_prices(self) -> Mapping[str, Decimal]:
-        """Prices of the fund's own source, by contract."""
-        return self.prices or self.marks
 
 
 @dataclass(frozen=True, slots=True)

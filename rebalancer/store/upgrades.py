@@ -51,12 +51,38 @@ def _period_with_terms(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"rate": None, "coupon": None, "day_count": None}
 
 
+def _without_prices(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read what a fund was worth at prices that nobody wrote down."""
+    return raw | {"marks": {}, "prices": {}}
+
+
+def _dealt_without_prices(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a flow of before: of its fee, too, nobody wrote down what had grown due."""
+    return _without_prices(raw) | {"fee_accrued": "0"}
+
+
+def _struck_without_prices(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a daily NAV of before prices of the fund's own source were kept; some have them."""
+    return {"prices": {}} | raw
+
+
+def _moved_without_slippage(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a run of before its slippage was counted; some have it."""
+    return {"slippage": None, "traded_notional": None} | raw
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
     "CashPeriodBegun": (_period_with_terms,),
     "CommandTaken": (_command_with_scope,),
+    "Consolidated": (_without_prices,),
+    "ConsolidationProposed": (_without_prices,),
+    "FlowDealt": (_dealt_without_prices,),
     "FundingPosted": (_funding_of_an_instant,),
+    "ManagementFeeCharged": (_without_prices,),
+    "NavStruck": (_struck_without_prices,),
     "PointSet": (_point_with_basket,),
+    "RunMoved": (_moved_without_slippage,),
     "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),
 }

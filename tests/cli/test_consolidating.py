@@ -57,7 +57,7 @@ def test_a_preview_changes_nothing_and_conserves_the_equity(run: Run) -> None:
 def test_the_series_is_adjusted_for_what_came_after(run: Run, folder: Path, store: Path) -> None:
     del store
     struck = [
-        NavStruck(NOON + day * DAY_MS, "BTC3L", NOON + day * DAY_MS, nav, nav, D(30), shares, {})
+        NavStruck(NOON + day * DAY_MS, "BTC3L", NOON + day * DAY_MS, nav, nav, D(30), shares)
         for day, nav, shares in ((1, D("0.03"), D(1_000)), (2, D("0.3"), D(100)))
     ]
     merged = Consolidated(

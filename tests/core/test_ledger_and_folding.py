@@ -126,7 +126,7 @@ def impossible() -> list[tuple[str, Record]]:
         ),
         (
             "NAV x shares is not the equity",
-            NavStruck(NOON, "BTC3L", NOON, D(1), D(1), D(2), D(1), {}),
+            NavStruck(NOON, "BTC3L", NOON, D(1), D(1), D(2), D(1)),
         ),
     ]
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebalancer.core.events import CommandKind
+from rebalancer.core.record import Priced
 from rebalancer.core.records import (
     RECORD_TYPES,
     CommandTaken,
@@ -242,3 +243,71 @@ def test_a_payment_of_before_settlements_were_told_apart_is_still_read() -> None
     assert CODEC.decode("FundingPosted", body) == FundingPosted(
         5, "main", "BTC/USDT:USDT", Decimal("0.01"), Decimal(100), {"L": Decimal(1)}
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (
+            "FlowDealt",
+            (
+                '{"account":"main","at_ms":5,"cash":"115","fee":"0","flow":"a","fund":"L",'
+                '"kind":"subscribe","nav":"115","shares":"1","shares_after":"11","v":1}'
+            ),
+        ),
+        (
+            "ManagementFeeCharged",
+            (
+                '{"account":"main","amount":"1","at_ms":5,"due_ms":5,"equity":"1000",'
+                '"formula_nav":"100","fund":"L","share":"0.001","v":1}'
+            ),
+        ),
+        (
+            "ConsolidationProposed",
+            '{"at_ms":5,"fund":"L","kind":"merge","nav":"0.03","ratio":10,"v":1}',
+        ),
+        (
+            "Consolidated",
+            (
+                '{"at_ms":5,"equity":"30","fund":"L","kind":"merge","nav_after":"0.3",'
+                '"nav_before":"0.03","number":1,"ratio":10,"shares_after":"100",'
+                '"shares_before":"1000","v":1}'
+            ),
+        ),
+    ],
+)
+def test_a_nav_of_before_prices_were_kept_beside_it_is_still_read(kind: str, body: str) -> None:
+    read = CODEC.decode(kind, body)
+    assert isinstance(read, Priced)
+    assert (read.marks, read.own_prices) == ({}, {})
+    written = json.loads(CODEC.encode(read).body)
+    assert written.items() >= {**json.loads(body), "v": 2}.items()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "later"),
+    [
+        (
+            "NavStruck",
+            (
+                '{"at_ms":5,"boundary_ms":5,"equity":"10","formula_nav":"10","fund":"L",'
+                '"marks":{"B":"1"},"nav":"10","shares":"1","v":1}'
+            ),
+            {"prices": {"B": "2"}},
+        ),
+        (
+            "RunMoved",
+            (
+                '{"at_ms":5,"cost":"0","fund":"L","leverage":null,"marks":{},"nav":null,'
+                '"reason":"","run_id":"L-1","status":"done","v":1}'
+            ),
+            {"slippage": "1", "traded_notional": "2"},
+        ),
+    ],
+)
+def test_what_came_to_a_record_within_its_first_version_may_be_missing(
+    kind: str, body: str, later: dict[str, Any]
+) -> None:
+    assert CODEC.decode(kind, body).at_ms == 5
+    whole = json.dumps({**json.loads(body), **later})
+    assert json.loads(CODEC.encode(CODEC.decode(kind, whole)).body).items() >= later.items()

@@ -188,7 +188,7 @@ def a_day() -> list[Record]:
         moved(RunStatus.DONE, 40),
         FixedSettled(40, "BTC3L", due_ms=20, settlement=Settlement.RUN, reason="", run_id="r1"),
         FixedSettled(41, "BTC3S", due_ms=20, settlement=Settlement.MISSED, reason="late"),
-        NavStruck(50, "BTC3L", 49, D("114.90"), D(115), D("172.35"), D("1.5"), {BTC: D(105)}),
+        NavStruck(50, "BTC3L", 49, D("114.90"), D(115), D("172.35"), D("1.5"), marks={BTC: D(105)}),
         TradingChanged(at_ms=51, fund="BTC3L", state=TradingState.HALTED, reason="operator"),
         FundWiped(at_ms=52, fund="BTC3S", reason="gap", nav=D(-1), prices={BTC: D(140)}),
         ScopeChanged(53, Scope.ACCOUNT, "main", TradingState.HALTED, "audit"),
