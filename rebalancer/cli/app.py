@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "upgrade": Command("backing_up", "upgrade"),
     "breaks": Command("breaking", "breaks"),
     "adopt": Command("breaking", "adopt"),
+    "settle": Command("breaking", "settle"),
     "explain": Command("explaining", "explain"),
     "triggers": Command("explaining", "triggers"),
     "status": Command("standing", "status"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.operating import ask
-from rebalancer.cli.options import AsJson, ConfigPath, Reason
+from rebalancer.cli.options import AsJson, ConfigPath, Reason, spread
 from rebalancer.cli.output import console, moment, note, print_json, table, when
 from rebalancer.cli.reading import Limit
 from rebalancer.cli.stored import opened
+from rebalancer.core.money import number as exact
 from rebalancer.core.money import positive, text
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ Price = Annotated[
         show_default=False,
     ),
 ]
+OrderId = Annotated[str, typer.Argument(help="Id of the order.", show_default=False)]
 Every = Annotated[bool, typer.Option("--all", help="Also those that ended.")]
 
 
@@ -69,10 +72,51 @@ def adopt(
 ) -> None:
     """Have the running desk book a difference in position to its funds, at the mark."""
     request = {"command": "adopt", "break": str(number), "reason": reason}
-    if price is not None:
-        positive(price, "--price")
-        request["price"] = price
-    end_break(request, config, as_json=as_json)
+    end_break(request | _at(price), config, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What an order traded, by the venue's own history."""
+
+    filled: Annotated[
+        str, typer.Option("--filled", help="Contracts filled in all, what is known included.")
+    ]
+    price: Annotated[
+        str | None,
+        typer.Option(
+            "--price", help="Average price of what is not on record yet.", show_default=False
+        ),
+    ] = None
+    fee: Annotated[str, typer.Option("--fee", help="Fee of the same, in quote currency.")] = "0"
+
+
+@told
+@spread
+def settle(
+    order: OrderId,
+    reason: Reason,
+    filling: Filling,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the running desk what became of an order whose contract is listed no more."""
+    numbers = {"filled": filling.filled, "fee": filling.fee}
+    for name, value in numbers.items():
+        exact(value, f"--{name}")
+    request = {"command": "settle", "order": order, "reason": reason, **numbers}
+    answer = ask(config, request | _at(filling.price))
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"order {order}: over, {filling.filled} filled in all")
+
+
+def _at(price: str | None) -> dict[str, str]:
+    if price is None:
+        return {}
+    positive(price, "--price")
+    return {"price": price}
 
 
 def end_break(request: dict[str, Any], config: Any, *, as_json: bool) -> None:

@@ -35,6 +35,7 @@ from rebalancer.core.events import (
     KillSwitchFound,
     LiquidationReported,
     OrderReported,
+    OrderSettled,
     PlanOffered,
     PositionsReported,
     PricesObserved,
@@ -56,6 +57,7 @@ from rebalancer.core.records import ClockSetBack, FundingPosted, Record
 from rebalancer.core.reloading import on_configuration
 from rebalancer.core.setback import forget_after
 from rebalancer.core.state import DeskState, RateQuote
+from rebalancer.core.stranded import on_settled, tell_of_stranded
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.trial import copy_of
 from rebalancer.core.winding import on_wind_down
@@ -253,6 +255,11 @@ def _on_command(work: Work, event: Commanded) -> None:
         on_command(work, event)
 
 
+def _on_contract(work: Work, event: ContractChanged) -> None:
+    on_contract_changed(work, event)
+    tell_of_stranded(work, event)
+
+
 def _on_plan(work: Work, event: PlanOffered) -> None:
     """Carry out what was agreed where a trial leads to just that; else refuse it unchanged."""
     refuse_plan(work, event)
@@ -271,7 +278,8 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     BalanceReported: on_balance,
     HistoryReported: on_history,
     Commanded: _on_command,
-    ContractChanged: on_contract_changed,
+    OrderSettled: on_settled,
+    ContractChanged: _on_contract,
     KillSwitchFound: on_kill_switch,
     FlowsRequested: on_flows,
     ConsolidationAsked: on_consolidation,

@@ -164,6 +164,21 @@ class Commanded:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderSettled:
+    """An operator says what became of an order whose contract is listed no more."""
+
+    at_ms: int
+    client_order_id: str
+    #: in all, what is on record included
+    filled_contracts: Decimal
+    #: of what is not on record, in quote currency; None where all is
+    price: Decimal | None
+    #: of the same, in quote currency
+    fee: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContractChanged:
     """A contract is no longer what the desk sized its orders for; `reason` says what changed."""
 
@@ -324,6 +339,7 @@ Event = (
     | BalanceReported
     | HistoryReported
     | Commanded
+    | OrderSettled
     | ContractChanged
     | KillSwitchFound
     | FlowsRequested

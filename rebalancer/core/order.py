@@ -117,6 +117,13 @@ class OrderIntent:
     wanted: Mapping[str, Decimal]
     created_ms: int
 
+    def units_in(self, contracts: Decimal) -> Decimal:
+        """Return the signed base coins of so many of its contracts, exactly.
+
+        By the contract size that sized it: a contract that is listed no more has none any more.
+        """
+        return self.units / self.contracts * contracts
+
     @property
     def notional(self) -> Decimal:
         """Size in quote currency at the mark."""

@@ -75,7 +75,7 @@ def on_order(work: Work, event: OrderReported) -> None:
             f"{intent.side} {intent.contracts} {intent.contract} found nothing "
             f"within {intent.limit_price.normalize():f}; priced again",
         )
-    _look_again(work, intent)
+    look_again(work, intent)
 
 
 def on_fill(work: Work, event: FillReported) -> None:
@@ -90,8 +90,7 @@ def on_fill(work: Work, event: FillReported) -> None:
         _foreign(work, fill, order)
         return
     intent = order.intent
-    contract = work.state.desk.contracts[intent.contract]
-    units = contract.units_in(fill.contracts).copy_sign(intent.units)
+    units = intent.units_in(fill.contracts)
     weights = {name: abs(size) for name, size in intent.wanted.items()}
     allocations = split_pro_rata(units, weights)
     work.record(
@@ -111,7 +110,7 @@ def on_fill(work: Work, event: FillReported) -> None:
     )
     if over is not None:
         _late(work, fill, over)
-    _look_again(work, intent)
+    look_again(work, intent)
 
 
 def _foreign(work: Work, fill: Fill, order: Order | None) -> None:
@@ -140,15 +139,14 @@ def _late(work: Work, fill: Fill, order: Order) -> None:
         kind=BreakKind.LATE_FILL,
         account=intent.account,
         contract=intent.contract,
-        units=work.state.desk.contracts[intent.contract]
-        .units_in(fill.contracts)
-        .copy_sign(intent.units),
+        units=intent.units_in(fill.contracts),
         cause=f"trade {fill.trade_id} of order {intent.client_order_id}, said to be {order.status}",
     )
     booked(work, found, halts=denied)
 
 
-def _look_again(work: Work, intent: OrderIntent) -> None:
+def look_again(work: Work, intent: OrderIntent) -> None:
+    """Have what follows from news of an order decided and planned."""
     work.books.add((intent.account, intent.contract))
     for name in intent.wanted:
         fund = work.state.funds[name]

@@ -39,6 +39,11 @@ def _order_unknown(state: DeskState, subject: str) -> bool:
     return order is not None and order.status is OrderStatus.UNKNOWN
 
 
+def _order_stranded(state: DeskState, subject: str) -> bool:
+    order = state.orders.get(subject)
+    return order is not None and order.intent.contract in state.desk.unlisted
+
+
 def _break_open(kind: BreakKind) -> Cause:
     def cause(state: DeskState, subject: str) -> bool:
         return any(each.kind is kind and each.subject == subject for each in state.breaks.values())
@@ -69,6 +74,7 @@ LASTING: Mapping[str, Cause] = {
     "account_halted": _scope_halted,
     "contract_halted": _scope_halted,
     "order_unknown": _order_unknown,
+    "order_stranded": _order_stranded,
     # The other kinds halt a contract, an account or funds, which lasts as long as they do.
     "break_position": _break_open(BreakKind.POSITION),
     "break_balance": _break_open(BreakKind.BALANCE),

@@ -15,6 +15,7 @@ from rebalancer.core.events import (
     CommandKind,
     ConsolidationAsked,
     FlowsRequested,
+    OrderSettled,
     PlanOffered,
     WindDownAsked,
 )
@@ -37,12 +38,15 @@ class ReloadAsked:
     check: bool = False
 
 
-Request = Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked | PlanOffered
+Request = (
+    Commanded | FlowsRequested | ConsolidationAsked | WindDownAsked | PlanOffered | OrderSettled
+)
 """What a line on the control socket can ask the engine for."""
 
 FLOWS = "flows"
 CONSOLIDATE = "consolidate"
 CLOSE = "close"
+SETTLE = "settle"
 RELOAD = "reload"
 KEY_CHARACTERS_MAX = 200
 _NAMED_BY = {Scope.FUND: "fund"}
@@ -69,6 +73,8 @@ def read_request(line: bytes, now_ms: int) -> Request:
             return _consolidation(fields, now_ms)
         if fields["command"] == CLOSE:
             return WindDownAsked(now_ms, str(fields["fund"]), str(fields["reason"])[:500])
+        if fields["command"] == SETTLE:
+            return _settlement(fields, now_ms)
         kind, scope = CommandKind(fields["command"]), Scope(fields.get("scope", Scope.FUND))
         if kind in (CommandKind.ADOPT, CommandKind.EXPLAIN):
             fields |= {"fund": fields["break"]}
@@ -78,15 +84,30 @@ def read_request(line: bytes, now_ms: int) -> Request:
     except InputRefused as refused:
         raise CommandRefused(str(refused)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE, CLOSE, RELOAD))
+        known = ", ".join((*CommandKind, FLOWS, CONSOLIDATE, CLOSE, SETTLE, RELOAD))
         raise CommandRefused(
             f"a command is one line of JSON with command ({known}), fund and reason"
         ) from None
     return Commanded(now_ms, kind, name, reason, scope, price)
 
 
+def _settlement(fields: Mapping[str, Any], now_ms: int) -> OrderSettled:
+    filled = number(fields["filled"], "filled")
+    fee = number(fields.get("fee", "0"), "fee")
+    for value, what in ((filled, "filled"), (fee, "fee")):
+        refuse_unwieldy(value, what)
+    return OrderSettled(
+        now_ms,
+        str(fields["order"]),
+        filled_contracts=filled,
+        price=_price(fields),
+        fee=fee,
+        reason=str(fields.get("reason") or "by an operator")[:500],
+    )
+
+
 def _price(fields: Mapping[str, Any]) -> Decimal | None:
-    """Return the price that an operator adopts a break at; None where he names none."""
+    """Return the price that an operator has something booked at; None where he names none."""
     if fields.get("price") is None:
         return None
     price = positive(fields["price"], "price")

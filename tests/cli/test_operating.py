@@ -190,6 +190,16 @@ def test_a_break_is_ended_by_its_number(run: Run, desk: Desk, command: str) -> N
     assert run(command, "3").code == 2
 
 
+def test_an_order_is_settled_by_what_it_filled(run: Run, desk: Desk) -> None:
+    said = ("settle", "r1", "--filled", "2", "--reason", "by its history")
+    assert run(*said, "--price", "90.5").out == "order r1: over, 2 filled in all\n"
+    sent = {"command": "settle", "order": "r1", "filled": "2", "fee": "0", "price": "90.5"}
+    assert desk.asked == [sent | {"reason": "by its history"}]
+    assert run(*said, "--fee", "x").sentence == "--fee: 'x' is not a decimal number"
+    assert run("settle", "r1", "--reason", "x").code == 2
+    assert len(desk.asked) == 1
+
+
 def test_a_break_is_adopted_at_a_price(run: Run, desk: Desk) -> None:
     assert run("adopt", "3", "--price", "90.5", "--reason", "it was settled").code == 0
     assert desk.asked[0]["price"] == "90.5"

@@ -129,6 +129,14 @@ class TestCommands:
         assert running.daemon.state.accounts["main"].position(BTC) == held + 1
         assert [each.how for each in of(running.store.records, BreakEnded)] == ["adopted"]
 
+    async def test_an_order_is_settled_by_its_id(self, running: Running) -> None:
+        said = {"order": "r1", "filled": "2", "price": "90", "fee": "0.1", "reason": "x"}
+        answer = await running.ask(command="settle", **said)
+        assert answer["error"] == "order r1 is not open; to be settled by hand: none"
+        for wrong in ({"filled": "x"}, {"fee": "y"}, {"price": "0"}, {"filled": "1e30"}):
+            answer = await running.ask(command="settle", **said | wrong)
+            assert answer["error"].startswith(next(iter(wrong)))
+
     async def test_a_halted_fund_is_not_rebalanced(self, running: Running) -> None:
         await running.ask(command="halt", fund="BTC3L", reason="drill")
         answer = await running.ask(command="rebalance", fund="BTC3L")

@@ -1,0 +1,111 @@
+"""Orders of a contract that its venue lists no more: nobody can be asked, so an operator says it.
+
+What they traded is in the venue's own history, which a person can look at. Until then such an order
+counts as open, and what the venue holds of its contract is not compared.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.events import ContractChanged, FillReported, OrderSettled
+from rebalancer.core.money import text
+from rebalancer.core.order import WORKING, Fill, Order, Outcome
+from rebalancer.core.outcomes import look_again, on_fill
+from rebalancer.core.records import OrderMoved
+from rebalancer.core.state import DeskState
+from rebalancer.core.work import Work
+from rebalancer.errors import CommandRefused
+
+#: the id of the trade that an operator books; of one order there is one
+BY_HAND = "settled-by-hand"
+
+
+def tell_of_stranded(work: Work, event: ContractChanged) -> None:
+    """Tell of each order that is open of a contract which is listed no more."""
+    for order in _stranded(work.state):
+        intent = order.intent
+        if intent.contract == event.contract:
+            work.alert(
+                Severity.WARNING,
+                "order_stranded",
+                intent.client_order_id,
+                f"nobody can be asked what became of {intent.side} {text(intent.contracts)} "
+                f"{intent.contract}, {text(order.filled_contracts)} of it on record: look at the "
+                f"venue's own history, then rebalancer settle {intent.client_order_id} "
+                "--filled CONTRACTS --price PRICE --reason WHY",
+            )
+
+
+def on_settled(work: Work, event: OrderSettled) -> None:
+    """Book what an operator says that a stranded order traded, and end it."""
+    order = refuse_settlement(work.state, event)
+    missing = event.filled_contracts - order.filled_contracts
+    if missing and event.price is not None:
+        fill = Fill(
+            trade_id=BY_HAND,
+            client_order_id=event.client_order_id,
+            price=event.price,
+            contracts=missing,
+            fee=event.fee,
+            at_ms=event.at_ms,
+        )
+        on_fill(work, FillReported(event.at_ms, fill))
+    if order.status in WORKING:
+        work.record(
+            OrderMoved(
+                work.now_ms,
+                event.client_order_id,
+                Outcome.CLOSED,
+                event.filled_contracts,
+                order.venue_order_id,
+                f"settled by an operator: {event.reason}",
+            )
+        )
+    look_again(work, order.intent)
+
+
+def refuse_settlement(state: DeskState, event: OrderSettled) -> Order:
+    """Return the order that is meant; raises CommandRefused where it cannot be ended so."""
+    order_id, filled = event.client_order_id, event.filled_contracts
+    order = state.orders.get(order_id)
+    if order is None:
+        known = ", ".join(each.intent.client_order_id for each in _stranded(state)) or "none"
+        raise CommandRefused(f"order {order_id} is not open; to be settled by hand: {known}")
+    if order.intent.contract not in state.desk.unlisted:
+        raise CommandRefused(
+            f"{order.intent.contract} is still listed: its venue is asked what became of order "
+            f"{order_id} until it says so"
+        )
+    _refuse_size(order, filled)
+    missing = filled - order.filled_contracts
+    if missing and event.price is None:
+        raise CommandRefused(
+            f"{text(missing)} of order {order_id} is not on record yet: say with --price at what "
+            "it traded"
+        )
+    if not missing and (event.price is not None or event.fee):
+        raise CommandRefused(
+            f"all that order {order_id} filled is on record: leave out --price and --fee"
+        )
+    return order
+
+
+def _refuse_size(order: Order, filled: Decimal) -> None:
+    """Raise CommandRefused for an amount that the order cannot have filled."""
+    least, most = order.filled_contracts, order.intent.contracts
+    if order.closed_contracts is not None:
+        least = most = order.closed_contracts
+    if not least <= filled <= most:
+        span = text(most) if least == most else f"{text(least)} to {text(most)}"
+        raise CommandRefused(
+            f"order {order.intent.client_order_id} filled {span} contracts in all, not "
+            f"{text(filled)}"
+        )
+
+
+def _stranded(state: DeskState) -> list[Order]:
+    return [
+        order for order in state.orders.values() if order.intent.contract in state.desk.unlisted
+    ]

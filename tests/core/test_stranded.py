@@ -1,0 +1,124 @@
+"""Orders of a contract that is listed no more: an operator says what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rebalancer.core.contract import Contract
+from rebalancer.core.events import CommandKind, ContractChanged, OrderSettled, PositionsReported
+from rebalancer.core.order import Outcome
+from rebalancer.core.records import OrderMoved, Traded
+from rebalancer.errors import CommandRefused
+from tests.factories import BTC, ETH, Bench, D, Number, bench, contract, fund
+
+
+def stranded(filled: Number = 0, outcome: Outcome = Outcome.UNKNOWN, **over: Any) -> Bench:
+    """An order was open when the desk went down, and its contract is listed no more."""
+    made = bench(
+        fund(initial_shares=D(1)),
+        fund("ETH2L", 2, initial_shares=D(1), basket={ETH: D(1)}),
+        contracts=[contract(ETH, contract_size="0.01", lot="1")],
+    )
+    made.later(60).known(105, symbol=ETH)
+    made.command(CommandKind.REBALANCE, "ETH2L")
+    made.report(made.orders[0], outcome, **over)
+    if filled:
+        made.fill(made.orders[0], filled)
+    known = {**made.desk.contracts, ETH: Contract(ETH)}  # nobody tells its size any more
+    made.desk = replace(made.desk, contracts=known, unlisted=frozenset({ETH}))
+    again = made.restarted()
+    again.actions = made.actions[:1]
+    again.known(100)
+    again.take(ContractChanged(again.now_ms, ETH, "it is listed no more"))
+    return again
+
+
+def settle(made: Bench, filled: Number, price: Number | None = None, fee: Number = 0) -> None:
+    (order,) = made.orders
+    at = None if price is None else D(price)
+    made.take(
+        OrderSettled(made.now_ms, order.client_order_id, D(filled), at, D(fee), "by its history")
+    )
+
+
+def test_each_start_tells_of_it_with_the_command_that_ends_it() -> None:
+    made = stranded()
+    (told,) = [each for each in made.actions if getattr(each, "name", "") == "order_stranded"]
+    order = made.orders[0].client_order_id
+    assert told.subject == order  # type: ignore[union-attr]
+    assert f"rebalancer settle {order} --filled CONTRACTS" in told.text  # type: ignore[union-attr]
+
+
+def test_what_it_filled_is_booked_once_by_the_size_that_it_was_made_with() -> None:
+    made = stranded()
+    assert made.orders[0].contracts == 9, "0.0952 coins wanted, of 0.01"
+    settle(made, 4, price=104, fee="0.05")
+    (traded,) = made.of(Traded)
+    assert (traded.units, traded.fill.price) == (D("0.04"), D(104))
+    assert traded.fees == {"ETH2L": D("0.05")}
+    assert made.of(OrderMoved)[-1].reason == "settled by an operator: by its history"
+    assert made.state.orders == {}
+    with pytest.raises(CommandRefused, match="is not open; to be settled by hand: none"):
+        settle(made, 4, price=104)
+    assert made.restarted().fund("ETH2L").holding.units == {ETH: D("2.04")}
+
+
+def test_what_was_known_before_counts_in_and_is_not_booked_again() -> None:
+    made = stranded(filled=3)
+    settle(made, 5, price=104)
+    assert [each.units for each in made.of(Traded)] == [D("0.03"), D("0.02")]
+
+
+def test_one_that_filled_nothing_more_is_over() -> None:
+    made = stranded(filled=3)
+    settle(made, 3)
+    assert len(made.of(Traded)) == 1
+    assert made.state.orders == {}
+
+
+def test_one_that_the_venue_had_closed_gets_the_fills_that_were_still_to_come() -> None:
+    made = stranded(outcome=Outcome.CLOSED, filled_contracts=D(5))
+    with pytest.raises(CommandRefused, match="filled 5 contracts in all, not 4"):
+        settle(made, 4, price=104)
+    settle(made, 5, price=104)
+    assert made.state.orders == {}
+
+
+def test_only_then_what_is_held_is_compared() -> None:
+    made = stranded()
+    empty = PositionsReported(made.now_ms + 60_000, "main", {BTC: D(3)})
+    made.take(empty)
+    assert made.state.breaks == {}
+    settle(made, 0)
+    made.later(60).take(empty)
+    (found,) = made.state.breaks.values()
+    assert (found.contract, found.units) == (ETH, D(-2))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"filled": 10, "price": 1}, "filled 3 to 9 contracts in all, not 10"),
+        ({"filled": 2}, "filled 3 to 9 contracts in all, not 2"),
+        ({"filled": 5}, "2 of order .* is not on record yet: say with --price"),
+        ({"filled": 3, "price": 1}, "is on record: leave out --price and --fee"),
+        ({"filled": 3, "fee": 1}, "is on record: leave out --price and --fee"),
+    ],
+)
+def test_what_cannot_be_is_refused(said: dict[str, Number], why: str) -> None:
+    made = stranded(filled=3)
+    with pytest.raises(CommandRefused, match=why):
+        settle(made, **said)
+    assert len(made.state.orders) == 1
+
+
+def test_an_order_of_a_contract_that_is_listed_is_asked_about() -> None:
+    made = stranded()
+    made.desk = replace(made.desk, unlisted=frozenset())
+    again = made.restarted()
+    again.actions = made.actions[:1]
+    with pytest.raises(CommandRefused, match="is still listed: its venue is asked"):
+        settle(again, 0)
