@@ -24,7 +24,7 @@ from rebalancer.core.scope import Scope, title
 from rebalancer.core.seen import ENDED_ORDERS_MAX
 from rebalancer.core.setback import set_back
 from rebalancer.core.slicing import pause_ms
-from rebalancer.core.spending import give_back, spend, turn_day
+from rebalancer.core.spending import give_back, is_free, spend, turn_day
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.errors import ensure
 
@@ -155,8 +155,9 @@ def _run_opened(state: DeskState, record: records.RunOpened) -> None:
     fund.verdict = (record.plan.trigger, record.plan.reason)
     fund.manual = None
     turn_day(fund, record.at_ms)
-    if record.plan.trigger is not Trigger.FLOW:
-        fund.day_runs += 1  # holders decide how many flows there are
+    if not is_free(fund.gave_way, record.plan.trigger):
+        fund.day_runs += 1
+    fund.gave_way = None
 
 
 def _gross_planned(fund: FundState, plan: RunPlan) -> dict[str, Decimal]:
@@ -173,6 +174,8 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
     run = fund.run
     ensure(run is not None and run.plan.run_id == record.run_id, "a run moved that is not there")
     assert run is not None  # noqa: S101 - for the type checker; ensured above
+    if record.status is RunStatus.SUPERSEDED and run.status is RunStatus.INCOMPLETE:
+        fund.gave_way = run.plan.trigger
     run.moved_to(record.status)
     if record.status is RunStatus.WORKING:
         run.fruitless_rounds, run.next_slice_ms = 0, record.at_ms

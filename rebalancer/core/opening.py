@@ -28,6 +28,7 @@ from rebalancer.core.records import (
 from rebalancer.core.rules.destination import aim_of
 from rebalancer.core.rules.view import Signal
 from rebalancer.core.run import RunPlan, RunStatus
+from rebalancer.core.spending import is_free
 from rebalancer.core.state import FundState
 from rebalancer.core.work import Work
 
@@ -108,7 +109,9 @@ def open_run_to(work: Work, fund: FundState, worth: Valuation, signal: Signal, a
     if blocked is not None:
         say_none(work, fund, blocked)
         return
-    refused = None if unchecked else check_run(fund.fund, runs_today(work, fund), notional)
+    refused = (
+        None if unchecked else check_run(fund.fund, _runs_before(work, fund, signal), notional)
+    )
     if refused is not None:
         halt(work, fund, refused.reason)
         return
@@ -190,6 +193,13 @@ def runs_today(work: Work, fund: FundState) -> int:
     """Return the runs the fund opened on the present UTC day."""
     same_day = fund.day_ms == work.now_ms // DAY_MS * DAY_MS
     return fund.day_runs if same_day else 0
+
+
+def _runs_before(work: Work, fund: FundState, signal: Signal) -> int:
+    """Return today's runs before one of `signal`, but for that which it only sizes anew."""
+    run = fund.run if fund.run is not None and fund.run.status is RunStatus.INCOMPLETE else None
+    before = run.plan.trigger if run is not None else None
+    return runs_today(work, fund) - is_free(before, signal.trigger)
 
 
 def resume(work: Work, fund: FundState) -> bool:

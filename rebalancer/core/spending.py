@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
+from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, ZERO, total
 from rebalancer.core.order import Order, OrderIntent
 from rebalancer.core.state import DeskState, FundState
@@ -21,6 +22,16 @@ def turn_day(fund: FundState, at_ms: int) -> None:
     day_ms = at_ms // DAY_MS * DAY_MS
     if day_ms != fund.day_ms:
         fund.day_ms, fund.day_runs, fund.day_notional = day_ms, 0, ZERO
+
+
+def is_free(before: Trigger | None, trigger: Trigger) -> bool:
+    """Whether a run is none of the day's: a flow, which holders ask for, or no other than before.
+
+    An emergency that the venue does not serve sizes its incomplete run anew with each cool-down.
+    That is one run which goes on: counted, a crash would halt the fund in the midst of it.
+    `before` is the rule of the incomplete run that gives way.
+    """
+    return trigger is Trigger.FLOW or before is trigger is Trigger.EMERGENCY
 
 
 def spend(state: DeskState, intent: OrderIntent, at_ms: int) -> None:

@@ -132,6 +132,8 @@ class FundState:
     #: runs opened and notional ordered on the UTC day that began at day_ms
     day_ms: int = 0
     day_runs: int = 0
+    #: rule of the incomplete run that gave way to the one which is opened next
+    gave_way: Trigger | None = None
     day_notional: Decimal = ZERO
     #: notional ordered in the minute that began at minute_ms
     minute_ms: int = 0

@@ -9,7 +9,7 @@ import pytest
 from rebalancer.core.events import CommandKind, LiquidationReported, PositionsReported
 from rebalancer.core.fund import Account, Execution, Limits
 from rebalancer.core.limits import ensure_toward
-from rebalancer.core.methodology import Trigger
+from rebalancer.core.methodology import Methodology, Trigger
 from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import (
     CommandTaken,
@@ -22,7 +22,20 @@ from rebalancer.core.records import (
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, CommandRefused
-from tests.factories import BTC, DUE, ETH, Bench, D, Number, bench, contract, desk, fund, rules
+from tests.factories import (
+    BTC,
+    DUE,
+    ETH,
+    Bench,
+    D,
+    Number,
+    bench,
+    contract,
+    desk,
+    emergency_at,
+    fund,
+    rules,
+)
 
 
 def small(name: str = "BTC3L", target: Number = 3, **over: Any) -> Any:
@@ -101,6 +114,30 @@ def test_limits_of_a_day_count_the_orders_before_and_begin_again_at_midnight() -
     made.known(116)
     assert len(made.orders) == 3
     assert made.fund().trading is TradingState.ACTIVE
+
+
+def refused_by_the_venue(made: Bench, price: Number) -> None:
+    """Each order of the run is refused, until it gives up for now."""
+    made.later(120).known(price)
+    while made.state.orders:
+        made.report(made.orders[-1], Outcome.REJECTED, reason="overloaded")
+        made.later(1).wake()
+
+
+def test_an_emergency_that_sizes_its_own_incomplete_run_anew_is_not_another_of_the_day() -> None:
+    backstop = Methodology(emergency=emergency_at(4))
+    made = bench(small(methodology=backstop, limits=Limits(max_runs_per_day=2)))
+    for price in (80, 79, 78, 77):
+        refused_by_the_venue(made, price)
+    statuses = [each.status for each in made.of(RunMoved)]
+    assert statuses == [RunStatus.INCOMPLETE, *[RunStatus.SUPERSEDED, RunStatus.INCOMPLETE] * 3]
+    assert made.fund().trading is TradingState.ACTIVE
+    assert made.fund().day_runs == made.restarted().fund().day_runs == 1
+    made.command(CommandKind.REBALANCE)
+    assert made.fund().day_runs == 2, "a run of somebody else is one"
+    made.complete(made.orders[-1])
+    made.later(120).command(CommandKind.REBALANCE)
+    assert made.fund().trading_reason == "max_runs_per_day: 2 runs were made today"
 
 
 def test_an_order_that_only_reduces_is_sliced_to_the_largest_order_instead_of_halted() -> None:
