@@ -20,13 +20,20 @@ _SAID = (
     "positions",
     "NAVs",
     "formula NAVs",
-    "NAVs left out",
+    "flows",
+    "fees",
+    "funding payments",
+    "financing",
+    "cash periods",
+    "shortfalls",
+    "paper trades",
     "runs",
     "runs ended",
     "orders",
     "fills",
     "fixed instants",
     "starts",
+    "left out",
 )
 
 
@@ -53,12 +60,16 @@ def verify(config: ConfigPath = None, as_json: AsJson = False) -> None:
         problems.append(str(broken))
     problems += verifier.problems
     counts = {name: verifier.counts[name] for name in (*_SAID, "table rows")}
-    document |= {"holds": not problems, "checked": counts, "problems": problems}
+    left_out = dict(sorted(verifier.left_out.items()))
+    document |= {"holds": not problems, "checked": counts, "left_out": left_out}
+    document |= {"problems": problems}
     if as_json:
         print_json({"version": 1} | document)
     else:
         for name, count in counts.items():
             typer.echo(f"{count:>10}  {name}")
+        for kind, count in left_out.items():
+            typer.echo(f"{count:>10}  left out: {kind}, which does not say enough")
         typer.echo(_verdict(document))
         for problem in problems:
             note(problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.cash_account import DayCount
@@ -105,11 +105,14 @@ class CashPeriodBegun(Record):
     borrowed: Decimal
     equity: Decimal
     units: Mapping[str, Decimal]
+    #: of the fund's own source
     prices: Mapping[str, Decimal]
     #: None in records of before: those of the configuration at hand counted
     rate: Decimal | None = None
     coupon: Decimal | None = None
     day_count: DayCount | None = None
+    #: what the equity is at; empty in records of before
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

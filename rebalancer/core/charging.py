@@ -97,6 +97,7 @@ def begin_cash_period(work: Work, fund: FundState) -> None:
             rate=terms.rate(reference, borrowed),
             coupon=terms.coupon,
             day_count=terms.day_count,
+            marks=worth.marks,
         )
     )
 

@@ -238,7 +238,9 @@ def stop(work: Work, fund: FundState, reason: str) -> None:
 
 def wipe(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> None:
     """End the fund by the gap rule: its formula NAV is 0 from here on and it is flattened."""
-    work.record(FundWiped(work.now_ms, fund.name, signal.reason, worth.nav, worth.prices))
+    work.record(
+        FundWiped(work.now_ms, fund.name, signal.reason, worth.nav, worth.prices, worth.marks)
+    )
     work.alert(Severity.CRITICAL, "fund_wiped", fund.name, signal.reason)
     work.refuse_flows(fund, "the gap rule ended the fund before it was dealt")
     open_run(work, fund, worth, signal)

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.money import ONE, ZERO
-from rebalancer.core.record import Record
+from rebalancer.core.record import Priced
 from rebalancer.errors import ConfigRefused
 
 
@@ -107,7 +107,7 @@ class TokenQuote:
 
 
 @dataclass(frozen=True, slots=True)
-class PremiumStaged(Record):
+class PremiumStaged(Priced):
     """The premium of a fund's token came to another stage."""
 
     fund: str

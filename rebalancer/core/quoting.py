@@ -88,6 +88,8 @@ def _judge(work: Work, fund: FundState, terms: PremiumTerms) -> None:
             price=price,
             nav=worth.nav,
             premium=premium,
+            marks=worth.marks,
+            prices=worth.other_prices,
         )
     )
     severity, name = _TITLES[stage]

@@ -272,7 +272,10 @@ class FundWiped(Record):
     reason: str
     #: account NAV when it fired; negative where the fund owes
     nav: Decimal
+    #: of the fund's own source
     prices: Mapping[str, Decimal]
+    #: what the account NAV is at; empty in records of before
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

@@ -276,7 +276,7 @@ def _barred(work: Work, fund: FundState, run: Run) -> str | None:
     return barred
 
 
-def _account_base(fund: FundState, plan: RunPlan, now_ms: int) -> Decimal | None:
+def account_base(fund: FundState, plan: RunPlan, now_ms: int) -> Decimal | None:
     """Return what a share of the account is worth at the prices that sized the run, costs paid.
 
     Not at the prices of its end: the formula counts from those that sized it, and what the market
@@ -304,7 +304,7 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
         return
     nav = plan.base_nav * run.base_scale
     if fund.fund.formula_base is NavKind.ACCOUNT:
-        nav = _account_base(fund, plan, work.now_ms) or nav
+        nav = account_base(fund, plan, work.now_ms) or nav
     work.record(
         PointSet(
             at_ms=work.now_ms,

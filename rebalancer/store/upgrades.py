@@ -56,6 +56,11 @@ def _without_prices(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"marks": {}, "prices": {}}
 
 
+def _without_marks(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read what says the prices of the fund's own source, and not yet those of its equity."""
+    return raw | {"marks": {}}
+
+
 def _dealt_without_prices(raw: dict[str, Any]) -> dict[str, Any]:
     """Read a flow of before: of its fee, too, nobody wrote down what had grown due."""
     return _without_prices(raw) | {"fee_accrued": "0"}
@@ -74,15 +79,17 @@ def _moved_without_slippage(raw: dict[str, Any]) -> dict[str, Any]:
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
-    "CashPeriodBegun": (_period_with_terms,),
+    "CashPeriodBegun": (_period_with_terms, _without_marks),
     "CommandTaken": (_command_with_scope,),
     "Consolidated": (_without_prices,),
     "ConsolidationProposed": (_without_prices,),
+    "FundWiped": (_without_marks,),
     "FlowDealt": (_dealt_without_prices,),
     "FundingPosted": (_funding_of_an_instant,),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),
     "PointSet": (_point_with_basket,),
+    "PremiumStaged": (_without_prices,),
     "RunMoved": (_moved_without_slippage,),
     "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),
 }

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rebalancer.configured import desk_of
+from rebalancer.core.capital import FlowDealt
+from rebalancer.core.events import FlowsRequested
+from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.records import Record
+from rebalancer.settings import parse
 from rebalancer.store.sql import SqlStore, open_store
 from tests.cli.conftest import CONFIG, Run
+from tests.factories import Bench, D
 
 
 def execute(store: Path, statement: str, *values: object) -> None:
@@ -81,3 +91,52 @@ def test_without_a_store_there_is_nothing_to_verify(run: Run) -> None:
     answer = run("verify")
     assert answer.code == 2
     assert "there is no store" in answer.sentence
+
+
+def after_a_flow() -> Bench:
+    """Return a desk of the configuration that launched its funds and dealt a subscription."""
+    made = Bench(desk_of(parse(CONFIG)))
+    flow = Flow(fund="BTC3L", key="a", kind=FlowKind.SUBSCRIBE, amount=D(1_150))
+    made.known(100)
+    for order in made.orders:
+        made.complete(order)
+    made.later(120).take(FlowsRequested(made.now_ms, (flow,)))
+    made.known(105)
+    return made
+
+
+def write(folder: Path, records: Sequence[Record]) -> None:
+    """Write a store whose chain of hashes is whole, whatever its records say."""
+
+    async def commit() -> None:
+        opened = open_store(f"sqlite:///{folder}/desk.db")
+        await opened.commit(records)
+        await opened.close()
+
+    asyncio.run(commit())
+
+
+def test_a_nav_that_does_not_follow_is_found_under_a_whole_chain_of_hashes(
+    run: Run, folder: Path
+) -> None:
+    made = after_a_flow()
+    (dealt,) = made.of(FlowDealt)
+    place = made.records.index(dealt)
+    write(folder, [*made.records[:place], replace(dealt, nav=dealt.nav - 1)])
+    answer = run("verify")
+    assert answer.code == 1
+    assert f"record {place + 1} (FlowDealt): NAV is 115, the record says 114" in answer.err
+
+
+def test_what_could_not_be_worked_out_is_said_by_the_kind_of_its_record(
+    run: Run, folder: Path
+) -> None:
+    made = after_a_flow()
+    place = made.records.index(made.of(FlowDealt)[0])
+    before = replace(made.records[place], marks={})  # type: ignore[call-arg]
+    write(folder, [*made.records[:place], before, *made.records[place + 1 :]])
+    document = run("verify", "--json").json
+    assert document["holds"] is True
+    assert document["left_out"]["FlowDealt"] == 1
+    assert document["checked"]["left out"] == sum(document["left_out"].values())
+    assert "1  left out: FlowDealt, which does not say enough\n" in run("verify").out

@@ -8,12 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from rebalancer.core.capital import FlowDealt, ManagementFeeCharged
 from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
-from rebalancer.core.events import FlowsRequested
-from rebalancer.core.fees import ManagementFee
-from rebalancer.core.flow import Flow, FlowKind
-from rebalancer.core.instant import HOUR_MS, iso
+from rebalancer.core.instant import iso
 from rebalancer.core.records import (
     DeskStarted,
     FixedSettled,
@@ -161,15 +157,15 @@ def test_what_a_fund_did_under_other_settings_is_left_out_until_it_has_these(
     change = ConfigurationChanged(at_ms, "another", "at hand", ("a setting",), others)
     taken_up = FundReconfigured(at_ms, others[0], "at hand")
 
-    def formula_navs(*first: Record) -> int:
+    def points_left_out(*first: Record) -> int:
         verifier = Verifier(lived.desk, "at hand")
         for record in (*first, *lived.records):
             verifier.take(record)
-        return verifier.counts["formula NAVs"]
+        return verifier.left_out["PointSet"]
 
-    assert formula_navs(start) == 0
-    one = formula_navs(start, change)
-    assert 0 < one < formula_navs(start, change, taken_up)
+    assert points_left_out(start) == len(lived.of(PointSet))
+    one = points_left_out(start, change)
+    assert len(lived.of(PointSet)) > one > points_left_out(start, change, taken_up) > 0
 
 
 def nearer(plan: RunPlan) -> RunPlan:
@@ -204,40 +200,6 @@ def test_a_run_that_went_past_its_target_is_found(rebalanced: Bench) -> None:
     run.plan = nearer(run.plan)
     verifier.take(rebalanced.records[done])
     assert "went past its target" in verifier.problems[-1]
-
-
-@pytest.fixture(scope="module")
-def charged() -> Bench:
-    """A day with a flow each way and management fees."""
-    made = bench(fund(management_fee=ManagementFee(daily=D("0.03")))).later(60)
-    for key, kind, amount in (("a", FlowKind.SUBSCRIBE, 999), ("b", FlowKind.REDEEM, 7)):
-        flow = Flow(fund="BTC3L", key=key, kind=kind, amount=D(amount), requested_ms=made.now_ms)
-        made.take(FlowsRequested(made.now_ms, (flow,)))
-        made.known(101)
-        made.complete(made.orders[-1])
-        made.later(60)
-    made.now_ms += HOUR_MS * 9
-    made.known(102)
-    return made
-
-
-def test_flows_and_fees_hold_and_their_navs_are_counted_as_left_out(charged: Bench) -> None:
-    found = of_this_configuration(charged, charged.records)
-    assert found.problems == []
-    dealt, fees = charged.of(FlowDealt), charged.of(ManagementFeeCharged)
-    assert (len(dealt), len(fees)) == (2, 1)
-    assert found.counts["NAVs left out"] >= 3, "no record has the prices of these"
-
-
-def test_a_fee_of_another_amount_and_shares_that_were_given_away_are_found(charged: Bench) -> None:
-    fee = last(charged, ManagementFeeCharged)
-    records, seq = changed(charged, ManagementFeeCharged, amount=fee.amount * 2)
-    (problem, *_) = of_this_configuration(charged, records).problems
-    assert problem.startswith(f"record {seq + 1} (ManagementFeeCharged)")
-    nav = last(charged, FlowDealt).nav
-    records, seq = changed(charged, FlowDealt, nav=nav / 2)
-    (problem, *_) = of_this_configuration(charged, records).problems
-    assert problem.startswith(f"record {seq + 1} (FlowDealt)")
 
 
 def test_funding_that_was_shared_otherwise_is_found(lived: Bench) -> None:
