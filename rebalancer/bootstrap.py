@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -13,7 +13,7 @@ from rebalancer.clock import FastClock, HeldClock, WallClock
 from rebalancer.configured import desk_of, paper_costs_of
 from rebalancer.core.actions import Alert
 from rebalancer.core.events import ContractChanged, PricesObserved
-from rebalancer.core.fund import PriceSource
+from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.records import FundLaunched, NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.costing import estimate_beside
@@ -52,13 +52,14 @@ class Source:
 Sources = Mapping[str, tuple[PriceSource, ...]]
 
 
-def sources_of(desk: Desk, *, second_opinion: bool) -> Sources:
+def sources_of(desk: Desk, *, second_opinion: bool, before: Iterable[Fund] = ()) -> Sources:
     """Return the prices that a feed has to bring, by contract.
 
-    `second_opinion` adds the index, so that a price can be confirmed at once.
+    `second_opinion` adds the index, so that a price can be confirmed at once; `before` are funds as
+    they go on from their records, perhaps by another source than the one that is configured now.
     """
     wanted: dict[str, dict[PriceSource, None]] = {}
-    for fund in desk.funds.values():
+    for fund in (*desk.funds.values(), *before):
         for symbol in (each for each in fund.symbols if each not in desk.unlisted):
             found = wanted.setdefault(symbol, {})
             found.update(dict.fromkeys((fund.mark_source, fund.price_source)))
@@ -160,7 +161,8 @@ async def _wire(
     if isinstance(clock, HeldClock):
         feed: PriceFeed = _replay(desk, clock, inbox, played, settle, last_ms)
     elif config.feed.source is FeedSource.CCXT:
-        wanted = sources_of(desk, second_opinion=True)
+        before = [each.fund for each in recovered.state.funds.values()]
+        wanted = sources_of(desk, second_opinion=True, before=before)
         feed = live.feed_of(config, wanted, clock, look_again, limiters)
     else:
         feed = _simulated(config, desk, clock, history, settle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ class TestTheDesk:
         desk = desk_of(config(text))
         assert sources_of(desk, second_opinion=False) == {BTC: (mark, last)}
         assert sources_of(desk, second_opinion=True) == {BTC: (mark, last, index)}
+        spot = replace(next(iter(desk.funds.values())), price_source=PriceSource.SPOT)
+        found = sources_of(desk, second_opinion=False, before=[spot])
+        assert set(found[BTC]) == {mark, last, PriceSource.SPOT}, "its point is of another source"
 
     @pytest.mark.parametrize("name", EXAMPLES)
     async def test_every_example_opens_on_a_simulated_market(self, name: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
-from rebalancer.core.fund import Fund
+from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.record import Record
 
 
@@ -29,7 +31,18 @@ class FundReconfigured(Record):
     digest: str
 
 
-RECORDS: tuple[type[Record], ...] = (ConfigurationChanged, FundReconfigured)
+@dataclass(frozen=True, slots=True)
+class SourceChanged(Record):
+    """The formula NAV follows prices of another source from here on, from where it stood."""
+
+    fund: str
+    source: PriceSource
+    #: by contract, its price over that of the source before: the prices of the point times this
+    #: are told by the new source
+    factors: Mapping[str, Decimal]
+
+
+RECORDS: tuple[type[Record], ...] = (ConfigurationChanged, FundReconfigured, SourceChanged)
 
 
 @dataclass(frozen=True, slots=True)

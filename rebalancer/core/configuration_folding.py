@@ -6,13 +6,22 @@ The settings themselves are in no record: a start reads them from the operator's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured, Renewal
+from rebalancer.core.configuration import (
+    ConfigurationChanged,
+    FundReconfigured,
+    Renewal,
+    SourceChanged,
+)
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.money import ONE
 from rebalancer.core.record import Record
 
 if TYPE_CHECKING:
-    from rebalancer.core.state import DeskState
+    from rebalancer.core.state import DeskState, FundState
 
 
 def start_on(state: DeskState, digest: str, at_ms: int) -> None:
@@ -38,7 +47,32 @@ def _reconfigured(state: DeskState, record: FundReconfigured) -> None:
         fund.config_digest = record.digest
 
 
+def price_by(fund: FundState, source: PriceSource) -> None:
+    """Have a fund follow the source that its point has its prices of, whatever is configured.
+
+    An index-only fund has no other price: with its source its equity changes, too.
+    """
+    if not fund.fund.index_only and fund.fund.price_source is not source:
+        fund.fund = replace(fund.fund, price_source=source)
+
+
+def _source_changed(state: DeskState, record: SourceChanged) -> None:
+    fund = state.named(record.fund)
+    point, run = fund.point, fund.run
+    if point is not None:
+        fund.point = replace(point, prices=_times(point.prices, record.factors))
+    if run is not None:
+        base = _times(run.plan.base_prices, record.factors)
+        run.plan = replace(run.plan, base_prices=base)
+    price_by(fund, record.source)
+
+
+def _times(prices: Mapping[str, Decimal], factors: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {symbol: price * factors.get(symbol, ONE) for symbol, price in prices.items()}
+
+
 HANDLERS: Mapping[type[Record], Callable[[DeskState, Any], None]] = {
     ConfigurationChanged: _changed,
     FundReconfigured: _reconfigured,
+    SourceChanged: _source_changed,
 }

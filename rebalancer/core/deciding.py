@@ -43,6 +43,7 @@ from rebalancer.core.rules.fixed import FIXED_LATE_MS, missed_instants
 from rebalancer.core.rules.price_move import winner_drifts
 from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import RunStatus
+from rebalancer.core.sources import follow_source
 from rebalancer.core.state import FundState
 from rebalancer.core.trust import price_not_good, settled
 from rebalancer.core.work import Work
@@ -53,6 +54,7 @@ def decide(work: Work, fund: FundState) -> None:
     work.touch(fund)
     adopt_idle(work, fund)
     fund.restless = False
+    follow_source(work, fund)
     if fund.launched_ms is None:
         launch(work, fund)
         return

@@ -112,6 +112,8 @@ def _adopted(state: DeskState, record: records.PositionsAdopted) -> None:
 def _point_set(state: DeskState, record: records.PointSet) -> None:
     fund = state.named(record.fund)
     fund.point = Point(record.at_ms, record.nav, record.prices, record.leverage)
+    if record.source is not None:
+        configuration_folding.price_by(fund, record.source)
     fund.last_run_ms = record.at_ms  # a point is a done run, also where a replay starts with one
     fund.weights, fund.sized_ms = record.weights, record.opened_ms
     fund.duty = None

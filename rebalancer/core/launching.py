@@ -60,6 +60,7 @@ def launch(work: Work, fund: FundState) -> None:
             leverage=config.target_leverage,
             weights=basket,
             opened_ms=work.now_ms,
+            source=config.price_source,
         )
     )
     begin_cash_period(work, fund)

@@ -16,6 +16,7 @@ from rebalancer.core import breaks
 from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.configuration import RECORDS as CONFIGURATION_RECORDS
 from rebalancer.core.events import CommandKind
+from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.premium import PremiumStaged
@@ -116,6 +117,8 @@ class PointSet(Record):
     opened_ms: int
     #: the basket by weight; empty: that of the configuration, as before baskets could change
     weights: Mapping[str, Decimal] = field(default_factory=dict)
+    #: of the prices; None: that of the configuration, as before it was kept
+    source: PriceSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,11 @@ def adopt_at_point(work: Work, fund: FundState) -> bool:
 
 
 def _adopt(work: Work, fund: FundState, waiting: Waiting) -> None:
-    before, fund.fund, fund.waiting = fund.fund, waiting.fund, None
+    before, wanted, fund.waiting = fund.fund, waiting.fund, None
+    if wanted.price_source is not before.price_source:
+        # No reload changes it: the fund is still on its way from the source of before its start.
+        wanted = replace(wanted, price_source=before.price_source)
+    fund.fund = wanted
     fund.suspicions.clear()
     fund.restless = True
     _put(work.state, waiting.fund)

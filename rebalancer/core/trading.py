@@ -314,6 +314,7 @@ def _set_point(work: Work, fund: FundState, run: Run) -> None:
             leverage=plan.target_leverage,
             weights=plan.base_weights,
             opened_ms=plan.opened_ms,
+            source=fund.fund.price_source,
         )
     )
     begin_cash_period(work, fund)

@@ -29,6 +29,11 @@ def _point_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"weights": {}, "opened_ms": raw.get("at_ms")}
 
 
+def _point_with_source(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a point of before the source of its prices was kept: that of the configuration."""
+    return raw | {"source": None}
+
+
 def _run_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
     """Do the same for a run that was under way then."""
     plan = raw.get("plan")
@@ -88,7 +93,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "FundingPosted": (_funding_of_an_instant,),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),
-    "PointSet": (_point_with_basket,),
+    "PointSet": (_point_with_basket, _point_with_source),
     "PremiumStaged": (_without_prices,),
     "RunMoved": (_moved_without_slippage,),
     "RunOpened": (_with_sets_point, _run_with_basket, _run_with_configuration),

@@ -1,0 +1,67 @@
+"""Leads the formula NAV from the price source of its point to the configured one, without a step.
+
+The two sources of a contract differ by their basis. Compared across it, a fund would be said to
+have moved by the basis, and its price rules would act on that.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalancer.core.actions import Severity
+from rebalancer.core.configuration import SourceChanged
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import MINUTE_MS
+from rebalancer.core.money import ONE, settled
+from rebalancer.core.state import FundState
+from rebalancer.core.work import Work
+
+#: so long after the start the price of the source before is waited for
+WAIT_MS = MINUTE_MS
+
+
+def follow_source(work: Work, fund: FundState) -> None:
+    """Change to the configured source once both are fresh and confirmed at the same moment.
+
+    The prices of the point are multiplied by the ratio of the two: the move since the point, and
+    with it the formula NAV, are the same before and after. Where the source before is silent for a
+    minute after the start, they are taken over as they are, with a warning.
+    """
+    before, source = fund.fund.price_source, work.state.desk.funds[fund.name].price_source
+    if source is before or fund.point is None or fund.fund.index_only:
+        return
+    fund.restless = True
+    symbols = dict.fromkeys((*fund.point.prices, *fund.members(work.now_ms)))
+    now = {symbol: _good(work, fund, symbol, source) for symbol in symbols}
+    then = {symbol: _good(work, fund, symbol, before) for symbol in symbols}
+    factors = {
+        symbol: settled(price / old)
+        for symbol in symbols
+        if (price := now[symbol]) is not None and (old := then[symbol]) is not None
+    }
+    if len(factors) == len(symbols):
+        work.record(SourceChanged(work.now_ms, fund.name, source, factors))
+        apart = ", ".join(f"{each} {factor - ONE:+.4%}" for each, factor in factors.items())
+        text = f"the formula NAV follows the {source} from where the {before} led it ({apart})"
+        work.alert(Severity.INFO, "source_changed", fund.name, text)
+    elif None not in now.values() and _waited(work, fund):
+        work.record(SourceChanged(work.now_ms, fund.name, source, {}))
+        text = (
+            f"the formula NAV follows the {source} now; no {before} price was told to compare it "
+            "with, so that what lies between the two counts as a move of the price"
+        )
+        work.alert(Severity.WARNING, "source_not_compared", fund.name, text)
+
+
+def _good(work: Work, fund: FundState, symbol: str, source: PriceSource) -> Decimal | None:
+    """Return a price that is fresh and confirmed; None where there is none such."""
+    market, limit_ms = work.state.market, fund.fund.age_limit_ms(for_fixed=False)
+    age_ms = market.age_ms(symbol, source, work.now_ms)
+    if age_ms is None or (limit_ms is not None and age_ms > limit_ms):
+        return None
+    return market.price(symbol, source) if market.confirmed(symbol, source) else None
+
+
+def _waited(work: Work, fund: FundState) -> bool:
+    begun_ms = fund.renewal.at_ms if fund.renewal is not None else 0
+    return work.now_ms >= begun_ms + WAIT_MS
