@@ -127,6 +127,13 @@ def _refuse_goals(where: str, rules: Methodology) -> None:
                 f'{where}.{key}.to: "{goal.to}" needs the edges of the fund\'s leverage_band, '
                 "which is not enabled"
             )
+    cap, band = rules.leverage_cap, rules.leverage_band
+    if cap and band and cap.goal.to is Destination.EDGE and band.upper > cap.upper:
+        raise ConfigRefused(
+            f"{where}.leverage_cap.to: the edge of leverage_band at {band.upper} is above the cap "
+            f"of {cap.upper}, so that a run would leave leverage above it; go to the target, or "
+            "lower the edge"
+        )
 
 
 def _reached_by_price(rule: PriceMove, target: Decimal) -> Decimal:

@@ -98,6 +98,14 @@ def test_an_emergency_inside_the_band_is_refused(desk: str, refusal: Refusal) ->
     assert parse(text.replace("leverage = 4\n", "leverage = 4.01\n")).funds
 
 
+def test_a_cap_that_goes_to_an_edge_above_it_is_refused(desk: str, refusal: Refusal) -> None:
+    text = f'{desk}{BAND} }}\nrules.leverage_cap = {{ upper = 3.9, to = "edge" }}\n'
+    sentence = "the edge of leverage_band at 4 is above the cap of 3.9, so that a run would leave"
+    assert f"funds.BTC3L.rules.leverage_cap.to: {sentence}" in refusal(text)
+    assert parse(text.replace("3.9", "4")).funds, "at the edge it is not above the cap"
+    assert parse(text.replace("edge", "target")).funds
+
+
 @pytest.mark.parametrize(
     ("line", "level"),
     [
