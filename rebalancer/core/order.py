@@ -83,6 +83,8 @@ TRANSITIONS: Mapping[tuple[OrderStatus, Outcome], OrderStatus] = {
 }
 #: An order in one of these may still trade, so its contract takes no new order.
 WORKING = frozenset({_S.PREPARED, _S.ACCEPTED, _S.UNKNOWN})
+#: Evidence after which an order can trade no more.
+ENDS = frozenset({_O.CLOSED, _O.REJECTED, _O.NEVER_SENT, _O.ABSENT})
 
 
 def next_status(status: OrderStatus, outcome: Outcome, order_id: str) -> OrderStatus:

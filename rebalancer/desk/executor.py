@@ -12,7 +12,7 @@ import structlog
 from rebalancer.core.actions import Action, Alert, SubmitOrder
 from rebalancer.core.events import Event, FillReported, KillSwitchFound, OrderReported
 from rebalancer.core.money import text, total
-from rebalancer.core.order import OrderIntent, Outcome, PositionSide
+from rebalancer.core.order import ENDS, OrderIntent, Outcome, PositionSide
 from rebalancer.core.work import BookKey
 from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.ports import Clock, Emit, Submission, Venue
@@ -47,6 +47,7 @@ class Executor:
         #: by the id of a close that an open waits for: its fills so far, by trade
         self._closing: dict[str, dict[str, Decimal]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: by the id of an order whose fate is open: how often it was asked for
         self._asked: dict[str, int] = {}
         self._hurried = asyncio.Event()
         self._stopping = False
@@ -79,10 +80,15 @@ class Executor:
         self._send([each for each in orders if not (self._held_back(each) or self._killed(each))])
 
     def heard(self, event: Event) -> None:
-        """Note what a venue reports, on its way to the core: an open waits for its close."""
+        """Note what a venue reports, on its way to the core: an open waits for its close.
+
+        Of an order that is over nobody asks any more.
+        """
         if isinstance(event, FillReported) and event.fill.client_order_id in self._closing:
             fills = self._closing[event.fill.client_order_id]
             fills[event.fill.trade_id] = event.fill.contracts
+        if self._asked and isinstance(event, OrderReported) and event.outcome in ENDS:
+            self._asked.pop(event.client_order_id, None)
 
     def hurry(self) -> None:
         """Ask at once about every order whose fate is open, instead of after its pause."""

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, QueryOrder, Severity, SubmitOrder
 from rebalancer.core.events import FillReported, OrderReported
-from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, PositionSide
+from rebalancer.core.order import ENDS, Fill, OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.desk import executor as module
 from rebalancer.desk.executor import Executor
 from rebalancer.errors import VenueUnavailable
@@ -268,6 +268,22 @@ async def test_the_first_question_is_asked_at_once_and_repeats_come_ever_slower(
         await bench.settled()
     assert pauses == [0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
     assert bench.venue.log == ["asked r1"] * 9
+
+
+@pytest.mark.parametrize(
+    ("outcome", "pause"),
+    [(outcome, 0.0) for outcome in Outcome if outcome in ENDS]
+    + [(outcome, 2.0) for outcome in Outcome if outcome not in ENDS],
+)
+async def test_of_an_order_that_is_over_no_question_is_counted_any_more(
+    bench: Bench, pauses: list[float], outcome: Outcome, pause: float
+) -> None:
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await bench.settled()
+    bench.executor.heard(OrderReported(0, "r1", outcome))
+    bench.executor.carry_out([QueryOrder(intent("r1"))])
+    await bench.settled()
+    assert pauses == [0.0, pause]
 
 
 async def test_an_order_unknown_for_days_is_still_asked_for(
