@@ -64,9 +64,10 @@ REQUESTS       := 20000
 KILLS          := 300
 STORAGE_FAULTS := 500
 FILE_DAYS      := 500
+CAPITAL_DAYS   := 1000
 
 # `make -k soak` goes on after a part that failed; `make soak-crashes CRASH_DAYS=3` runs one part.
-SOAK := days crashes double prices mutants kills storage files fast requests storm boot
+SOAK := days crashes double prices mutants kills storage files capital fast requests storm boot
 
 .PHONY: $(SOAK:%=soak-%)
 
@@ -88,6 +89,8 @@ soak-storage: setup
 	$(BIN)/python -m tests.simulation storage --count $(STORAGE_FAULTS)
 soak-files: setup
 	$(BIN)/python -m tests.simulation files --count $(FILE_DAYS)
+soak-capital: setup
+	$(BIN)/python -m tests.simulation capital --count $(CAPITAL_DAYS)
 soak-fast: setup
 	$(BIN)/python -m tests.fast --count $(FAST)
 soak-requests: setup

@@ -8,6 +8,7 @@ prices    bad prices, one case of each seed
 kills     SIGKILL of real desks on exchanges of their own, both processes of this machine
 storage   full, locked, read-only and torn files under a real store
 files     one day of each seed on the product's own store, verified when it is over
+capital   one day of each seed with flows, fees and a cash account, verified when it is over
 day       one seed, told step by step
 shares    where the time of a day goes
 """
@@ -27,7 +28,7 @@ from tempfile import TemporaryDirectory
 from rebalancer.core.instant import iso
 from tests.e2e.kills import AT_ONE_PLACE, killed
 from tests.e2e.test_live_desk import KINDS
-from tests.simulation import bad_prices, mutants, on_file, shares, sweep
+from tests.simulation import bad_prices, capital, mutants, on_file, shares, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
 from tests.store import storage_faults
@@ -41,11 +42,19 @@ COUNTS = {
     "kills": 300,
     "storage": 500,
     "files": 500,
+    "capital": 1_000,
 }
 #: a sweep of hours says so often how far it is
 SO_FAR_SECONDS = 60.0
 #: seeds that one task of a process takes
-CHUNKS = {"days": 50, "prices": 1_000, "kills": AT_ONE_PLACE, "storage": 10, "files": 10}
+CHUNKS = {
+    "days": 50,
+    "prices": 1_000,
+    "kills": AT_ONE_PLACE,
+    "storage": 10,
+    "files": 10,
+    "capital": 20,
+}
 
 
 def main() -> int:
@@ -67,6 +76,7 @@ def main() -> int:
         "kills": _kills,
         "storage": _storage,
         "files": _files,
+        "capital": _capital,
     }
     step = CHUNKS.get(asked.what, 1)
     lived, broken, told = 0, 0, begun
@@ -153,6 +163,10 @@ def _storage(first: int, count: int) -> tuple[int, list[str]]:
 def _files(first: int, count: int) -> tuple[int, list[str]]:
     with TemporaryDirectory() as folder:
         return count, list(on_file.tried(range(first, first + count), Path(folder)))
+
+
+def _capital(first: int, count: int) -> tuple[int, list[str]]:
+    return count, list(capital.tried(range(first, first + count)))
 
 
 def _hunt(asked: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,10 +15,11 @@ from unittest import mock
 import tenacity
 
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import Event, FillReported, PricesObserved, PriceTick
+from rebalancer.core.events import Event, FillReported, FlowsRequested, PricesObserved, PriceTick
+from rebalancer.core.flow import Flow
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import IntentCreated, Record
-from rebalancer.core.state import DeskState
+from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk import alert_book
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
@@ -186,17 +187,23 @@ class World:
     changes: list[int] = field(default_factory=list)
     #: makes what keeps the records
     disk_of: Callable[[Day], Disk] = Disk
+    #: makes the funds of the day's venue
+    desk_of: Callable[[str], Desk] = desk_of_the_day
+    #: flows that are asked for, by the tick
+    flows: Mapping[int, tuple[Flow, ...]] = field(default_factory=dict)
     #: called before a turn; says at which later turns this world is killed, or None to live on
     fork: Callable[[int], tuple[int, ...] | None] = lambda _turn: None
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
         self.disk = self.disk_of(self.day)
-        self.desk = desk_of_the_day(self.day.venue)
+        self.desk = self.desk_of(self.day.venue)
         self.exchange = Exchange(_venue(self.day), self.clock)
         self.exchange.sight = self.day.sight
         self.exchange.faults.plan(*map(dataclasses.replace, self.day.wire))
         self.exchange.on_send = self._sending
+        #: of the present life
+        self.inbox = Inbox()
         self.next_tick = 0
         #: what the feed takes the venue's stamps to differ by from the desk's clock
         self.stamps_off_ms = 0
@@ -316,7 +323,7 @@ class World:
         history = await self.disk.load()
         start = Start(self.clock.now_ms(), "live", "simulated", "simulation")
         recovered = await recover(self.disk, history, self.desk, start)
-        inbox = Inbox()
+        inbox = self.inbox = Inbox()
         venue = Venue(self)
         daemon = Daemon(
             state=recovered.state,
@@ -407,6 +414,8 @@ class Feed:
                 await asyncio.sleep(wait_ms / SECOND_MS)
             world.next_tick += 1
             _trouble(world, index)
+            if index in world.flows:
+                world.inbox.put(FlowsRequested(world.clock.now_ms(), world.flows[index]))
             seen = self._observed(index, at_ms)
             if seen is not None and wait_ms > -TICK_MS:
                 yield seen

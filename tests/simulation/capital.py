@@ -1,0 +1,85 @@
+"""Days on which capital moves, too: flows both ways, management fees and a cash account.
+
+Everything else is the day of the seed, with its trouble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from random import Random
+
+from rebalancer.core.cash_account import CashAccount
+from rebalancer.core.fees import ManagementFee
+from rebalancer.core.flow import Flow, FlowKind, FlowRule, OnBusy
+from rebalancer.core.instant import HOUR_MS, MINUTE_MS
+from rebalancer.core.state import Desk
+from rebalancer.core.verification import Verifier
+from tests.simulation.day import BINANCE, TICKS, D, day_of, desk_of_the_day
+from tests.simulation.judge import judge
+from tests.simulation.world import World
+
+#: instants of the fee within the day
+FEE_TIMES_MS = (2 * HOUR_MS + 17 * MINUTE_MS, 2 * HOUR_MS + 40 * MINUTE_MS)
+FLOWS = 8
+
+
+def desk_with_capital(venue: str = BINANCE) -> Desk:
+    """Return the funds of a day with terms for capital."""
+    known = desk_of_the_day(venue)
+    flows = FlowRule(
+        creation_fee=D("0.001"), redemption_fee=D("0.002"), on_busy=OnBusy.QUEUE, maximum=D(9_000)
+    )
+    funds = {
+        name: replace(
+            fund,
+            methodology=replace(fund.methodology, flow=flows),
+            management_fee=ManagementFee(daily=D("0.01"), times_of_day_ms=FEE_TIMES_MS),
+        )
+        for name, fund in known.funds.items()
+    }
+    terms = CashAccount(reference=D("0.02"), spread=D("0.01"), coupon=D("0.03"))
+    funds["ETH2L"] = replace(funds["ETH2L"], cash_account=terms)
+    return replace(known, funds=funds)
+
+
+def flows_of(seed: int) -> dict[int, tuple[Flow, ...]]:
+    """Draw what is asked for at which tick, by a file of one to three flows of a fund."""
+    dice = Random(seed)  # noqa: S311 - for tests, not for secrets
+    asked = {}
+    for number, tick in enumerate(sorted(dice.sample(range(5, TICKS), FLOWS))):
+        fund = dice.choice(("BTC3L", "BTC3S", "ETH2L"))
+        flows = []
+        for place in range(dice.randint(1, 3)):
+            kind = dice.choice(tuple(FlowKind))
+            # Some are over the rule's maximum, and are refused as they are dealt.
+            amount = (
+                dice.randrange(100, 9_500) if kind is FlowKind.SUBSCRIBE else dice.randrange(1, 99)
+            )
+            flows.append(Flow(fund=fund, key=f"{number}-{place}", kind=kind, amount=D(amount)))
+        asked[tick] = tuple(flows)
+    return asked
+
+
+def lived(seed: int) -> World:
+    """Return the day of a seed with capital, once it is over."""
+    world = World(day_of(seed), desk_of=desk_with_capital, flows=flows_of(seed))
+    world.live()
+    return world
+
+
+def tried(seeds: Iterable[int]) -> Iterator[str]:
+    """Live the day of each seed with capital; yield what was broken or is not verified."""
+    for seed in seeds:
+        world = lived(seed)
+        for problem in (*judge(world), *verified(world).problems):
+            yield f"seed {seed} with capital: {problem}"
+
+
+def verified(world: World) -> Verifier:
+    """Check the records of a day as `rebalancer verify` does."""
+    verifier = Verifier(world.desk, "simulated")
+    for record in world.disk.records:
+        verifier.take(record)
+    verifier.end()
+    return verifier
