@@ -76,6 +76,10 @@ class FlowDealt(Priced):
     shares_after: Decimal
     #: what had grown due of the management fee and is not posted: the NAV is after it
     fee_accrued: Decimal = ZERO
+    #: by contract, what had accrued of funding to come: the NAV is after it (below zero: received)
+    funding_accrued: Mapping[str, Decimal] = field(default_factory=dict)
+    #: contracts held of which no fresh rate was known: the NAV is without theirs
+    funding_unknown: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

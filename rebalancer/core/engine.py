@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rebalancer.core.accruing import end_accrual, on_funding_expected
 from rebalancer.core.actions import Action, Severity
 from rebalancer.core.applying import open_planned, refuse_other_orders, refuse_plan
 from rebalancer.core.arming import arm, next_alarm_ms
@@ -30,6 +31,7 @@ from rebalancer.core.events import (
     Event,
     FillReported,
     FlowsRequested,
+    FundingExpected,
     FundingPaid,
     HistoryReported,
     KillSwitchFound,
@@ -198,6 +200,7 @@ def _refuse_tick(work: Work, key: Key, problem: str) -> None:
 
 def _on_funding(work: Work, event: FundingPaid) -> None:
     mark = event.mark
+    end_accrual(work.state, event)
     if mark is None:
         mark = work.state.market.price(event.contract, PriceSource.MARK)
     if mark is None:
@@ -273,6 +276,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     OrderReported: on_order,
     FillReported: on_fill,
     FundingPaid: _on_funding,
+    FundingExpected: on_funding_expected,
     LiquidationReported: on_liquidation,
     PositionsReported: on_positions,
     BalanceReported: on_balance,

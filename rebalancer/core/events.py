@@ -79,6 +79,22 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class FundingExpected:
+    """What a venue expects the next settlement to cost: longs will pay `rate` x units x mark.
+
+    No `rate` where the venue was asked and it could not be read.
+    """
+
+    at_ms: int
+    account: str
+    contract: str
+    rate: Decimal | None
+    #: the interval that is under way, by our clock
+    from_ms: int = 0
+    due_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LiquidationReported:
     """The venue closed part of an account's position by itself; `units` is signed."""
 
@@ -334,6 +350,7 @@ Event = (
     | OrderReported
     | FillReported
     | FundingPaid
+    | FundingExpected
     | LiquidationReported
     | PositionsReported
     | BalanceReported

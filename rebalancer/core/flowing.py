@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 
+from rebalancer.core.accruing import funding_accrued
+from rebalancer.core.actions import Severity
 from rebalancer.core.capital import BatchTaken, FlowDealt, FlowRefused, FlowTaken
 from rebalancer.core.charging import post_financing
 from rebalancer.core.commands import fund_named
@@ -151,8 +153,9 @@ def deal_flows(
         return False
     post_financing(work, fund)
     fee_accrued = fund.fee_accrued(worth.equity, work.now_ms)
+    funding = funding_accrued(work.state, fund, worth.marks, work.now_ms)
     register = Register(
-        equity=worth.equity - fee_accrued,
+        equity=worth.equity - fee_accrued - funding.amount,
         shares=fund.shares,
         outstanding=fund.shares,
         empty_nav=worth.formula_nav or fund.fund.initial_nav,
@@ -183,8 +186,14 @@ def deal_flows(
                 fee_accrued=fee_accrued,
                 marks=worth.marks,
                 prices=worth.other_prices,
+                funding_accrued=funding.amounts,
+                funding_unknown=funding.unknown,
             )
         )
+    if dealt and funding.unknown:
+        contracts = ", ".join(funding.unknown)
+        text = f"no fresh rate of funding of {contracts} is known: flows are dealt without it"
+        work.alert(Severity.WARNING, "funding_unknown", fund.name, text)
     return dealt
 
 

@@ -37,8 +37,11 @@ def _set_back(fund: FundState, at_ms: int) -> None:
 
 
 def forget_after(state: DeskState, at_ms: int) -> None:
-    """Forget what is volatile and from later than `at_ms`: prices, quotes, ticks that wait."""
+    """Forget what is volatile and from later than `at_ms`: prices, quotes, rates, waiting ticks."""
     state.market.forget_after(at_ms)
+    for account in state.accounts.values():
+        for contract, told in account.funding.items():
+            account.funding[contract] = tuple(each for each in told if each.told_ms <= at_ms)
     for fund in state.funds.values():
         fund.suspicions.clear()
         if fund.quote is not None and fund.quote.at_ms > at_ms:

@@ -15,6 +15,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Account, Fund, PriceSource
+from rebalancer.core.funding import Intervals
 from rebalancer.core.instant import DAY_MS, MINUTE_MS
 from rebalancer.core.limits import Spent
 from rebalancer.core.market import Market, Suspicion
@@ -251,6 +252,8 @@ class AccountState:
     traded_ms: dict[str, int] = field(default_factory=dict)
     #: the newest settlement of funding that was booked, by contract
     funded_ms: dict[str, int] = field(default_factory=dict)
+    #: volatile: funding that is to be settled, by contract; empty: asked for and not known
+    funding: dict[str, Intervals] = field(default_factory=dict)
     #: up to when the venue's own list of trades was read, by contract and the venue's clock
     read_ms: dict[str, int] = field(default_factory=dict)
     #: trades since then that are known, with their instant, by contract and trade id

@@ -81,6 +81,11 @@ def _moved_without_slippage(raw: dict[str, Any]) -> dict[str, Any]:
     return {"slippage": None, "traded_notional": None} | raw
 
 
+def _dealt_without_funding(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a flow of before funding that had accrued was a part of its NAV."""
+    return raw | {"funding_accrued": {}, "funding_unknown": []}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
@@ -89,7 +94,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "Consolidated": (_without_prices,),
     "ConsolidationProposed": (_without_prices,),
     "FundWiped": (_without_marks,),
-    "FlowDealt": (_dealt_without_prices,),
+    "FlowDealt": (_dealt_without_prices, _dealt_without_funding),
     "FundingPosted": (_funding_of_an_instant,),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),

@@ -1,0 +1,69 @@
+"""What a fund owes of funding that is to be settled: followed from what its venue expects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rebalancer.core.events import FundingExpected, FundingPaid
+from rebalancer.core.funding import NEAR_MS, FundingInterval, accrued, after_settlement, with_news
+from rebalancer.core.money import total
+from rebalancer.core.position import Prices
+from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class FundingAccrued:
+    """What a fund owes of settlements to come, in quote currency; below zero: is owed."""
+
+    #: by contract
+    amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    #: contracts held of which the venue is asked and nothing fresh is known
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def amount(self) -> Decimal:
+        """All of it."""
+        return total(self.amounts.values())
+
+
+def on_funding_expected(work: Work, event: FundingExpected) -> None:
+    """Take what the next settlement is expected to cost; nothing follows from it by itself."""
+    account = work.state.accounts[event.account]
+    known = account.funding.setdefault(event.contract, ())
+    if event.rate is None or event.due_ms <= event.from_ms:
+        return  # what was told before counts until it is too old
+    booked_ms = account.funded_ms.get(event.contract)
+    if booked_ms is None or event.due_ms > booked_ms + NEAR_MS:
+        news = FundingInterval(event.rate, event.from_ms, event.due_ms, event.at_ms)
+        account.funding[event.contract] = with_news(known, news)
+
+
+def end_accrual(state: DeskState, event: FundingPaid) -> None:
+    """Let nothing accrue any more of what was settled."""
+    account = state.accounts[event.account]
+    known = account.funding.get(event.contract)
+    if known:
+        settled_ms = event.at_ms if event.settled_ms is None else event.settled_ms
+        account.funding[event.contract] = after_settlement(known, settled_ms)
+
+
+def funding_accrued(
+    state: DeskState, fund: FundState, marks: Prices, now_ms: int
+) -> FundingAccrued:
+    """Return what a fund owes already of the funding to come: see `core/funding.py`."""
+    account = state.accounts.get(fund.fund.account)
+    if account is None or not account.funding:
+        return FundingAccrued()
+    amounts, unknown = {}, []
+    for symbol, units in fund.holding.units.items():
+        known = account.funding.get(symbol)
+        if not units or known is None:
+            continue
+        if not any(each.counts(now_ms) for each in known):
+            unknown.append(symbol)
+        elif amount := accrued(known, units, marks[symbol], now_ms):
+            amounts[symbol] = amount
+    return FundingAccrued(amounts, tuple(unknown))

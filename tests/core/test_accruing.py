@@ -1,0 +1,201 @@
+"""Funding that has accrued and is not settled: shown, dealt at by flows, and never posted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from rebalancer.core.accruing import funding_accrued
+from rebalancer.core.capital import FlowDealt
+from rebalancer.core.events import ClockStepped, FlowsRequested, FundingExpected, FundingPaid
+from rebalancer.core.flow import Flow, FlowKind, FlowRule
+from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
+from rebalancer.core.instant import HOUR_MS, MINUTE_MS
+from rebalancer.core.records import FundingPosted
+from tests.factories import BTC, NOON, Bench, D, Number, bench, fund, number, rules
+
+#: the interval under way: 08:00 to 16:00
+FROM, DUE = NOON - 4 * HOUR_MS, NOON + 4 * HOUR_MS
+RATE = D("0.001")
+
+
+def at(now_ms: int, *, target: Number = 3, price: Number = 105) -> Bench:
+    """Return a fund of 10 000 shares, at 100 since noon, at another price some time later."""
+    made = bench(fund(target=target, methodology=rules(target, flow=FlowRule())))
+    made.now_ms = now_ms
+    made.known(price)
+    return made
+
+
+def expect(made: Bench, rate: Number | None = RATE, from_ms: int = FROM, due_ms: int = DUE) -> None:
+    told = None if rate is None else number(rate)
+    made.take(FundingExpected(made.now_ms, "main", BTC, told, from_ms, due_ms))
+
+
+def settle(made: Bench, at_ms: int = DUE) -> None:
+    made.take(FundingPaid(made.now_ms, "main", BTC, RATE, D(105), settled_ms=at_ms))
+
+
+def owed(made: Bench) -> Decimal:
+    worth = made.state.worth(made.fund())
+    assert worth is not None
+    return funding_accrued(made.state, made.fund(), worth.marks, made.now_ms).amount
+
+
+def nav(made: Bench) -> Decimal:
+    worth = made.state.worth(made.fund())
+    assert worth is not None
+    return worth.nav
+
+
+def ask(made: Bench, **amounts: Number) -> list[FlowDealt]:
+    kinds = {FlowKind(kind): number(amount) for kind, amount in amounts.items()}
+    flows = tuple(
+        Flow(fund="BTC3L", key=str(kind), kind=kind, amount=amount)
+        for kind, amount in kinds.items()
+    )
+    made.take(FlowsRequested(made.now_ms, flows))
+    return made.of(FlowDealt)
+
+
+@pytest.mark.parametrize(
+    ("hours", "accrued"), [(-4, "0"), (0, "1575"), (2, "2362.5"), (4, "3150"), (5, "0")]
+)
+def test_funding_accrues_in_proportion_to_the_part_of_the_interval_that_has_passed(
+    hours: int, accrued: str
+) -> None:
+    """30 000 coins x 105 x 0.001 = 3 150 for the whole interval; an hour late it is nobody's."""
+    made = at(NOON)
+    made.now_ms = NOON + hours * HOUR_MS
+    expect(made)
+    assert owed(made) == D(accrued)
+
+
+def test_shorts_are_owed_what_longs_owe() -> None:
+    made = at(NOON, target=-3, price=95)
+    expect(made)
+    assert owed(made) == -D(30_000) * 95 * RATE / 2
+
+
+def test_nothing_is_posted_and_the_account_nav_does_not_move() -> None:
+    made = at(NOON)
+    count = len(made.records)
+    expect(made)
+    assert (len(made.records), nav(made)) == (count, D(115))
+
+
+def test_a_flow_is_dealt_at_the_nav_after_what_has_accrued_and_keeps_it_on_record() -> None:
+    made = at(NOON)
+    expect(made)
+    (dealt,) = ask(made, subscribe="114842.5")
+    assert dealt.nav == (D(1_150_000) - 1_575) / 10_000 == D("114.8425")
+    assert (dealt.shares, dealt.funding_accrued) == (D(1_000), {BTC: D(1_575)})
+    assert dealt.funding_unknown == ()
+    assert "funding_unknown" not in made.alerts
+
+
+def test_who_takes_over_shares_right_before_a_settlement_pays_none_of_it() -> None:
+    """1 000 shares change hands, nothing is traded: NAV 115 - 3 150 / 10 000, before and after."""
+    made = at(DUE)
+    expect(made)
+    left, came = ask(made, redeem=1_000, subscribe="114685")
+    assert (left.nav, left.cash, came.shares) == (D("114.685"), D(-114_685), D(1_000))
+    assert made.orders == []
+    settle(made)
+    (posted,) = made.of(FundingPosted)
+    assert posted.paid == {"BTC3L": D(3_150)}
+    assert nav(made) == D("114.685")
+    assert owed(made) == 0
+
+
+def test_a_subscriber_right_before_a_settlement_comes_out_of_it_as_every_holder_does() -> None:
+    """What the coins bought for 10 new shares cost in funding, 3.15, all 10 010 shares bear."""
+    made = at(DUE)
+    expect(made)
+    (dealt,) = ask(made, subscribe="1146.85")
+    assert (dealt.nav, dealt.shares) == (D("114.685"), D(10))
+    made.complete(made.orders[-1])
+    settle(made)
+    assert made.of(FundingPosted)[-1].paid == {"BTC3L": D("3153.15")}
+    assert nav(made) * 10_010 == D("114.685") * 10_010 - D("3.15")
+
+
+def test_what_is_over_counts_in_whole_until_it_is_posted_and_once() -> None:
+    made = at(DUE - MINUTE_MS)
+    expect(made)
+    made.later(120)
+    expect(made, "0.0004", DUE, DUE + 8 * HOUR_MS)
+    assert owed(made) == 3_150 + D(30_000) * 105 * D("0.0004") * MINUTE_MS / (8 * HOUR_MS)
+    settle(made)
+    assert owed(made) == D(30_000) * 105 * D("0.0004") * MINUTE_MS / (8 * HOUR_MS)
+    expect(made)  # asked before it was posted, told after
+    assert owed(made) == D(30_000) * 105 * D("0.0004") * MINUTE_MS / (8 * HOUR_MS)
+
+
+def test_a_payment_that_never_comes_is_waited_for_no_longer_than_ten_minutes() -> None:
+    made = at(DUE - MINUTE_MS)
+    expect(made)
+    made.now_ms = DUE + POSTED_WITHIN_MS
+    expect(made, 0, DUE, DUE + 8 * HOUR_MS)
+    assert owed(made) == 3_150
+    made.later(ms=1)
+    assert owed(made) == 0
+
+
+def test_until_the_next_rate_is_told_it_is_expected_to_be_the_last_one() -> None:
+    made = at(DUE)
+    expect(made)
+    settle(made)
+    made.later(240)
+    assert owed(made) == D(3_150) * 4 / (8 * 60)
+
+
+def test_a_rate_that_grew_old_counts_no_more_and_the_flow_says_so() -> None:
+    made = at(NOON)
+    expect(made)
+    made.now_ms += TOLD_WITHIN_MS
+    assert owed(made) > 0
+    made.later(ms=1).known(105)
+    (dealt,) = ask(made, subscribe=1_150)
+    assert (dealt.nav, dealt.shares) == (D(115), D(10))
+    assert (dealt.funding_accrued, dealt.funding_unknown) == ({}, (BTC,))
+    assert made.alerts[-1] == "funding_unknown"
+
+
+def test_a_venue_that_tells_no_rate_holds_no_flow_up() -> None:
+    made = at(NOON)
+    expect(made, None)
+    (dealt,) = ask(made, subscribe=1_150)
+    assert (dealt.nav, dealt.funding_unknown) == (D(115), (BTC,))
+    assert "funding_unknown" in made.alerts
+
+
+def test_a_rate_that_could_not_be_read_again_counts_until_it_is_old() -> None:
+    made = at(NOON)
+    expect(made)
+    expect(made, None)
+    assert owed(made) == 1_575
+
+
+def test_where_nobody_asks_for_rates_nothing_accrues_and_nothing_is_said() -> None:
+    made = at(NOON)
+    (dealt,) = ask(made, subscribe=1_150)
+    assert (dealt.nav, dealt.funding_accrued, dealt.funding_unknown) == (D(115), {}, ())
+    assert "funding_unknown" not in made.alerts
+
+
+def test_a_shorter_interval_takes_the_place_of_the_longer_one() -> None:
+    made = at(NOON)
+    expect(made)
+    expect(made, RATE, NOON - HOUR_MS, NOON + 3 * HOUR_MS)
+    assert owed(made) == D(3_150) / 4
+
+
+def test_rates_of_a_clock_that_ran_ahead_are_forgotten() -> None:
+    made = at(NOON + HOUR_MS)
+    expect(made)
+    made.now_ms = NOON
+    made.take(ClockStepped(NOON, NOON + HOUR_MS))
+    made.known(105)
+    assert owed(made) == 0
