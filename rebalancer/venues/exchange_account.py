@@ -22,6 +22,7 @@ from rebalancer.ports import Clock
 from rebalancer.venues.ccxt_client import CcxtClient, NoSuchOrder
 from rebalancer.venues.exchange_lists import WholeLists, own_trades, payments, readable
 from rebalancer.venues.exchange_order_lists import OrderLists
+from rebalancer.venues.expected_rates import ExpectedRates
 from rebalancer.venues.facts_account import ACCOUNTS, KeyRights, certain
 from rebalancer.venues.facts_forced import FORCED_ORDERS, FORCED_TRADES
 from rebalancer.venues.facts_shape import Ask, Call, Unit, VenueFacts
@@ -60,6 +61,7 @@ class ExchangeAccount:
         self.venue_clock = VenueClock(clock, client)
         self._lists = WholeLists(self._ask, facts.venue_id, self.venue_clock)
         self._orders = OrderLists(self._ask, facts.venue_id, self.venue_clock)
+        self.expected = ExpectedRates(self._ask, facts.venue_id)
         self._held: frozenset[str] = frozenset()
 
     async def positions(self) -> tuple[Position, ...]:

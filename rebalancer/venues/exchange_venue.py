@@ -26,6 +26,7 @@ from rebalancer.venues.exchange_checks import (
 from rebalancer.venues.exchange_orders import ExchangeOrders
 from rebalancer.venues.facts import FACTS, VenueFacts
 from rebalancer.venues.facts_shape import Ask
+from rebalancer.venues.funding_watch import FundingWatch
 from rebalancer.venues.rates import Budget, Limiter
 
 REQUEST_SECONDS = 10.0
@@ -111,6 +112,7 @@ class ExchangeVenue:
         self._checks = StartChecks(account, self._facts, self.account, expected)
         self._watch = AccountWatch(account.name, self.account, contracts, clock)
         self._watch.mind_clock = self._mind_clock
+        self._funding = FundingWatch(account.name, self.account, contracts, clock)
         #: ids that were sent, oldest first; the values mean nothing
         self._sent: dict[str, None] = {}
         self._emit: Emit | None = None
@@ -131,6 +133,7 @@ class ExchangeVenue:
             self._client, self._facts, self._contracts, self._clock, self._checks
         )
         self._emit = emit
+        self._funding.begin(emit)
 
     def prepare(self, intents: Sequence[OrderIntent]) -> None:
         """Write and sign the first request that sending the orders will take."""
@@ -181,6 +184,10 @@ class ExchangeVenue:
         the account was not seen for several rounds; it may be watched again then.
         """
         await self._watch.run(self._tell, seconds, funded_ms)
+
+    async def watch_funding(self) -> None:
+        """Emit what the next settlements of funding are expected to cost, until cancelled."""
+        await self._funding.run(self._tell)
 
     async def read_markets(self) -> Mapping[str, Any]:
         """Return the venue's markets, read anew, as ccxt describes them."""

@@ -85,6 +85,18 @@ class FundingPayment:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFunding:
+    """What the next settlement of a contract is expected to cost; times are the venue's."""
+
+    contract: str
+    #: longs will pay it, as a share of units x mark
+    rate: Decimal
+    #: the interval that it is for: it is settled at its end
+    from_ms: int
+    due_ms: int
+
+
 def held_units(positions: tuple[Position, ...]) -> dict[str, Decimal]:
     """Return the signed base coins held by contract, both books together."""
     units: dict[str, Decimal] = {}

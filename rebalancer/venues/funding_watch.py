@@ -1,0 +1,82 @@
+"""Tells the desk what the next settlement of each contract is expected to cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+import structlog
+
+from rebalancer.core.events import FundingExpected
+from rebalancer.errors import VenueUnavailable
+from rebalancer.ports import Clock, Emit
+from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.statements import ExpectedFunding
+
+_log = structlog.get_logger(__name__)
+
+#: rates move slowly, and are a part of nothing but the price of a flow
+EVERY_SECONDS = 60.0
+#: contracts asked about in one round, in turn: ten times as many are known by rates that are fresh
+CONTRACTS_PER_ROUND = 20
+
+
+class FundingWatch:
+    """Asks in rounds what is expected of each contract of an account."""
+
+    def __init__(
+        self, name: str, book: ExchangeAccount, contracts: Collection[str], clock: Clock
+    ) -> None:
+        self._name = name
+        self._book = book
+        self._clock = clock
+        self._waiting = list(contracts)
+        #: contracts that were not told when they were last asked about
+        self._silent: set[str] = set()
+
+    def begin(self, emit: Emit) -> None:
+        """Tell the desk of what it will be told: until then it does not know those rates."""
+        for contract in self._waiting:
+            emit(FundingExpected(self._clock.now_ms(), self._name, contract, None))
+
+    async def run(self, emit: Emit) -> None:
+        """Ask every minute until cancelled."""
+        while True:
+            await self.round(emit)
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def round(self, emit: Emit) -> None:
+        """Ask about the contracts whose turn it is; what is not told is told as that."""
+        turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
+        self._waiting = rest + turn
+        if not turn:
+            return
+        for asked in [turn] if self._book.expected.together else [[each] for each in turn]:
+            found = await self._read(asked)
+            for contract in asked:
+                emit(self._told(contract, found.get(contract)))
+
+    async def _read(self, asked: Sequence[str]) -> Mapping[str, ExpectedFunding]:
+        try:
+            found = await self._book.expected.read(asked, self._book.venue_clock.now_ms())
+        except VenueUnavailable as outage:
+            if not self._silent.issuperset(asked):
+                _log.warning("funding_rate_not_read", account=self._name, reason=str(outage))
+            self._silent.update(asked)
+            return {}
+        self._silent.difference_update(asked)
+        return found
+
+    def _told(self, contract: str, found: ExpectedFunding | None) -> FundingExpected:
+        now_ms = self._clock.now_ms()
+        if found is None:
+            return FundingExpected(now_ms, self._name, contract, None)
+        ahead_ms = self._book.venue_clock.at(now_ms) - now_ms
+        return FundingExpected(
+            now_ms,
+            self._name,
+            contract,
+            found.rate,
+            found.from_ms - ahead_ms,
+            found.due_ms - ahead_ms,
+        )

@@ -1,0 +1,121 @@
+"""The watch over expected funding: told each round, by our clock, until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from rebalancer.clock import VirtualClock
+from rebalancer.core.events import FundingExpected
+from rebalancer.core.instant import HOUR_MS
+from rebalancer.errors import VenueUnavailable
+from rebalancer.venues import funding_watch
+from rebalancer.venues.funding_watch import CONTRACTS_PER_ROUND, FundingWatch
+from rebalancer.venues.statements import ExpectedFunding
+from tests.loopback.binance.market import next_funding_ms
+from tests.venues.accounts import BTC, CONTRACTS, ETH, D, account
+
+NOW_MS, AHEAD_MS = 1_767_268_800_000, 250
+
+
+class Told:
+    """Stands in for what reads the venue."""
+
+    def __init__(self, *, together: bool = False) -> None:
+        self.together = together
+        self.asked: list[list[str]] = []
+        self.silent: set[str] = set()
+
+    async def read(self, contracts: Sequence[str], now_ms: int) -> Mapping[str, ExpectedFunding]:
+        assert now_ms == NOW_MS + AHEAD_MS
+        self.asked.append(list(contracts))
+        if self.silent & set(contracts):
+            raise VenueUnavailable("venue: no answer")
+        return {
+            each: ExpectedFunding(
+                contract=each, rate=D("0.0001"), from_ms=NOW_MS - HOUR_MS, due_ms=NOW_MS + HOUR_MS
+            )
+            for each in contracts
+        }
+
+
+def watch(told: Told, contracts: Sequence[str] = (BTC, ETH)) -> FundingWatch:
+    book: Any = SimpleNamespace(
+        expected=told,
+        venue_clock=SimpleNamespace(
+            now_ms=lambda: NOW_MS + AHEAD_MS, at=lambda ours_ms: ours_ms + AHEAD_MS
+        ),
+    )
+    return FundingWatch("main", book, contracts, VirtualClock(NOW_MS))
+
+
+async def test_the_loopback_binance_tells_the_desk_what_it_expects():
+    async with account() as desk:
+        asked = desk.told(FundingExpected)
+        assert [(each.contract, each.rate) for each in asked] == [(BTC, None), (ETH, None)]
+        desk.events.clear()
+        await desk.venue._funding.round(desk.venue._tell)
+        first, _ = told = desk.told(FundingExpected)
+        assert [each.contract for each in told] == list(CONTRACTS)
+        assert (first.account, first.rate) == ("main", D("0.0001"))
+        due_ms = next_funding_ms(desk.market.now_ms())
+        assert abs(first.due_ms + desk.venue.clock_offset_ms - due_ms) <= 1
+        assert first.due_ms - first.from_ms == 8 * HOUR_MS
+        paths = [call.path.rsplit("/", 1)[-1] for call in desk.market.calls]
+        assert paths == ["fundingInfo", "premiumIndex", "premiumIndex"]
+
+
+async def test_times_are_told_by_our_clock():
+    events: list[Any] = []
+    await watch(Told()).round(events.append)
+    assert events[0] == FundingExpected(
+        NOW_MS,
+        "main",
+        BTC,
+        D("0.0001"),
+        NOW_MS - HOUR_MS - AHEAD_MS,
+        NOW_MS + HOUR_MS - AHEAD_MS,
+    )
+
+
+async def test_a_contract_that_is_not_told_is_told_as_that_and_keeps_no_other_from_it():
+    told, events = Told(), []
+    told.silent = {BTC}
+    watching = watch(told)
+    with capture_logs() as logged:
+        await watching.round(events.append)
+        await watching.round(events.append)
+    assert [(each.contract, each.rate is None) for each in events[:2]] == [
+        (BTC, True),
+        (ETH, False),
+    ]
+    assert [line["event"] for line in logged] == ["funding_rate_not_read"], "once until it is back"
+    told.silent = set()
+    await watching.round(events.append)
+    assert events[-2].rate is not None
+
+
+async def test_a_round_asks_about_so_many_contracts_and_the_next_about_the_others():
+    names = [f"C{n}/USDT:USDT" for n in range(CONTRACTS_PER_ROUND + 5)]
+    told = Told(together=True)
+    watching = watch(told, names)
+    await watching.round(lambda _: None)
+    await watching.round(lambda _: None)
+    assert told.asked == [names[:CONTRACTS_PER_ROUND], names[CONTRACTS_PER_ROUND:] + names[:15]]
+
+
+async def test_it_asks_round_after_round_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(funding_watch, "EVERY_SECONDS", 0.001)
+    events: list[Any] = []
+    running = asyncio.create_task(watch(Told()).run(events.append))
+    async with asyncio.timeout(5):
+        while len(events) < 6:  # noqa: ASYNC110 - nothing to wait on
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
