@@ -27,7 +27,7 @@ from rebalancer.desk.recovery import Recovered, Start, recover
 from rebalancer.desk.telling import RunLog
 from rebalancer.desk.watcher import Watcher
 from rebalancer.feeds.candles import History
-from rebalancer.feeds.pace import FundingDue
+from rebalancer.feeds.pace import AheadSink, FundingAhead, FundingDue, FundingSink
 from rebalancer.feeds.replay import ReplayFeed
 from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.planning import Planner
@@ -148,9 +148,7 @@ async def _wire(
     venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
 
-    def settle(due: FundingDue) -> None:
-        for venue in paper:
-            venue.settle_funding(due.contract, due.rate, due.mark, due.at_ms)
+    settle, expect = _funding_of(paper)
 
     async def look_again() -> None:
         await daemon.look_again()
@@ -165,7 +163,8 @@ async def _wire(
         wanted = sources_of(desk, second_opinion=True, before=before)
         feed = live.feed_of(config, wanted, clock, look_again, limiters)
     else:
-        feed = _simulated(config, desk, clock, history, settle)
+        market = _market(config, desk, clock, last_marks(history))
+        feed = SimulatedFeed(market, clock, config.feed.interval_ms, settle, expect)
     takers: list[Callable[[PricesObserved], None]] = [venue.observe for venue in paper]
     daemon = Daemon(
         mode=str(config.mode),
@@ -282,12 +281,26 @@ def _venues(
     return venues
 
 
+def _funding_of(paper: Sequence[PaperVenue]) -> tuple[FundingSink, AheadSink]:
+    """Return who is told of funding that a played market settles, and of what it expects."""
+
+    def settle(due: FundingDue) -> None:
+        for venue in paper:
+            venue.settle_funding(due.contract, due.rate, due.mark, due.at_ms)
+
+    def expect(ahead: FundingAhead) -> None:
+        for venue in paper:
+            venue.expect_funding(*ahead)
+
+    return settle, expect
+
+
 def _replay(
     desk: Desk,
     clock: HeldClock,
     inbox: Inbox,
     played: Sequence[History],
-    settle: Callable[[FundingDue], None],
+    settle: FundingSink,
     last_ms: int,
 ) -> PriceFeed:
     async def before(at_ms: int) -> None:
@@ -296,18 +309,6 @@ def _replay(
 
     sources = sources_of(desk, second_opinion=False)
     return ReplayFeed(played, clock, sources, settle, after_ms=last_ms, before=before)
-
-
-def _simulated(
-    config: Config,
-    desk: Desk,
-    clock: Clock,
-    history: Sequence[Record],
-    settle: Callable[[FundingDue], None],
-) -> PriceFeed:
-    return SimulatedFeed(
-        _market(config, desk, clock, last_marks(history)), clock, config.feed.interval_ms, settle
-    )
 
 
 def _market(config: Config, desk: Desk, clock: Clock, marks: Mapping[str, Decimal]) -> Market:

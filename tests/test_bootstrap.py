@@ -145,6 +145,10 @@ class TestModes:
         assert isinstance(venue, PaperVenue)
         assert daemon.watcher._takers == (venue.observe, daemon.inbox.put)
 
+    async def test_a_desk_on_paper_is_told_what_its_market_expects_of_funding(self) -> None:
+        daemon = await traded(config(), MemoryStore())
+        assert daemon.state.accounts["main"].funding[BTC]
+
     async def test_a_dry_run_decides_and_sends_nothing(self) -> None:
         store = MemoryStore()
         daemon = await traded(config(mode="dry-run"), store)

@@ -101,8 +101,11 @@ class TestLive:
             async with desk(market, "live", store) as daemon:
                 assert isinstance(daemon.venues["main"], ExchangeVenue)
                 assert isinstance(daemon.watcher._feed, StreamFeed)
-                assert set(daemon.companions) == {"account main", "markets of main", "prices"}
+                watched = {"account main", "funding of main", "markets of main", "prices"}
+                assert set(daemon.companions) == watched
                 await traded(daemon, store)
+                known = daemon.state.accounts["main"].funding
+                await until(lambda: known.get(BTC), "it knows what funding is expected", 15)
                 (account,) = market.core.accounts.values()
                 held = account.position("BTC/USDT", Book.NET).contracts
                 assert held == daemon.state.accounts["main"].position(BTC) > 0

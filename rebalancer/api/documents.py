@@ -211,6 +211,12 @@ class Fees(Document):
     accrued_management_fee: DecimalText = Field(
         description="grown due since its last instant, in proportion to time, and not paid yet"
     )
+    accrued_funding: DecimalText | None = Field(
+        description=(
+            "the part of the funding to come whose time has passed, at the rate that the venue "
+            "expects, and not posted yet; null where no fresh rate is known"
+        )
+    )
     financing: DecimalText = Field(description="of the cash account; negative: earned")
     timestamp: Milliseconds
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from rebalancer.core.accruing import funding_accrued
 from rebalancer.core.fund import Fund
 from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Point, Valuation
@@ -44,6 +45,9 @@ class Picture:
     costs: Costs
     #: of the management fee, in quote currency: grown due since its last instant and not charged
     fee_accrued: Decimal
+    #: the same of funding that is to be settled, below zero: received; None where no fresh rate is
+    #: known
+    funding_accrued: Decimal | None
     #: share of the positions that the venue wants to see; None for an index-only fund
     maintenance: Decimal | None
     #: the live quote of its token on the secondary market that is watched; None where there is none
@@ -78,7 +82,17 @@ def picture_of(state: DeskState, fund: FundState, now_ms: int) -> Picture:
         point=fund.point,
         costs=replace(fund.costs),
         fee_accrued=ZERO if worth is None else fund.fee_accrued(worth.equity, now_ms),
+        funding_accrued=_funding_accrued(state, fund, worth, now_ms),
         maintenance=None if account is None else account.maintenance_margin,
         quote=fund.quote if view.premium is not None else None,
         quote_problem=fund.quote_problem,
     )
+
+
+def _funding_accrued(
+    state: DeskState, fund: FundState, worth: Valuation | None, now_ms: int
+) -> Decimal | None:
+    if worth is None:
+        return ZERO
+    found = funding_accrued(state, fund, worth.marks, now_ms)
+    return None if found.unknown else found.amount

@@ -304,6 +304,7 @@ def _fees(fees: documents.Fees) -> Table:
         ["Funding", number(fees.funding, 2)],
         ["Management fee", number(fees.management_fee, 2)],
         ["Management fee, accrued", number(fees.accrued_management_fee, 2)],
+        ["Funding, accrued", number(fees.accrued_funding, 2)],
         ["Financing", number(fees.financing, 2)],
     ]
     return Table("Paid so far, in quote currency", ("What", ">Amount"), rows)

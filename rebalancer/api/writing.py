@@ -141,6 +141,7 @@ def fees_document(picture: Picture) -> documents.Fees:
         funding=text(costs.funding),
         management_fee=text(costs.management_fee),
         accrued_management_fee=text(picture.fee_accrued),
+        accrued_funding=text_or_none(picture.funding_accrued),
         financing=text(costs.financing),
         timestamp=picture.view.at_ms,
     )

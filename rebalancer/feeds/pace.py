@@ -1,4 +1,4 @@
-"""Funding that fell due, as the feeds that play a market tell it."""
+"""Funding that fell due or is expected, as the feeds that play a market tell it."""
 
 from __future__ import annotations
 
@@ -16,5 +16,17 @@ class FundingDue(NamedTuple):
     mark: Decimal
 
 
+class FundingAhead(NamedTuple):
+    """What the next settlement would cost, as the market stands: longs would pay `rate`."""
+
+    contract: str
+    rate: Decimal
+    from_ms: int
+    due_ms: int
+
+
 FundingSink = Callable[[FundingDue], None]
 """A venue of paper that has to tell its accounts of funding; it knows which there are."""
+
+AheadSink = Callable[[FundingAhead], None]
+"""A venue of paper that tells the desk what its accounts are expected to pay."""

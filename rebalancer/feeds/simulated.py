@@ -20,13 +20,15 @@ from rebalancer.clock import sleep_until
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved, PriceTick
 from rebalancer.core.fund import PriceSource
-from rebalancer.core.instant import DAY_MS, HOUR_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.money import number, positive
 from rebalancer.errors import InputRefused
-from rebalancer.feeds.pace import FundingDue, FundingSink
+from rebalancer.feeds.pace import AheadSink, FundingAhead, FundingDue, FundingSink
 from rebalancer.ports import Clock
 
 FUNDING_INTERVAL_MS = 8 * HOUR_MS
+#: how often what is expected of the next settlement is told
+AHEAD_EVERY_MS = MINUTE_MS
 
 _YEAR_MS = 365 * DAY_MS
 _BASIS_MEAN = 1e-4
@@ -169,6 +171,20 @@ class Market:
             self._walk(end_ms - self._at_ms)
         return MarketStep(self._at_ms, self.quotes(), tuple(funding))
 
+    def ahead(self) -> tuple[FundingAhead, ...]:
+        """Return what the next settlement would cost if the basis stayed what it was on average."""
+        due_ms = _next_funding(self._at_ms)
+        elapsed_ms = self._at_ms - self._settled_ms
+        return tuple(
+            FundingAhead(
+                walk.symbol,
+                _rate(walk.basis_sum / elapsed_ms if elapsed_ms else walk.basis),
+                due_ms - FUNDING_INTERVAL_MS,
+                due_ms,
+            )
+            for walk in self._walks
+        )
+
     def _walk(self, length_ms: int) -> None:
         gauss = self._random.gauss
         common = gauss(0.0, 1.0)
@@ -190,8 +206,8 @@ class Market:
         for walk in self._walks:
             mean_basis = walk.basis_sum / elapsed_ms
             walk.basis_sum = 0.0
-            rate = Decimal(f"{max(-_MOST_FUNDING, min(_MOST_FUNDING, mean_basis)):.8f}")
-            paid.append(FundingDue(self._at_ms, walk.symbol, rate, walk.quote().mark))
+            due = FundingDue(self._at_ms, walk.symbol, _rate(mean_basis), walk.quote().mark)
+            paid.append(due)
         return paid
 
     def _draw_jump(self) -> float:
@@ -211,14 +227,20 @@ class SimulatedFeed:
         clock: Clock,
         tick_interval_ms: int,
         on_funding: FundingSink | None = None,
+        on_ahead: AheadSink | None = None,
     ) -> None:
-        """Take what to play; funding goes to `on_funding` before the prices that follow it."""
+        """Take what to play; funding goes to `on_funding` before the prices that follow it.
+
+        What is expected of the next settlement goes to `on_ahead` each minute, before the prices.
+        """
         if tick_interval_ms <= 0:
             raise InputRefused(f"market: a tick interval of {tick_interval_ms} ms is not above 0")
         self._market = market
         self._clock = clock
         self._interval_ms = tick_interval_ms
         self._on_funding = on_funding
+        self._on_ahead = on_ahead
+        self._ahead_ms = market.at_ms
         self._closed = False
 
     async def prices(self) -> AsyncIterator[PricesObserved]:
@@ -226,6 +248,7 @@ class SimulatedFeed:
         await sleep_until(self._clock, self._market.at_ms)
         while not self._closed:
             await self._catch_up()
+            self._look_ahead()
             yield self._observed()
             await sleep_until(self._clock, self._market.at_ms + self._interval_ms)
 
@@ -247,6 +270,13 @@ class SimulatedFeed:
             if self._on_funding is not None:
                 self._on_funding(paid)
 
+    def _look_ahead(self) -> None:
+        if self._on_ahead is None or self._market.at_ms < self._ahead_ms:
+            return
+        self._ahead_ms = self._market.at_ms + AHEAD_EVERY_MS
+        for ahead in self._market.ahead():
+            self._on_ahead(ahead)
+
     def _observed(self) -> PricesObserved:
         at_ms = self._market.at_ms
         ticks: list[PriceTick] = []
@@ -258,6 +288,10 @@ class SimulatedFeed:
 
 def _next_funding(at_ms: int) -> int:
     return (at_ms // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+
+
+def _rate(basis: float) -> Decimal:
+    return Decimal(f"{max(-_MOST_FUNDING, min(_MOST_FUNDING, basis)):.8f}")
 
 
 def _rounded(value: float, tick: Decimal) -> Decimal:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from rebalancer.clock import sleep_until
-from rebalancer.core.events import Event, PositionsReported, PricesObserved
+from rebalancer.core.events import Event, FundingExpected, PositionsReported, PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import Record
@@ -66,6 +66,12 @@ class PaperVenue:
         paid = self.book.fund(contract, rate, mark, at_ms)
         if paid is not None:
             self._tell(paid)
+
+    def expect_funding(self, contract: str, rate: Decimal, from_ms: int, due_ms: int) -> None:
+        """Tell what the next settlement is expected to cost, where funding is charged."""
+        if self.book.costs.funding:
+            now_ms, account = self._clock.now_ms(), self.book.account
+            self._tell(FundingExpected(now_ms, account, contract, rate, from_ms, due_ms))
 
     def publish(self, records: Sequence[Record]) -> None:
         """Follow the ledger: capital that is paid in after the start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rebalancer.api.writing import day_klines, distribution_document, market_nam
 from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.capital import Consolidated, FinancingPosted
 from rebalancer.core.consolidation import ConversionKind
-from rebalancer.core.events import PricesObserved, PriceTick
+from rebalancer.core.events import FundingExpected, PricesObserved, PriceTick
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
@@ -113,6 +114,12 @@ async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> 
         seen = PricesObserved(desk_at_work.clock.now_ms(), (tick,), confirmed=True)
         desk_at_work.feed.queue.put_nowait(seen)
         await until(lambda: desk_at_work.daemon.state.funds["NOTE"].launched_ms, "it is launched")
+        asked = FundingExpected(desk_at_work.clock.now_ms(), "main", BTC, None)
+        desk_at_work.daemon.inbox.put(asked)
+        await desk_at_work.quiet()
+        unknown = await got(desk_at_work.private, "tokens/BTC3L/fees")
+        span = {"from_ms": NOON - 4 * HOUR_MS, "due_ms": NOON + 4 * HOUR_MS}
+        desk_at_work.daemon.inbox.put(replace(asked, rate=Decimal("0.001"), **span))
         await desk_at_work.quiet()
         token = await got(desk_at_work.private, "tokens/NOTE")
         other = await got(desk_at_work.private, "tokens/BTC3L")
@@ -120,6 +127,9 @@ async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> 
     # A third of the day's grows from 08:00 to 16:00, and is taken then: 0.1 % of a million.
     grown = Decimal(1_000) * (fees["timestamp"] - NOON + 4 * HOUR_MS) / (8 * HOUR_MS)
     assert [fees["managementFee"], fees["accruedManagementFee"]] == ["0", text(grown)]
+    # Of 30 000 coins x 100 x 0.001 the part of the same interval.
+    owed = Decimal(3_000) * (fees["timestamp"] - NOON + 4 * HOUR_MS) / (8 * HOUR_MS)
+    assert [unknown["accruedFunding"], fees["accruedFunding"]] == [None, text(owed)]
     assert [waiting["navState"], token["navState"]] == ["WAITING", "LIVE"]
     assert [token["indexOnly"], other["indexOnly"]] == [True, False]
     assert [token["lowerBand"], token["upperBand"]] == ["1.23", "1.27"]

@@ -16,7 +16,7 @@ from rebalancer.core.contract import Contract
 from rebalancer.core.events import PricesObserved
 from rebalancer.core.fund import PriceSource
 from rebalancer.errors import InputRefused
-from rebalancer.feeds.pace import FundingDue
+from rebalancer.feeds.pace import FundingAhead, FundingDue
 from rebalancer.feeds.simulated import Instrument, Market, MarketStep, SimulatedFeed
 from rebalancer.ports import PriceFeed
 
@@ -198,6 +198,26 @@ class TestSimulatedFeed:
             (8 * HOUR_MS, ETH),
         ]
         assert told[0].mark == prices_of(observed)[BTC, PriceSource.MARK]
+
+    async def test_what_the_next_settlement_would_cost_is_told_every_minute(self) -> None:
+        clock = VirtualClock(0)
+        settled: list[FundingDue] = []
+        told: list[FundingAhead] = []
+        prices = SimulatedFeed(market(), clock, 20_000, settled.append, told.append).prices()
+        for _ in range(4):
+            await anext(prices)
+            clock.advance(20_000)
+        assert [each.contract for each in told] == [BTC, ETH, BTC, ETH]
+        assert {(each.from_ms, each.due_ms) for each in told} == {(0, 8 * HOUR_MS)}
+        clock.advance(8 * HOUR_MS - 100_000)
+        await anext(prices)
+        last, now = told[-2:], settled
+        assert now == []
+        clock.advance(20_000)
+        await anext(prices)
+        for expected, due in zip(last, settled, strict=True):
+            assert expected.contract == due.contract
+            assert abs(expected.rate - due.rate) < Decimal("0.000001")
 
     async def test_a_closed_feed_plays_nothing_more(self) -> None:
         clock = VirtualClock(0)

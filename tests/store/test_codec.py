@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rebalancer.core.capital import FlowDealt
 from rebalancer.core.events import CommandKind
 from rebalancer.core.record import Priced
 from rebalancer.core.records import (
@@ -33,6 +34,7 @@ from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.errors import BrokenInvariant, StoreUnavailable
 from rebalancer.store.codec import CODEC, Codec
+from rebalancer.store.upgrades import UPGRADERS
 
 FINITE = st.decimals(
     min_value=Decimal("-1e40"), max_value=Decimal("1e40"), allow_nan=False, allow_infinity=False
@@ -281,7 +283,20 @@ def test_a_nav_of_before_prices_were_kept_beside_it_is_still_read(kind: str, bod
     assert isinstance(read, Priced)
     assert (read.marks, read.own_prices) == ({}, {})
     written = json.loads(CODEC.encode(read).body)
-    assert written.items() >= {**json.loads(body), "v": 2}.items()
+    version = len(UPGRADERS[kind]) + 1
+    assert written.items() >= {**json.loads(body), "v": version}.items()
+
+
+def test_a_flow_of_before_funding_accrued_is_still_read() -> None:
+    body = (
+        '{"account":"main","at_ms":5,"cash":"115","fee":"0","fee_accrued":"2","flow":"a",'
+        '"fund":"L","kind":"subscribe","marks":{"B":"1"},"nav":"115","prices":{},"shares":"1",'
+        '"shares_after":"11","v":2}'
+    )
+    read = CODEC.decode("FlowDealt", body)
+    assert isinstance(read, FlowDealt)
+    assert (read.fee_accrued, read.marks) == (Decimal(2), {"B": Decimal(1)})
+    assert (read.funding_accrued, read.funding_unknown) == ({}, ())
 
 
 @pytest.mark.parametrize(

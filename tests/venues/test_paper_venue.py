@@ -11,6 +11,7 @@ from rebalancer.clock import FastClock, VirtualClock
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import (
     FillReported,
+    FundingExpected,
     FundingPaid,
     LiquidationReported,
     OrderReported,
@@ -136,9 +137,15 @@ class TestFunding:
         assert bench.told.events[-1] == paid
         assert bench.venue.book.cash == before - 3
 
+    async def test_what_is_expected_is_told_and_moves_nothing(self, bench: Bench) -> None:
+        bench.venue.expect_funding(BTC, Decimal("0.01"), 0, 8)
+        assert bench.told.events == [FundingExpected(0, "main", BTC, Decimal("0.01"), 0, 8)]
+        assert bench.venue.book.cash == 1_000
+
     async def test_it_can_be_switched_off(self) -> None:
         bench = await Bench(funding=False).started()
         bench.venue.settle_funding(BTC, Decimal("0.01"), Decimal(100), 5)
+        bench.venue.expect_funding(BTC, Decimal("0.01"), 0, 8)
         assert bench.told.events == []
         assert bench.venue.book.cash == 1_000
 

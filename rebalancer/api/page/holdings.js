@@ -45,7 +45,8 @@ export function paid(token, fees) {
   return el("div", {}, el("h3", { text: "Paid so far, in quote currency" }), facts([
     ["Trading fees", fixed(fees.tradingFees, 2)], ["Slippage", fixed(fees.slippage, 2)], ["Funding", fixed(fees.funding, 2)],
     [`Management fee, ${rate}`, fixed(fees.managementFee, 2)],
-    ["Management fee, accrued", fixed(fees.accruedManagementFee, 2)], ["Financing", fixed(fees.financing, 2)]]));
+    ["Management fee, accrued", fixed(fees.accruedManagementFee, 2)],
+    ["Funding, accrued", fixed(fees.accruedFunding, 2)], ["Financing", fixed(fees.financing, 2)]]));
 }
 
 // The prices at which each rule fires, the nearest first: either NAV can end a fund, and the nearer does.
