@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rebalancer.venues.evidence import Judge
 from rebalancer.venues.exchange_lists import Listing, own_trades, payments
+from rebalancer.venues.expected_rates import ALL_AT_ONCE, LENGTHS_APART
 from rebalancer.venues.facts import FACTS
 from rebalancer.venues.facts_forced import FORCED_ORDERS, FORCED_TRADES
 from rebalancer.venues.facts_shape import (
@@ -167,6 +168,13 @@ def _payments(facts: VenueFacts) -> str:
     return _listed(payments(facts))
 
 
+def _expected(facts: VenueFacts) -> str:
+    if facts.venue_id in ALL_AT_ONCE:
+        return "`fetch_funding_rates`, of all contracts"
+    apart = facts.venue_id in LENGTHS_APART
+    return "`fetch_funding_rate`" + ("; intervals by `fetch_funding_intervals`" if apart else "")
+
+
 def _listed(listing: Listing) -> str:
     told = listing.told
     words = [f"`{listing.method}`" if isinstance(listing.method, str) else "raw endpoint"]
@@ -203,6 +211,7 @@ _ACCOUNTS: tuple[Column, ...] = (
     ("fees", lambda facts: f"`{facts.fee_query}`"),
     ("own trades", _own_trades),
     ("funding paid", _payments),
+    ("funding expected", _expected),
     ("liquidations, deleveraging", _forced),
 )
 

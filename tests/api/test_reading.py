@@ -118,8 +118,9 @@ async def test_an_index_only_fund_is_published_with_its_band(tmp_path: Path) -> 
         desk_at_work.daemon.inbox.put(asked)
         await desk_at_work.quiet()
         unknown = await got(desk_at_work.private, "tokens/BTC3L/fees")
-        span = {"from_ms": NOON - 4 * HOUR_MS, "due_ms": NOON + 4 * HOUR_MS}
-        desk_at_work.daemon.inbox.put(replace(asked, rate=Decimal("0.001"), **span))
+        begun_ms, due_ms = NOON - 4 * HOUR_MS, NOON + 4 * HOUR_MS
+        told = replace(asked, rate=Decimal("0.001"), from_ms=begun_ms, due_ms=due_ms)
+        desk_at_work.daemon.inbox.put(told)
         await desk_at_work.quiet()
         token = await got(desk_at_work.private, "tokens/NOTE")
         other = await got(desk_at_work.private, "tokens/BTC3L")

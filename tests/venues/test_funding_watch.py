@@ -84,7 +84,8 @@ async def test_times_are_told_by_our_clock():
 
 
 async def test_a_contract_that_is_not_told_is_told_as_that_and_keeps_no_other_from_it():
-    told, events = Told(), []
+    told = Told()
+    events: list[Any] = []
     told.silent = {BTC}
     watching = watch(told)
     with capture_logs() as logged:
