@@ -254,7 +254,7 @@ def companions_of(
         if isinstance(venue, ExchangeVenue):
             since_ms = funded_ms(state, name)
             found[f"account {name}"] = partial(venue.watch_account, ACCOUNT_SECONDS, since_ms)
-            found[f"funding of {name}"] = venue.watch_funding
+            found[f"funding of {name}"] = venue.begin_funding(emit)
         if isinstance(venue, ExchangeVenue | LiveDryRunVenue):
             held = contracts_of(state.desk, name)
             tell = partial(_tell_change, state.accounts[name].account.venue, clock, emit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -133,7 +133,6 @@ class ExchangeVenue:
             self._client, self._facts, self._contracts, self._clock, self._checks
         )
         self._emit = emit
-        self._funding.begin(emit)
 
     def prepare(self, intents: Sequence[OrderIntent]) -> None:
         """Write and sign the first request that sending the orders will take."""
@@ -185,9 +184,10 @@ class ExchangeVenue:
         """
         await self._watch.run(self._tell, seconds, funded_ms)
 
-    async def watch_funding(self) -> None:
-        """Emit what the next settlements of funding are expected to cost, until cancelled."""
-        await self._funding.run(self._tell)
+    def begin_funding(self, emit: Emit) -> Callable[[], Awaitable[None]]:
+        """Emit that expected rates of funding will be told; return what tells them, for ever."""
+        self._funding.begin(emit)
+        return partial(self._funding.run, self._tell)
 
     async def read_markets(self) -> Mapping[str, Any]:
         """Return the venue's markets, read anew, as ccxt describes them."""
