@@ -14,7 +14,7 @@ from rebalancer.core import capital, records
 from rebalancer.core.cash_account import financing
 from rebalancer.core.consolidation import Conversion
 from rebalancer.core.flow import Deal, Register, price
-from rebalancer.core.money import ZERO, round_to_places, trunc_to_paper
+from rebalancer.core.money import ZERO, round_to_places, total, trunc_to_paper
 from rebalancer.core.nav import Valuation
 from rebalancer.core.premium import PremiumStaged, premium_of
 from rebalancer.core.record import Priced, Record
@@ -96,8 +96,10 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
     if recount.as_configured(fund):
         accrued = fund.fee_accrued(worth.equity, record.at_ms)
         recount.same("accrued fee", record.fee_accrued, accrued)
+    unheld = record.funding_accrued.keys() - fund.holding.units.keys()
+    recount.hold(not unheld, f"funding accrued of {', '.join(sorted(unheld))}, which is not held")
     register = Register(
-        equity=worth.equity - record.fee_accrued,
+        equity=worth.equity - record.fee_accrued - total(record.funding_accrued.values()),
         shares=fund.shares,
         outstanding=fund.shares,
         empty_nav=worth.formula_nav or fund.fund.initial_nav,

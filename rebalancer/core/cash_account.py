@@ -40,6 +40,14 @@ class DayCount(StrEnum):
         return (end.year - start.year) * 360 + (end.month - start.month) * 30 + last - first
 
 
+@dataclass(frozen=True, slots=True)
+class RateQuote:
+    """The newest reference rate of one source: a share per year, as of `at_ms`."""
+
+    rate: Decimal
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CashAccount:
     """The terms of a fund's cash account. Rates are shares per year: 0.0115 = 1.15 %."""

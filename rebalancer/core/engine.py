@@ -17,6 +17,7 @@ from rebalancer.core.applying import open_planned, refuse_other_orders, refuse_p
 from rebalancer.core.arming import arm, next_alarm_ms
 from rebalancer.core.backing import on_balance
 from rebalancer.core.breaking import on_answer
+from rebalancer.core.cash_account import RateQuote
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
 from rebalancer.core.consolidating import on_consolidation
 from rebalancer.core.deciding import decide
@@ -58,7 +59,7 @@ from rebalancer.core.quoting import on_quote
 from rebalancer.core.records import ClockSetBack, FundingPosted, Record
 from rebalancer.core.reloading import on_configuration
 from rebalancer.core.setback import forget_after
-from rebalancer.core.state import DeskState, RateQuote
+from rebalancer.core.state import DeskState
 from rebalancer.core.stranded import on_settled, tell_of_stranded
 from rebalancer.core.trading import end_run_if_settled, plan_orders
 from rebalancer.core.trial import copy_of

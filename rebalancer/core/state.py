@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from rebalancer.core.attribution import GapBook, Standing
 from rebalancer.core.breaks import Break, VenueTrade
-from rebalancer.core.cash_account import CashPeriod, accrued, index_level
+from rebalancer.core.cash_account import CashPeriod, RateQuote, accrued, index_level
 from rebalancer.core.configuration import Renewal, Waiting
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
@@ -270,14 +270,6 @@ class AccountState:
     def position(self, contract: str) -> Decimal:
         """Return the net position in `contract`, in signed base coins."""
         return total(self.books.get((contract, side), ZERO) for side in PositionSide)
-
-
-@dataclass(frozen=True, slots=True)
-class RateQuote:
-    """The newest reference rate of one source: a share per year, as of `at_ms`."""
-
-    rate: Decimal
-    at_ms: int
 
 
 @dataclass(slots=True)

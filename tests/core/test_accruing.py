@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,8 +14,10 @@ from rebalancer.core.events import ClockStepped, FlowsRequested, FundingExpected
 from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
 from rebalancer.core.instant import HOUR_MS, MINUTE_MS
+from rebalancer.core.record import Record
 from rebalancer.core.records import FundingPosted
-from tests.factories import BTC, NOON, Bench, D, Number, bench, fund, number, rules
+from rebalancer.core.verification import Verifier
+from tests.factories import BTC, ETH, NOON, Bench, D, Number, bench, fund, number, rules
 
 #: the interval under way: 08:00 to 16:00
 FROM, DUE = NOON - 4 * HOUR_MS, NOON + 4 * HOUR_MS
@@ -59,6 +63,14 @@ def ask(made: Bench, **amounts: Number) -> list[FlowDealt]:
     return made.of(FlowDealt)
 
 
+def verified(made: Bench, records: Sequence[Record]) -> list[str]:
+    verifier = Verifier(made.desk)
+    for record in records:
+        verifier.take(record)
+    verifier.end()
+    return verifier.problems
+
+
 @pytest.mark.parametrize(
     ("hours", "accrued"), [(-4, "0"), (0, "1575"), (2, "2362.5"), (4, "3150"), (5, "0")]
 )
@@ -76,6 +88,20 @@ def test_shorts_are_owed_what_longs_owe() -> None:
     made = at(NOON, target=-3, price=95)
     expect(made)
     assert owed(made) == -D(30_000) * 95 * RATE / 2
+
+
+def test_what_a_flow_was_dealt_at_is_worked_out_again_from_its_record() -> None:
+    made = at(DUE)
+    expect(made)
+    left, _ = ask(made, redeem=1_000, subscribe="114685")
+    assert verified(made, made.records) == []
+    place = made.records.index(left)
+    changes: tuple[dict[str, Decimal], ...] = ({BTC: D(3_149)}, {}, {BTC: D(3_150), ETH: D(0)})
+    said = ("NAV is 114.6851", "NAV is 115", f"funding accrued of {ETH}, which is not held")
+    for change, problem in zip(changes, said, strict=True):
+        changed = [*made.records]
+        changed[place] = replace(left, funding_accrued=change)
+        assert problem in verified(made, changed)[0]
 
 
 def test_nothing_is_posted_and_the_account_nav_does_not_move() -> None:
