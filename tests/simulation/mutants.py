@@ -155,8 +155,8 @@ MUTANTS = tuple(
         (
             "a sell is booked as a buy",
             f"{_CORE}.outcomes:on_fill",
-            "contract.units_in(fill.contracts).copy_sign(intent.units)",
-            "contract.units_in(fill.contracts)",
+            "intent.units_in(fill.contracts)",
+            "abs(intent.units_in(fill.contracts))",
         ),
         (
             "one empty list of positions means flat",
