@@ -31,6 +31,7 @@ _SAID = (
     "runs ended",
     "orders",
     "fills",
+    "absences",
     "fixed instants",
     "starts",
     "left out",

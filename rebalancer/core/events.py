@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rebalancer.core.breaks import VenueTrade
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Fund, PriceSource
-from rebalancer.core.order import Fill, OrderSide, Outcome, PositionSide
+from rebalancer.core.order import Absence, Fill, OrderSide, Outcome, PositionSide
 from rebalancer.core.scope import Scope
 
 
@@ -52,6 +52,8 @@ class OrderReported:
     filled_contracts: Decimal | None = None
     venue_order_id: str = ""
     reason: str = ""
+    #: where the outcome is `absent`
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True)

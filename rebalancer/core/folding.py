@@ -223,6 +223,11 @@ def _order_moved(state: DeskState, record: records.OrderMoved) -> None:
     order = state.orders.get(record.client_order_id)
     ensure(order is not None, f"order {record.client_order_id} is not working")
     assert order is not None  # noqa: S101 - for the type checker; ensured above
+    if record.absence is not None:
+        ensure(
+            record.absence.proved,
+            f"order {record.client_order_id} is called absent too soon: {record.absence}",
+        )
     order.status = next_status(order.status, record.outcome, record.client_order_id)
     order.venue_order_id = record.venue_order_id or order.venue_order_id
     if record.outcome is Outcome.CLOSED:

@@ -159,6 +159,28 @@ class Fill:
     at_ms: int
 
 
+#: looks in a row that have to find an order nowhere, where its request may have been under way
+LOOKS_MIN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """How an order was looked for in vain (safety.md section 8, I8)."""
+
+    #: since its request had left at the latest, by a clock that nobody sets
+    waited_ms: int
+    #: for so long the venue may take the request, or not show the order yet; 0: for no time at all
+    window_ms: int
+    #: looks in a row that found it nowhere, once the window was over
+    looks: int
+
+    @property
+    def proved(self) -> bool:
+        """Whether the order cannot exist, nor come to exist."""
+        enough = LOOKS_MIN if self.window_ms else 1
+        return self.waited_ms >= self.window_ms and self.looks >= enough
+
+
 @dataclass(slots=True)
 class Order:
     """An intent and what is known of it so far."""

@@ -53,6 +53,7 @@ def on_order(work: Work, event: OrderReported) -> None:
             event.filled_contracts,
             event.venue_order_id,
             event.reason,
+            event.absence,
         )
     )
     if event.outcome is Outcome.UNKNOWN:

@@ -18,7 +18,7 @@ from rebalancer.core.configuration import RECORDS as CONFIGURATION_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.order import Fill, OrderIntent, Outcome, PositionSide
+from rebalancer.core.order import Absence, Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.record import Priced
 from rebalancer.core.record import Record as Record  # noqa: PLC0414 - re-exported
@@ -223,6 +223,8 @@ class OrderMoved(Record):
     filled_contracts: Decimal | None
     venue_order_id: str
     reason: str
+    #: where the outcome is `absent`; None in records of before
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, split_pro_rata
 from rebalancer.core.nav import Valuation
-from rebalancer.core.order import client_order_id
+from rebalancer.core.order import OrderStatus, Outcome, client_order_id
 from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
 from rebalancer.core.recount import Recount
@@ -63,6 +63,7 @@ class Verifier:
             records.RunOpened: self._run_opened,
             records.RunMoved: self._run_moved,
             records.IntentCreated: self._intent,
+            records.OrderMoved: self._order_moved,
             records.Traded: self._traded,
             records.FixedSettled: self._settled,
             records.PointSet: self._point,
@@ -265,6 +266,20 @@ class Verifier:
         self.recount.hold(
             intent.client_order_id == wanted,
             f"the id {intent.client_order_id} is not of this desk",
+        )
+
+    def _order_moved(self, record: records.OrderMoved) -> None:
+        """Hold that an order which counts as absent was unknown before; the fold holds how long."""
+        if record.outcome is not Outcome.ABSENT:
+            return
+        if record.absence is None:
+            self.recount.leave_out()
+            return
+        self.counts["absences"] += 1
+        order = self.state.orders.get(record.client_order_id)
+        looked = order is not None and order.status is OrderStatus.UNKNOWN
+        self.recount.hold(
+            looked or not record.absence.window_ms, "no look before it found the order nowhere"
         )
 
     def _traded(self, record: records.Traded) -> None:

@@ -86,6 +86,11 @@ def _dealt_without_funding(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"funding_accrued": {}, "funding_unknown": []}
 
 
+def _moved_without_absence(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read evidence of before it was kept how an order that is absent was looked for."""
+    return raw | {"absence": None}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
@@ -98,6 +103,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "FundingPosted": (_funding_of_an_instant,),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),
+    "OrderMoved": (_moved_without_absence,),
     "PointSet": (_point_with_basket, _point_with_source),
     "PremiumStaged": (_without_prices,),
     "RunMoved": (_moved_without_slippage,),

@@ -61,12 +61,20 @@ class Departures:
 
     def may_still_arrive(self, intent: OrderIntent) -> bool:
         """Whether the venue may yet take a request of this order, or not show it yet."""
-        ours = intent.client_order_id
-        if ours in self._under_way:
+        if intent.client_order_id in self._under_way:
             return True
+        return self.waited_ms(intent) < self.window_ms
+
+    @property
+    def window_ms(self) -> int:
+        """How long after it left an order may yet be taken, or not be shown."""
         certain_s = self._valid_seconds + CLOCK_ERROR_SECONDS + VISIBILITY_SECONDS
-        left_s = self._left_s.get(ours, self.began_s)
-        return asyncio.get_running_loop().time() - left_s < certain_s
+        return round(certain_s * SECOND_MS)
+
+    def waited_ms(self, intent: OrderIntent) -> int:
+        """Return how long ago the order had left at the latest."""
+        left_s = self._left_s.get(intent.client_order_id, self.began_s)
+        return int((asyncio.get_running_loop().time() - left_s) * SECOND_MS)
 
     def since_ms(self, intent: OrderIntent) -> int:
         """Return an instant of the venue's clock before which the order has no trade.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import structlog
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import Event, FillReported, OrderReported
 from rebalancer.core.money import ZERO, number, positive, total
-from rebalancer.core.order import Fill, OrderIntent, Outcome
+from rebalancer.core.order import Absence, Fill, OrderIntent, Outcome
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit, Submission
 from rebalancer.venues.ccxt_client import CcxtClient
@@ -219,9 +219,15 @@ class ExchangeOrders:
         if ours not in self._absent_once:
             self._absent_once.add(ours)
             return self._report(intent, Outcome.UNKNOWN, why="found nowhere, once")
+        absence = Absence(
+            waited_ms=self.departures.waited_ms(intent),
+            window_ms=self.departures.window_ms,
+            looks=2 if ours in self._absent_once else 1,
+        )
         self._absent_once.discard(ours)
         self.departures.forget(intent)
-        return self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
+        report = self._report(intent, Outcome.ABSENT, why="found nowhere, twice")
+        return replace(report, absence=absence)
 
     def _report(
         self,

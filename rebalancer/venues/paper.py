@@ -21,7 +21,7 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.ledger import fund_book, postings
 from rebalancer.core.money import BPS, ONE, ZERO, total, trunc_to_step
-from rebalancer.core.order import Fill, OrderIntent, OrderSide, Outcome, PositionSide
+from rebalancer.core.order import Absence, Fill, OrderIntent, OrderSide, Outcome, PositionSide
 from rebalancer.core.records import (
     FundingPosted,
     FundLaunched,
@@ -134,7 +134,11 @@ class PaperBook:
         if done is not None:
             return done
         return OrderReported(
-            now_ms, intent.client_order_id, Outcome.ABSENT, reason="the venue never had it"
+            now_ms,
+            intent.client_order_id,
+            Outcome.ABSENT,
+            reason="the venue never had it",
+            absence=Absence(waited_ms=0, window_ms=0, looks=1),
         )
 
     def _refusal(self, intent: OrderIntent) -> str | None:

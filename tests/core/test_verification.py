@@ -10,12 +10,14 @@ import pytest
 
 from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
 from rebalancer.core.instant import iso
+from rebalancer.core.order import Absence, Outcome
 from rebalancer.core.records import (
     DeskStarted,
     FixedSettled,
     FundingPosted,
     IntentCreated,
     NavStruck,
+    OrderMoved,
     PointSet,
     Record,
     RunMoved,
@@ -248,3 +250,46 @@ def test_a_run_that_traded_more_than_it_planned_is_found(rebalanced: Bench) -> N
     run.planned[BTC] = D(0)
     verifier.take(rebalanced.records[done])
     assert "were traded of" in verifier.problems[0]
+
+
+def absent(absence: Absence | None, *, asked_before: bool = True) -> Verifier:
+    """Verify an order that is absent in the end."""
+    made = bench(fund("BTC3L"))
+    made.now_ms = DUE
+    made.known(110)
+    (order,) = made.orders
+    if asked_before:
+        made.report(order, Outcome.UNKNOWN)
+    known = len(made.records)
+    made.report(order, Outcome.ABSENT, absence=FOUND_NOWHERE)
+    return verified(
+        made,
+        [
+            replace(record, absence=absence)
+            if isinstance(record, OrderMoved) and record.outcome is Outcome.ABSENT
+            else record
+            for record in made.records[: known + 1]
+        ],
+    )
+
+
+FOUND_NOWHERE = Absence(waited_ms=17_001, window_ms=17_000, looks=2)
+
+
+def test_how_an_absent_order_was_looked_for_is_on_record_and_counted() -> None:
+    found = absent(FOUND_NOWHERE)
+    assert (found.problems, found.counts["absences"]) == ([], 1)
+    of_a_model = absent(Absence(waited_ms=0, window_ms=0, looks=1), asked_before=False)
+    assert (of_a_model.problems, of_a_model.counts["absences"]) == ([], 1)
+    assert absent(None).left_out["OrderMoved"] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"waited_ms": 16_999}, {"looks": 1}])
+def test_an_order_that_is_called_absent_too_soon_is_found(wrong: dict[str, int]) -> None:
+    with pytest.raises(BrokenInvariant, match=r"\(OrderMoved\): order r\w+ is called absent too"):
+        absent(replace(FOUND_NOWHERE, **wrong))
+
+
+def test_an_order_that_nobody_had_looked_for_before_is_not_absent() -> None:
+    (problem,) = absent(FOUND_NOWHERE, asked_before=False).problems
+    assert problem.endswith("(OrderMoved): no look before it found the order nowhere")

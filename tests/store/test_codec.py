@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from rebalancer.core.capital import FlowDealt
 from rebalancer.core.events import CommandKind
+from rebalancer.core.order import Outcome
 from rebalancer.core.record import Priced
 from rebalancer.core.records import (
     RECORD_TYPES,
     CommandTaken,
     FundingPosted,
     FundLaunched,
+    OrderMoved,
     PointSet,
     Record,
     RunMoved,
@@ -297,6 +299,16 @@ def test_a_flow_of_before_funding_accrued_is_still_read() -> None:
     assert isinstance(read, FlowDealt)
     assert (read.fee_accrued, read.marks) == (Decimal(2), {"B": Decimal(1)})
     assert (read.funding_accrued, read.funding_unknown) == ({}, ())
+
+
+def test_an_absent_order_of_before_its_search_was_kept_is_still_read() -> None:
+    body = (
+        '{"at_ms":5,"client_order_id":"r1","filled_contracts":null,"outcome":"absent",'
+        '"reason":"found nowhere, twice","v":1,"venue_order_id":""}'
+    )
+    assert CODEC.decode("OrderMoved", body) == OrderMoved(
+        5, "r1", Outcome.ABSENT, None, "", "found nowhere, twice"
+    )
 
 
 @pytest.mark.parametrize(

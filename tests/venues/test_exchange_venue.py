@@ -232,6 +232,16 @@ async def test_an_order_found_nowhere_twice_after_its_window_is_absent():
         assert desk.outcomes() == [Outcome.UNKNOWN]
         await desk.venue.query(old)
         assert desk.outcomes() == [Outcome.UNKNOWN, Outcome.ABSENT]
+        last = desk.events[-1]
+        assert isinstance(last, OrderReported)
+        absence, valid_ms = last.absence, desk.venue._facts.valid_ms
+        assert absence is not None
+        assert valid_ms is not None
+        assert absence.proved
+        assert absence.looks == 2
+        assert absence.waited_ms >= 120_000 > absence.window_ms
+        # the venue's own validity, 2 s for the clocks and 10 s for what is shown late
+        assert absence.window_ms == valid_ms + 12_000
 
 
 @pytest.mark.parametrize("shown", [{"id": "7"}, {}], ids=["without figures", "without its id"])
