@@ -23,6 +23,7 @@ from rebalancer.core.state import Desk, DeskState
 from rebalancer.desk import alert_book
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
+from rebalancer.desk.kill_switch import KillSwitch
 from rebalancer.desk.recovery import Start, recover
 from rebalancer.desk.scheduler import TimeTeller
 from rebalancer.desk.watcher import Watcher
@@ -176,6 +177,8 @@ class World:
     rounds: int = 0
     #: the state the last life ended with
     state: DeskState | None = None
+    #: where a test sets it: no day that is drawn has one
+    kill_switch: KillSwitch | None = None
     violations: list[str] = field(default_factory=list)
     #: turns of the loop, over all lives, at which the desk is killed
     kills: tuple[int, ...] = ()
@@ -323,8 +326,10 @@ class World:
         history = await self.disk.load()
         start = Start(self.clock.now_ms(), "live", "simulated", "simulation")
         recovered = await recover(self.disk, history, self.desk, start)
-        inbox = self.inbox = Inbox()
+        self.inbox = inbox = Inbox()
         venue = Venue(self)
+        if self.kill_switch is not None:
+            venue._client.barred = self.kill_switch.reason
         daemon = Daemon(
             state=recovered.state,
             store=self.disk,
@@ -336,6 +341,7 @@ class World:
             inquiries=inquiries_of({"main": venue}, recovered.state),
             on_alert=self.alerts.append,
             view_interval_seconds=3_600.0,
+            kill_switch=self.kill_switch,
         )
         _on_virtual_time(daemon, self.clock)
         self.state = daemon.state
