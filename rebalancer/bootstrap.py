@@ -33,6 +33,7 @@ from rebalancer.feeds.simulated import Instrument, Market, SimulatedFeed
 from rebalancer.planning import Planner
 from rebalancer.ports import Clock, Emit, PriceFeed, Publisher, Store, Venue
 from rebalancer.preparing import prepare, refuse_taken
+from rebalancer.rehearsing import funding_of_paper
 from rebalancer.reloading import Reloader
 from rebalancer.settings import Config, FeedSource, InForce, Mode, contract_for
 from rebalancer.venues.dry_run import DryRunVenue
@@ -183,6 +184,7 @@ async def _wire(
         inquiries=live.inquiries_of(venues, recovered.state),
         companions=live.companions_of(venues, recovered.state, clock, inbox.put)
         | live.token_watches(config, clock, inbox.put, limiters)
+        | funding_of_paper(config, desk, paper, clock, limiters)
         | _rates(config, clock, inbox.put)
         | _prices(config, recovered.state, clock, tell),
     )

@@ -49,6 +49,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "api": frozenset({"core", "ports", "clock", "settings", "store", "desk"}),
     "webhooks": frozenset({"core", "ports"}),
     "live": frozenset({"core", "ports", "settings", "exchanges", "feeds", "venues", "desk"}),
+    "rehearsing": frozenset(
+        {"core", "ports", "settings", "exchanges", "feeds", "venues", "desk", "live"}
+    ),
     "reloading": frozenset({"core", "ports", "settings", "desk", "live"}),
     "publishing": frozenset(
         {"core", "clock", "settings", "store", "desk", "api", "webhooks", "preparing"}
@@ -65,6 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "bootstrap": frozenset(
         {"core", "ports", "clock", "settings", "feeds", "desk", "venues"}
         | {"configured", "costing", "live", "planning", "preparing", "publishing", "reloading"}
+        | {"rehearsing"}
     ),
     "__init__": frozenset(),
     "__main__": frozenset({"cli"}),

@@ -102,7 +102,7 @@ class TestClocks:
         daemon = await open_daemon(real, MemoryStore(), control=False)
         assert isinstance(daemon.clock, WallClock)
         assert isinstance(daemon.watcher._feed, StreamFeed)
-        assert set(daemon.companions) == {"prices"}
+        assert set(daemon.companions) == {"prices", "funding on paper"}
 
     async def test_a_simulated_market_begins_now_and_runs_as_fast_as_asked(self) -> None:
         before = WallClock().now_ms()

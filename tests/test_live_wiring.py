@@ -23,6 +23,7 @@ from rebalancer.feeds.live import CcxtFeed
 from rebalancer.feeds.stream import StreamFeed
 from rebalancer.settings import Config, parse
 from rebalancer.store.memory import MemoryStore
+from rebalancer.venues import paper_funding
 from rebalancer.venues.dry_run import DryRunVenue
 from rebalancer.venues.exchange_venue import ExchangeVenue
 from rebalancer.venues.live_dry_run import LiveDryRunVenue
@@ -357,13 +358,18 @@ class TestDryRun:
         assert not market.calls
 
 
-async def test_paper_on_live_prices_needs_no_keys_and_signs_nothing(market: LoopbackVenue) -> None:
+async def test_paper_on_live_prices_needs_no_keys_and_signs_nothing(
+    market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper_funding, "SETTLED_WITHIN_SECONDS", 0.05)
     store = MemoryStore()
     known = config(market, "paper", {})
     daemon = await open_daemon(known, store, control=False)
     stop = asyncio.Event()
     running = asyncio.create_task(daemon.run(stop))
     await traded(daemon, store)
+    known_rates = daemon.state.accounts["main"].funding
+    await until(lambda: known_rates.get(BTC), "it knows what funding is expected", 15)
     stop.set()
     await asyncio.wait_for(running, 10)
     assert not any("signature" in call.query for call in market.calls)

@@ -112,7 +112,9 @@ class ExchangeVenue:
         self._checks = StartChecks(account, self._facts, self.account, expected)
         self._watch = AccountWatch(account.name, self.account, contracts, clock)
         self._watch.mind_clock = self._mind_clock
-        self._funding = FundingWatch(account.name, self.account, contracts, clock)
+        self._funding = FundingWatch(
+            account.name, self.account.expected, contracts, clock, lambda: client.offset_ms
+        )
         #: ids that were sent, oldest first; the values mean nothing
         self._sent: dict[str, None] = {}
         self._emit: Emit | None = None

@@ -21,7 +21,7 @@ from rebalancer.venues.statements import ExpectedFunding
 #: venues that tell the rates of all contracts with one question, and of one with no less
 ALL_AT_ONCE = frozenset({"hyperliquid"})
 #: venues that list the length of an interval elsewhere, and there only where it is not the usual
-LENGTHS_APART = frozenset({"binanceusdm"})
+LENGTHS_APART = frozenset({"binance", "binanceusdm"})
 USUAL_LENGTH_MS = 8 * HOUR_MS
 #: that list is read again with every so many-th question
 LENGTHS_EVERY = 60

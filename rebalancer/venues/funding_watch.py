@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
 from rebalancer.core.events import FundingExpected
 from rebalancer.errors import VenueUnavailable
 from rebalancer.ports import Clock, Emit
-from rebalancer.venues.exchange_account import ExchangeAccount
+from rebalancer.venues.expected_rates import ExpectedRates
 from rebalancer.venues.statements import ExpectedFunding
 
 _log = structlog.get_logger(__name__)
@@ -25,11 +25,18 @@ class FundingWatch:
     """Asks in rounds what is expected of each contract of an account."""
 
     def __init__(
-        self, name: str, book: ExchangeAccount, contracts: Collection[str], clock: Clock
+        self,
+        name: str,
+        rates: ExpectedRates,
+        contracts: Collection[str],
+        clock: Clock,
+        ahead_ms: Callable[[], int] = lambda: 0,
     ) -> None:
+        """Watch for an account by its name; `ahead_ms` is how far the venue's clock is ahead."""
         self._name = name
-        self._book = book
+        self._rates = rates
         self._clock = clock
+        self._ahead_ms = ahead_ms
         self._waiting = list(contracts)
         #: contracts that were not told when they were last asked about
         self._silent: set[str] = set()
@@ -51,14 +58,14 @@ class FundingWatch:
         self._waiting = rest + turn
         if not turn:
             return
-        for asked in [turn] if self._book.expected.together else [[each] for each in turn]:
+        for asked in [turn] if self._rates.together else [[each] for each in turn]:
             found = await self._read(asked)
             for contract in asked:
                 emit(self._told(contract, found.get(contract)))
 
     async def _read(self, asked: Sequence[str]) -> Mapping[str, ExpectedFunding]:
         try:
-            found = await self._book.expected.read(asked, self._book.venue_clock.now_ms())
+            found = await self._rates.read(asked, self._clock.now_ms() + self._ahead_ms())
         except VenueUnavailable as outage:
             if not self._silent.issuperset(asked):
                 _log.warning("funding_rate_not_read", account=self._name, reason=str(outage))
@@ -71,7 +78,7 @@ class FundingWatch:
         now_ms = self._clock.now_ms()
         if found is None:
             return FundingExpected(now_ms, self._name, contract, None)
-        ahead_ms = self._book.venue_clock.at(now_ms) - now_ms
+        ahead_ms = self._ahead_ms()
         return FundingExpected(
             now_ms,
             self._name,

@@ -67,7 +67,9 @@ class PaperVenue:
         if paid is not None:
             self._tell(paid)
 
-    def expect_funding(self, contract: str, rate: Decimal, from_ms: int, due_ms: int) -> None:
+    def expect_funding(
+        self, contract: str, rate: Decimal | None, from_ms: int, due_ms: int
+    ) -> None:
         """Tell what the next settlement is expected to cost, where funding is charged."""
         if self.book.costs.funding:
             now_ms, account = self._clock.now_ms(), self.book.account

@@ -44,13 +44,8 @@ class Told:
 
 
 def watch(told: Told, contracts: Sequence[str] = (BTC, ETH)) -> FundingWatch:
-    book: Any = SimpleNamespace(
-        expected=told,
-        venue_clock=SimpleNamespace(
-            now_ms=lambda: NOW_MS + AHEAD_MS, at=lambda ours_ms: ours_ms + AHEAD_MS
-        ),
-    )
-    return FundingWatch("main", book, contracts, VirtualClock(NOW_MS))
+    rates: Any = told
+    return FundingWatch("main", rates, contracts, VirtualClock(NOW_MS), lambda: AHEAD_MS)
 
 
 async def test_the_loopback_binance_tells_the_desk_what_it_expects():
