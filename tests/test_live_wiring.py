@@ -13,6 +13,9 @@ from structlog.testing import capture_logs
 
 from rebalancer.bootstrap import open_daemon
 from rebalancer.core.actions import Alert
+from rebalancer.core.capital import FlowDealt
+from rebalancer.core.events import FlowsRequested
+from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderStatus
 from rebalancer.core.records import FundingPosted, IntentCreated, OrderMoved, Traded
@@ -370,6 +373,11 @@ async def test_paper_on_live_prices_needs_no_keys_and_signs_nothing(
     await traded(daemon, store)
     known_rates = daemon.state.accounts["main"].funding
     await until(lambda: known_rates.get(BTC), "it knows what funding is expected", 15)
+    asked = Flow(fund="BTC3L", key="a", kind=FlowKind.SUBSCRIBE, amount=D(1_000))
+    daemon.inbox.put(FlowsRequested(daemon.clock.now_ms(), (asked,)))
+    await until(lambda: of(store.records, FlowDealt), "the flow is dealt", 15)
+    (dealt,) = of(store.records, FlowDealt)
+    assert dealt.funding_accrued[BTC] > 0, "a long owes a rate above zero"
     stop.set()
     await asyncio.wait_for(running, 10)
     assert not any("signature" in call.query for call in market.calls)

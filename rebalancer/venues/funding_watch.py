@@ -9,9 +9,11 @@ import structlog
 
 from rebalancer.core.events import FundingExpected
 from rebalancer.errors import VenueUnavailable
-from rebalancer.ports import Clock, Emit
+from rebalancer.ports import Clock
 from rebalancer.venues.expected_rates import ExpectedRates
 from rebalancer.venues.statements import ExpectedFunding
+
+Tell = Callable[[FundingExpected], None]
 
 _log = structlog.get_logger(__name__)
 
@@ -41,18 +43,18 @@ class FundingWatch:
         #: contracts that were not told when they were last asked about
         self._silent: set[str] = set()
 
-    def begin(self, emit: Emit) -> None:
+    def begin(self, emit: Tell) -> None:
         """Tell the desk of what it will be told: until then it does not know those rates."""
         for contract in self._waiting:
             emit(FundingExpected(self._clock.now_ms(), self._name, contract, None))
 
-    async def run(self, emit: Emit) -> None:
+    async def run(self, emit: Tell) -> None:
         """Ask every minute until cancelled."""
         while True:
             await self.round(emit)
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def round(self, emit: Emit) -> None:
+    async def round(self, emit: Tell) -> None:
         """Ask about the contracts whose turn it is; what is not told is told as that."""
         turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
         self._waiting = rest + turn
