@@ -29,6 +29,7 @@ _SAID = (
     "paper trades",
     "runs",
     "runs ended",
+    "targets",
     "orders",
     "fills",
     "absences",

@@ -13,7 +13,9 @@ from typing import Any
 from rebalancer.core import capital, records
 from rebalancer.core.cash_account import financing
 from rebalancer.core.consolidation import Conversion
+from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import Deal, Register, price
+from rebalancer.core.instant import iso
 from rebalancer.core.money import ZERO, round_to_places, total, trunc_to_paper
 from rebalancer.core.nav import Valuation
 from rebalancer.core.premium import PremiumStaged, premium_of
@@ -52,12 +54,25 @@ def _charged(recount: Recount, record: capital.ManagementFeeCharged) -> None:
     terms = fund.fund.management_fee
     if terms is not None and recount.as_configured(fund):
         recount.same("share", record.share, terms.share)
+        _in_turn(recount, fund, terms, record.due_ms)
     worth = _worth(recount, fund, record)
     if worth is None:
         return
     recount.same("equity", record.equity, worth.equity)
     if recount.formula_known(fund):
         recount.same_formula(record.formula_nav, worth)
+
+
+def _in_turn(recount: Recount, fund: FundState, terms: ManagementFee, due_ms: int) -> None:
+    """Hold that no instant of the fee was passed over; new terms begin with the settings."""
+    begun_ms = fund.launched_ms if fund.fee_ms is None else fund.fee_ms
+    if begun_ms is None:
+        return
+    begins_ms = (begun_ms, max(begun_ms, recount.renewed_ms(fund)))
+    recount.hold(
+        due_ms in map(terms.next_due_ms, begins_ms),
+        f"the fee of {iso(due_ms)} is charged, {iso(terms.next_due_ms(begun_ms))} was next",
+    )
 
 
 def _dealt(recount: Recount, record: capital.FlowDealt) -> None:

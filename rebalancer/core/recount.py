@@ -41,6 +41,8 @@ class Recount:
     kind: str = ""
     #: by fund, the digest of the configuration that it runs on
     in_force: dict[str, str] = field(default_factory=dict)
+    #: by fund, when a reload gave it other settings last
+    reconfigured_ms: dict[str, int] = field(default_factory=dict)
     #: by fund, when it was and at which marks it was valued when its run moved last
     moved: dict[str, tuple[int, Prices]] = field(default_factory=dict)
     #: funds whose cash account has terms of which no record tells
@@ -55,6 +57,11 @@ class Recount:
     def as_configured(self, fund: FundState) -> bool:
         """Return whether the fund ran on the configuration at hand at the present record."""
         return self.in_force.get(fund.name) == self.config_digest
+
+    def renewed_ms(self, fund: FundState) -> int:
+        """Return when the fund got other settings last, by a start or a reload; 0: never."""
+        started_ms = 0 if fund.renewal is None else fund.renewal.at_ms
+        return max(started_ms, self.reconfigured_ms.get(fund.name, 0))
 
     def terms_known(self, fund: FundState) -> bool:
         """Return whether it is known what the fund's cash account costs now."""

@@ -7,7 +7,7 @@ ids of orders) are worked out anew from the records before it, and the books are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -22,10 +22,11 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, split_pro_rata
 from rebalancer.core.nav import Valuation
 from rebalancer.core.order import OrderStatus, Outcome, client_order_id
+from rebalancer.core.planner import target_units
 from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
 from rebalancer.core.recount import Recount
-from rebalancer.core.run import ENDED, Run, RunStatus
+from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.core.trading import account_base
 from rebalancer.errors import BrokenInvariant
@@ -42,10 +43,9 @@ class Verifier:
     #: the second set of books: what every book holds of every asset
     books: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     _keys: set[str] = field(default_factory=set)
-    #: by fund, when a reload gave it other settings last
-    _renewed_ms: dict[str, int] = field(default_factory=dict)
-    #: by fund, the NAV that the point of the run that was done last has to have
-    _base_navs: dict[str, Decimal] = field(default_factory=dict)
+    #: by fund, the NAVs that the point of the run that was done last may have: by its formula, and
+    #: by its account
+    _base_navs: dict[str, dict[NavKind, Decimal]] = field(default_factory=dict)
     #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
     _late: set[str] = field(default_factory=set)
     _checks: dict[type[Record], Callable[[Any], None]] = field(init=False)
@@ -159,7 +159,7 @@ class Verifier:
 
     def _reconfigured(self, record: configuration.FundReconfigured) -> None:
         self.recount.in_force[record.fund] = record.digest
-        self._renewed_ms[record.fund] = record.at_ms
+        self.recount.reconfigured_ms[record.fund] = record.at_ms
 
     def _worth(self, fund: FundState, marks: Prices, own: Prices | None = None) -> Valuation | None:
         """Value a fund from the records before this one; None, and counted, where it cannot be.
@@ -189,15 +189,30 @@ class Verifier:
         plan, recount = record.plan, self.recount
         fund = self.state.named(plan.fund)
         self.counts["runs"] += 1
+        digest = recount.in_force.get(fund.name, plan.config_digest)
+        recount.hold(plan.config_digest in ("", digest), "it follows another configuration")
         worth = self._worth(fund, plan.marks, {**plan.marks, **plan.base_prices})
         if worth is None:
             return
         recount.same("NAV", plan.nav, worth.nav)
         recount.same("leverage", plan.leverage, worth.leverage)
+        if plan.sets_point and recount.as_configured(fund):
+            self._targets(fund, plan, worth)
         if plan.trigger is Trigger.GAP:
             return  # it was sized just before it made the formula NAV nothing
         if fund.basket.keys() <= plan.base_prices.keys() and recount.formula_known(fund):
             recount.same_formula(plan.base_nav, worth)
+
+    def _targets(self, fund: FundState, plan: RunPlan, worth: Valuation) -> None:
+        """Hold that a run aims at its leverage of what the fund is worth (spec section 4)."""
+        size = worth.equity
+        if fund.fund.size_from is NavKind.FORMULA:
+            size = plan.base_nav * fund.shares
+        found = dict.fromkeys(fund.holding.units, ZERO)
+        if plan.target_leverage:
+            found |= target_units(plan.target_leverage, size, plan.base_weights, plan.marks)
+        self.counts["targets"] += 1
+        self.recount.hold(found == plan.target_units, f"it aims at {_told(found)} units")
 
     def _run_moved(self, record: records.RunMoved) -> None:
         fund, recount = self.state.named(record.fund), self.recount
@@ -222,7 +237,7 @@ class Verifier:
                 and abs(over) > _lot_units(self.state, symbol)
             ]
             recount.hold(not past, f"the run went past its target of {', '.join(past)}")
-            self._base_navs[fund.name] = _base_nav(fund, run, record.at_ms)
+            self._base_navs[fund.name] = _base_navs(fund, run, record.at_ms)
         if run is not None and fund.name not in self._late:
             self._gross(run)
         if record.status in ENDED:
@@ -236,11 +251,14 @@ class Verifier:
     def _point(self, record: records.PointSet) -> None:
         found = self._base_navs.pop(record.fund, None)
         fund = self.state.named(record.fund)
-        if found is None or not self.recount.as_configured(fund):
+        if found is None:
             self.recount.leave_out()
             return
         self.counts["NAVs"] += 1
-        self.recount.same("NAV", record.nav, found)
+        kind = fund.fund.formula_base
+        if not self.recount.as_configured(fund) and record.nav in found.values():
+            return  # which of the two was configured then nobody knows
+        self.recount.same("NAV", record.nav, found[kind])
 
     def _wiped(self, record: records.FundWiped) -> None:
         fund = self.state.named(record.fund)
@@ -292,7 +310,8 @@ class Verifier:
         ours = fill.client_order_id
         order = self.state.orders.get(ours) or self.state.ended.get(ours)
         if order is None:
-            return  # the fold refuses it, but for what the venue did by itself
+            self._by_the_venue(record)
+            return
         if ours in self.state.ended:
             self._late |= record.allocations.keys()
         weights = {name: abs(size) for name, size in order.intent.wanted.items()}
@@ -308,6 +327,28 @@ class Verifier:
         slippage = {name: lost * units for name, units in record.allocations.items()}
         self.recount.hold(record.slippage == slippage, "the slippage is not that to its mark")
 
+    def _by_the_venue(self, record: records.Traded) -> None:
+        """Hold that what no order explains is shared among those that hold the contract.
+
+        A liquidation among those on its side; what was adopted where nobody holds it any more by
+        what the funds aim at, which is a setting.
+        """
+        held = {
+            name: size
+            for name, fund in self.state.funds.items()
+            if fund.fund.account == record.account
+            and (size := fund.holding.units.get(record.contract, ZERO))
+        }
+        if not held:
+            self.recount.leave_out()
+            return
+        closed = {name: abs(size) for name, size in held.items() if size * record.units < 0}
+        everybody = {name: abs(size) for name, size in held.items()}
+        shared = [split_pro_rata(record.units, each) for each in (closed, everybody) if each]
+        self.recount.hold(
+            record.allocations in shared, "it is not shared among those that hold the contract"
+        )
+
     def _settled(self, record: records.FixedSettled) -> None:
         """Hold that no instant of the fund's calendar was passed over."""
         self.counts["fixed instants"] += 1
@@ -316,7 +357,10 @@ class Verifier:
         if rule is None or after_ms is None or not self.recount.as_configured(fund):
             return
         due_ms = rule.next_due_ms(after_ms)
-        if record.settlement is records.Settlement.SKIPPED and record.due_ms <= self._renewed(fund):
+        if (
+            record.settlement is records.Settlement.SKIPPED
+            and record.due_ms <= self.recount.renewed_ms(fund)
+        ):
             # Times that are new settle the last of those before them, for all.
             due_ms = max(rule.due_between(after_ms, record.due_ms), default=due_ms)
         self.recount.hold(
@@ -324,17 +368,16 @@ class Verifier:
             f"{fund.name} is settled for {iso(record.due_ms)}, {iso(due_ms)} was next",
         )
 
-    def _renewed(self, fund: FundState) -> int:
-        started_ms = 0 if fund.renewal is None else fund.renewal.at_ms
-        return max(started_ms, self._renewed_ms.get(fund.name, 0))
 
-
-def _base_nav(fund: FundState, run: Run, now_ms: int) -> Decimal:
-    """Return the NAV that the point of a run which is done has to have."""
+def _base_navs(fund: FundState, run: Run, now_ms: int) -> dict[NavKind, Decimal]:
+    """Return the NAV that the point of a run which is done has to have, by what is configured."""
     base = run.plan.base_nav * run.base_scale
-    if fund.fund.formula_base is NavKind.ACCOUNT:
-        return account_base(fund, run.plan, now_ms) or base
-    return base
+    of_account = account_base(fund, run.plan, now_ms) if fund.shares else None
+    return {NavKind.FORMULA: base, NavKind.ACCOUNT: of_account or base}
+
+
+def _told(amounts: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{amount} {name}" for name, amount in amounts.items())
 
 
 def _lot_units(state: DeskState, symbol: str) -> Decimal:

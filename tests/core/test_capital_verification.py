@@ -217,6 +217,14 @@ def test_a_fee_of_another_equity_is_found() -> None:
     assert planted(with_flows(), ManagementFeeCharged, over).startswith("equity is ")
 
 
+def test_a_fee_that_passes_an_instant_over_is_found() -> None:
+    due_ms = with_flows().of(ManagementFeeCharged)[-1].due_ms
+    later = {"due_ms": due_ms + 8 * HOUR_MS}
+    assert planted(with_flows(), ManagementFeeCharged, later) == (
+        "the fee of 2026-01-02T00:00:00Z is charged, 2026-01-01T16:00:00Z was next"
+    )
+
+
 def test_what_had_grown_due_of_the_fee_is_part_of_the_nav_of_a_flow() -> None:
     made = with_flows()
     first = made.of(FlowDealt)[0]

@@ -9,8 +9,10 @@ from decimal import Decimal
 import pytest
 
 from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
+from rebalancer.core.events import LiquidationReported
+from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import iso
-from rebalancer.core.order import Absence, Outcome
+from rebalancer.core.order import Absence, Outcome, PositionSide
 from rebalancer.core.records import (
     DeskStarted,
     FixedSettled,
@@ -28,7 +30,7 @@ from rebalancer.core.run import RunPlan
 from rebalancer.core.verification import Verifier
 from rebalancer.errors import BrokenInvariant
 from tests.core.test_random_days import Day, busy_funds
-from tests.factories import BTC, DUE, AnyRecord, Bench, D, bench, desk, fund
+from tests.factories import BTC, DUE, NOON, AnyRecord, Bench, D, bench, desk, fund
 
 
 def verified(made: Bench, records: Sequence[Record]) -> Verifier:
@@ -159,15 +161,16 @@ def test_what_a_fund_did_under_other_settings_is_left_out_until_it_has_these(
     change = ConfigurationChanged(at_ms, "another", "at hand", ("a setting",), others)
     taken_up = FundReconfigured(at_ms, others[0], "at hand")
 
-    def points_left_out(*first: Record) -> int:
+    def targets(*first: Record) -> int:
         verifier = Verifier(lived.desk, "at hand")
         for record in (*first, *lived.records):
             verifier.take(record)
-        return verifier.left_out["PointSet"]
+        assert verifier.problems == []
+        return verifier.counts["targets"]
 
-    assert points_left_out(start) == len(lived.of(PointSet))
-    one = points_left_out(start, change)
-    assert len(lived.of(PointSet)) > one > points_left_out(start, change, taken_up) > 0
+    assert targets(start) == 0
+    one = targets(start, change)
+    assert 0 < one < targets(start, change, taken_up)
 
 
 def nearer(plan: RunPlan) -> RunPlan:
@@ -183,6 +186,59 @@ def rebalanced() -> Bench:
     made.known(110)
     made.complete(made.orders[0])
     return made
+
+
+def test_a_run_that_aims_at_other_units_than_its_leverage_takes_is_found(
+    rebalanced: Bench,
+) -> None:
+    opened = last(rebalanced, RunOpened)
+    records, seq = changed(rebalanced, RunOpened, plan=nearer(opened.plan))
+    verifier = Verifier(rebalanced.desk, "at hand")
+    for record in (DeskStarted(NOON, "live", "at hand"), *records[:seq]):
+        verifier.take(record)
+    (problem,) = verifier.problems
+    assert problem.startswith(f"record {seq + 1} (RunOpened): it aims at ")
+
+
+def test_a_run_by_another_configuration_than_its_fund_has_is_found(rebalanced: Bench) -> None:
+    plan = replace(last(rebalanced, RunOpened).plan, config_digest="another")
+    records, seq = changed(rebalanced, RunOpened, plan=plan)
+    (problem,) = of_this_configuration(rebalanced, records).problems
+    assert problem == f"record {seq + 1} (RunOpened): it follows another configuration"
+
+
+def test_a_point_by_the_account_is_worked_out_at_the_prices_that_sized_its_run() -> None:
+    made = bench(fund("BTC3L", formula_base=NavKind.ACCOUNT))
+    made.now_ms = DUE
+    made.known(110)
+    (order,) = made.orders
+    made.report(order, Outcome.ACCEPTED, venue_order_id="v")
+    made.fill(order, fee=1_000)
+    made.report(order, Outcome.CLOSED, filled_contracts=order.contracts)
+    point = last(made, PointSet)
+    assert point.nav == D("129.9")
+    assert of_this_configuration(made, made.records).problems == []
+    records, _ = changed(made, PointSet, nav=D(130))
+    (problem,) = of_this_configuration(made, records).problems
+    assert "(PointSet): NAV is 129.9" in problem
+    assert verified(made, records).problems == [], "by its formula, as may have been configured"
+    records, _ = changed(made, PointSet, nav=D(131))
+    assert "(PointSet): NAV is 129.9" in verified(made, records).problems[0]
+
+
+def test_a_liquidation_that_is_shared_otherwise_is_found() -> None:
+    made = bench(fund("L"), fund("M", 2), fund("S", -1))
+    made.take(
+        LiquidationReported(
+            made.now_ms, "main", BTC, PositionSide.NET, "liq-1", D(-5_000), D(100), D(10)
+        )
+    )
+    (trade,) = made.of(Traded)
+    assert trade.allocations == {"L": D(-3_000), "M": D(-2_000)}
+    assert verified(made, made.records).problems == []
+    records, seq = changed(made, Traded, allocations={"L": D(-1_000), "M": D(-4_000)})
+    (problem,) = verified(made, records[:seq]).problems
+    assert problem.endswith("(Traded): it is not shared among those that hold the contract")
 
 
 def test_an_order_that_goes_past_the_target_of_its_run_is_found(rebalanced: Bench) -> None:
