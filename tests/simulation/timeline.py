@@ -101,7 +101,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         self.rounds += 1
-        self._before_round(self.rounds)
+        try:
+            self._before_round(self.rounds)
+        except Killed:
+            # Whoever was about to be told what failed in the last turn is dead, too.
+            self.set_exception_handler(lambda _loop, _told: None)
+            raise
         due, timers = self._due, self._timers
         while timers and timers[0][2].off:
             heappop(timers)
