@@ -22,6 +22,7 @@ _SAID = (
     "formula NAVs",
     "flows",
     "fees",
+    "accrued funding",
     "funding payments",
     "financing",
     "cash periods",

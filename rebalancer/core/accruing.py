@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rebalancer.core.events import FundingExpected, FundingPaid
-from rebalancer.core.funding import NEAR_MS, FundingInterval, accrued, after_settlement, with_news
+from rebalancer.core.funding import (
+    NEAR_MS,
+    FundingInterval,
+    Intervals,
+    accrued,
+    after_settlement,
+    with_news,
+)
 from rebalancer.core.money import total
 from rebalancer.core.position import Prices
 from rebalancer.core.state import DeskState, FundState
@@ -20,6 +27,8 @@ class FundingAccrued:
 
     #: by contract
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    #: by contract, what the venue expects: what the amounts come from
+    expected: Mapping[str, Intervals] = field(default_factory=dict)
     #: contracts held of which the venue is asked and nothing fresh is known
     unknown: tuple[str, ...] = ()
 
@@ -57,13 +66,14 @@ def funding_accrued(
     account = state.accounts.get(fund.fund.account)
     if account is None or not account.funding:
         return FundingAccrued()
-    amounts, unknown = {}, []
+    amounts, expected, unknown = {}, {}, []
     for symbol, units in fund.holding.units.items():
         known = account.funding.get(symbol)
         if not units or known is None:
             continue
-        if not any(each.counts(now_ms) for each in known):
+        counting = tuple(each for each in known if each.counts(now_ms))
+        if not counting:
             unknown.append(symbol)
-        elif amount := accrued(known, units, marks[symbol], now_ms):
-            amounts[symbol] = amount
-    return FundingAccrued(amounts, tuple(unknown))
+        elif amount := accrued(counting, units, marks[symbol], now_ms):
+            amounts[symbol], expected[symbol] = amount, counting
+    return FundingAccrued(amounts, expected, tuple(unknown))

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rebalancer.core.cash_account import DayCount
 from rebalancer.core.consolidation import ConversionKind
 from rebalancer.core.flow import Flow, FlowKind
+from rebalancer.core.funding import Intervals
 from rebalancer.core.money import ONE, ZERO
 from rebalancer.core.record import Priced, Record
 
@@ -78,6 +79,8 @@ class FlowDealt(Priced):
     fee_accrued: Decimal = ZERO
     #: by contract, what had accrued of funding to come: the NAV is after it (below zero: received)
     funding_accrued: Mapping[str, Decimal] = field(default_factory=dict)
+    #: by contract, the settlements that it comes from; empty in records of before
+    funding_expected: Mapping[str, Intervals] = field(default_factory=dict)
     #: contracts held of which no fresh rate was known: the NAV is without theirs
     funding_unknown: tuple[str, ...] = ()
 

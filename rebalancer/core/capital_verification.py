@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import capital, records
+from rebalancer.core import capital, funding, records
 from rebalancer.core.cash_account import financing
 from rebalancer.core.consolidation import Conversion
 from rebalancer.core.fees import ManagementFee
@@ -111,8 +111,7 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
     if recount.as_configured(fund):
         accrued = fund.fee_accrued(worth.equity, record.at_ms)
         recount.same("accrued fee", record.fee_accrued, accrued)
-    unheld = record.funding_accrued.keys() - fund.holding.units.keys()
-    recount.hold(not unheld, f"funding accrued of {', '.join(sorted(unheld))}, which is not held")
+    _same_funding(recount, fund, record)
     register = Register(
         equity=worth.equity - record.fee_accrued - total(record.funding_accrued.values()),
         shares=fund.shares,
@@ -121,6 +120,21 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
     )
     recount.dealing = Dealing(fund.name, register, recount.seq)
     return register
+
+
+def _same_funding(recount: Recount, fund: FundState, record: capital.FlowDealt) -> None:
+    """Work out what had accrued of funding to come from the rates that the venue expected."""
+    held, told = fund.holding.units, record.funding_accrued
+    unheld = told.keys() - held.keys()
+    recount.hold(not unheld, f"funding accrued of {', '.join(sorted(unheld))}, which is not held")
+    if told and not record.funding_expected:
+        recount.leave_out()
+        return
+    for symbol in held.keys() & {*told, *record.funding_expected}:
+        expected = record.funding_expected.get(symbol, ())
+        due = funding.accrued(expected, held[symbol], record.marks[symbol], record.at_ms)
+        recount.counts["accrued funding"] += 1
+        recount.same(f"accrued funding of {symbol}", told.get(symbol, ZERO), due)
 
 
 def _refused(recount: Recount, record: capital.FlowRefused) -> None:

@@ -187,6 +187,7 @@ def deal_flows(
                 marks=worth.marks,
                 prices=worth.other_prices,
                 funding_accrued=funding.amounts,
+                funding_expected=funding.expected,
                 funding_unknown=funding.unknown,
             )
         )

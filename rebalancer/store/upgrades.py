@@ -91,6 +91,11 @@ def _moved_without_absence(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"absence": None}
 
 
+def _dealt_without_rates(raw: dict[str, Any]) -> dict[str, Any]:
+    """Read a flow of before it was kept what the funding that had accrued came from."""
+    return raw | {"funding_expected": {}}
+
+
 #: By kind, the steps from version 1 to 2, from 2 to 3 and so on.
 UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "DeskStarted": (_start_with_epoch,),
@@ -99,7 +104,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "Consolidated": (_without_prices,),
     "ConsolidationProposed": (_without_prices,),
     "FundWiped": (_without_marks,),
-    "FlowDealt": (_dealt_without_prices, _dealt_without_funding),
+    "FlowDealt": (_dealt_without_prices, _dealt_without_funding, _dealt_without_rates),
     "FundingPosted": (_funding_of_an_instant,),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),

@@ -97,11 +97,14 @@ def test_what_a_flow_was_dealt_at_is_worked_out_again_from_its_record() -> None:
     assert verified(made, made.records) == []
     place = made.records.index(left)
     changes: tuple[dict[str, Decimal], ...] = ({BTC: D(3_149)}, {}, {BTC: D(3_150), ETH: D(0)})
-    said = ("NAV is 114.6851", "NAV is 115", f"funding accrued of {ETH}, which is not held")
+    wrong = f"accrued funding of {BTC} is 3150"
+    said = (wrong, wrong, f"funding accrued of {ETH}, which is not held")
     for change, problem in zip(changes, said, strict=True):
         changed = [*made.records]
         changed[place] = replace(left, funding_accrued=change)
         assert problem in verified(made, changed)[0]
+    changed[place] = replace(left, funding_accrued={BTC: D(3_149)}, funding_expected={})
+    assert "NAV is 114.6851" in verified(made, changed)[0], "the rates of it nobody kept before"
 
 
 def test_nothing_is_posted_and_the_account_nav_does_not_move() -> None:

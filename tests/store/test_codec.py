@@ -299,6 +299,7 @@ def test_a_flow_of_before_funding_accrued_is_still_read() -> None:
     assert isinstance(read, FlowDealt)
     assert (read.fee_accrued, read.marks) == (Decimal(2), {"B": Decimal(1)})
     assert (read.funding_accrued, read.funding_unknown) == ({}, ())
+    assert read.funding_expected == {}
 
 
 def test_an_absent_order_of_before_its_search_was_kept_is_still_read() -> None:
