@@ -164,9 +164,11 @@ class Verifier:
     def _worth(self, fund: FundState, marks: Prices, own: Prices | None = None) -> Valuation | None:
         """Value a fund from the records before this one; None, and counted, where it cannot be.
 
-        A fund without shares has no account NAV of its own.
+        A fund without shares has its formula's NAV, which its own prices tell.
         """
-        worth = self.recount.worth(fund, marks, own) if fund.shares else None
+        by_own = own is not None or fund.fund.price_source is PriceSource.MARK
+        told = fund.shares or (by_own and self.recount.formula_known(fund))
+        worth = self.recount.worth(fund, marks, own) if told else None
         if worth is None:
             self.recount.leave_out()
         else:
@@ -191,7 +193,8 @@ class Verifier:
         self.counts["runs"] += 1
         digest = recount.in_force.get(fund.name, plan.config_digest)
         recount.hold(plan.config_digest in ("", digest), "it follows another configuration")
-        worth = self._worth(fund, plan.marks, {**plan.marks, **plan.base_prices})
+        own = plan.base_prices if fund.basket.keys() <= plan.base_prices.keys() else None
+        worth = self._worth(fund, plan.marks, own)
         if worth is None:
             return
         recount.same("NAV", plan.nav, worth.nav)
@@ -200,7 +203,7 @@ class Verifier:
             self._targets(fund, plan, worth)
         if plan.trigger is Trigger.GAP:
             return  # it was sized just before it made the formula NAV nothing
-        if fund.basket.keys() <= plan.base_prices.keys() and recount.formula_known(fund):
+        if own is not None and recount.formula_known(fund):
             recount.same_formula(plan.base_nav, worth)
 
     def _targets(self, fund: FundState, plan: RunPlan, worth: Valuation) -> None:

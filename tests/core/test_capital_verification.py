@@ -257,6 +257,7 @@ def test_a_flow_into_an_empty_fund_is_held_to_the_formula_nav() -> None:
     found = checked(made)
     assert found.problems == []
     assert found.counts["flows"] == 2
+    assert set(found.left_out) == {"PositionsAdopted", "PointSet"}, "its free launch"
     nav = made.of(FlowDealt)[-1].nav
     assert planted(made, FlowDealt, {"nav": nav - 1}).startswith(f"NAV is {nav}")
 
