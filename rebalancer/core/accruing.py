@@ -52,7 +52,9 @@ def on_funding_expected(work: Work, event: FundingExpected) -> None:
 
 def end_accrual(state: DeskState, event: FundingPaid) -> None:
     """Let nothing accrue any more of what was settled."""
-    account = state.accounts[event.account]
+    account = state.accounts.get(event.account)
+    if account is None:
+        return
     known = account.funding.get(event.contract)
     if known:
         settled_ms = event.at_ms if event.settled_ms is None else event.settled_ms
