@@ -12,7 +12,7 @@ from rebalancer.core.attribution import beyond
 from rebalancer.core.charging import charge_fees
 from rebalancer.core.consolidating import follow_consolidation
 from rebalancer.core.flow import Flow
-from rebalancer.core.flowing import deal_flows, once_settled, open_flow_run
+from rebalancer.core.flowing import deal_flows, dealt_in, once_settled, open_flow_run
 from rebalancer.core.giving_way import waits_for
 from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.core.launching import launch
@@ -205,7 +205,7 @@ def _dealable(work: Work, fund: FundState) -> tuple[Flow, ...]:
     """Return the flows that wait, where nothing keeps the fund from trading all that it holds."""
     if not fund.flows or fund.flows_shut:
         return ()
-    members = fund.members(work.now_ms)
+    members = dealt_in(work.state, fund)
     permissions = (work.state.permission(fund, symbol).state for symbol in members)
     free = all(state is TradingState.ACTIVE for state in permissions)
     return tuple(fund.flows.values()) if free else ()

@@ -75,10 +75,18 @@ def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
     return tuple(news)
 
 
+def dealt_in(state: DeskState, fund: FundState) -> tuple[str, ...]:
+    """Return the contracts that must be free to trade for a flow of the fund to be dealt.
+
+    A fund that is closed and nothing but cash trades none for who redeems.
+    """
+    return () if fund.closed and state.is_cash(fund) else fund.members(state.now_ms)
+
+
 def _refuse_where_shut(state: DeskState, fund: FundState) -> None:
     if fund.flows_shut:
         raise CommandRefused(f"{fund.name} takes no flows: {fund.flows_shut}")
-    for symbol in fund.members(state.now_ms):
+    for symbol in dealt_in(state, fund):
         permission = state.permission(fund, symbol)
         if permission.state is not TradingState.ACTIVE:
             raise CommandRefused(f"{fund.name} takes no flows: {permission.text}")

@@ -343,6 +343,11 @@ class DeskState:
         """Return the named funds in the operator's order."""
         return [self.funds[name] for name in sorted(names, key=self.rank.__getitem__)]
 
+    def is_cash(self, fund: FundState) -> bool:
+        """Whether a fund holds nothing but cash, and none of its contracts is listed any more."""
+        gone = self.desk.unlisted
+        return bool(gone) and not fund.holding.units and gone.issuperset(fund.fund.symbols)
+
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
         return self.worth_by(fund, self.market.price)
@@ -351,6 +356,8 @@ class DeskState:
         self, fund: FundState, price_of: Callable[[str, PriceSource], Decimal | None]
     ) -> Valuation | None:
         """Value a launched fund at the prices that are told; None where one is unknown."""
+        if self.desk.unlisted and self.is_cash(fund) and fund.point is not None:
+            return value(fund.inputs(self.now_ms), fund.point.prices, fund.point.prices)
         marks, prices = {}, {}
         source, mark_source = fund.fund.price_source, fund.fund.mark_source
         needed = {**fund.basket, **fund.holding.units}

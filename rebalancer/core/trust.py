@@ -33,17 +33,20 @@ def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal
 
 def settled(work: Work, fund: FundState) -> bool:
     """Whether every price of the fund is fresh and beyond doubt, whatever rule asks."""
-    return fresh(work, fund, for_fixed=False) and all(
-        work.state.market.confirmed(symbol, source)
-        for symbol in fund.members(work.now_ms)
-        for source in fund.fund.sources
+    return work.state.is_cash(fund) or (
+        fresh(work, fund, for_fixed=False)
+        and all(
+            work.state.market.confirmed(symbol, source)
+            for symbol in fund.members(work.now_ms)
+            for source in fund.fund.sources
+        )
     )
 
 
 def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
     """Whether no price of the fund is older than it may be."""
     limit_ms = fund.fund.age_limit_ms(for_fixed=for_fixed)
-    if limit_ms is None:
+    if limit_ms is None or work.state.is_cash(fund):
         return True
     for symbol in fund.members(work.now_ms):
         for source in fund.fund.sources:
@@ -66,6 +69,8 @@ def _closes_now(work: Work, fund: FundState) -> bool:
 def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> bool:
     """Whether a second source, or enough ticks, agree on the price behind `signal`."""
     market = work.state.market
+    if work.state.is_cash(fund):
+        return True
     members, ticks = fund.members(work.now_ms), signal.confirm_ticks or USUAL_TICKS
     pairs = [(symbol, source) for symbol in members for source in fund.fund.sources]
     if all(market.second_source_agrees(symbol, source) for symbol, source in pairs):

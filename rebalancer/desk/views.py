@@ -67,8 +67,11 @@ def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: 
 def oldest_price(state: DeskState, fund: FundState, now_ms: int) -> tuple[int | None, bool]:
     """Return when the oldest price of a fund is from, and whether it is too old; None: one lacks.
 
-    Nothing is valued for it: it is asked of every fund every few seconds.
+    Nothing is valued for it: it is asked of every fund every few seconds. One that is cash alone
+    is worth that now.
     """
+    if state.is_cash(fund):
+        return now_ms, False
     at_ms, limit_ms = _oldest_price_ms(state, fund), fund.fund.max_age_ms
     return at_ms, at_ms is None or (limit_ms is not None and now_ms - at_ms > limit_ms)
 

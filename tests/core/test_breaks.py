@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from rebalancer.core.breaks import BreakEnd, BreakEnded, BreakFound, BreakKind
-from rebalancer.core.events import Commanded, CommandKind, LiquidationReported, PositionsReported
+from rebalancer.core.capital import FlowDealt
+from rebalancer.core.events import (
+    Commanded,
+    CommandKind,
+    ContractChanged,
+    FlowsRequested,
+    LiquidationReported,
+    PositionsReported,
+    WindDownAsked,
+)
+from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.fund import Account
 from rebalancer.core.order import Outcome, PositionSide
 from rebalancer.core.records import RunOpened, Traded
@@ -32,6 +42,12 @@ def told(made: Bench, units: Number, symbol: str = BTC) -> Bench:
 def adopt(made: Bench, price: str) -> None:
     """An operator books break 1 at a price."""
     made.take(Commanded(made.now_ms, ADOPT, "1", "settled", Scope.DESK, price=D(price)))
+
+
+def flow(kind: FlowKind, amount: Number, now_ms: int) -> Flow:
+    return Flow(
+        fund="ETH2L", key=kind, kind=kind, amount=D(amount), min_out=D(0), requested_ms=now_ms
+    )
 
 
 def started() -> Bench:
@@ -129,6 +145,7 @@ class TestDelisted:
         made = bench(small(), small("ETH2L", 2, basket={ETH: D(1)}), price=100)
         made.desk = replace(made.desk, unlisted=frozenset({ETH}))
         made = made.restarted()
+        made.take(ContractChanged(made.now_ms, ETH, "it is listed no more"))
         made.known(100)
         made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: D(3)}))
         return made
@@ -150,6 +167,27 @@ class TestDelisted:
         assert (holding.units, holding.cash) == ({}, D(-100) + 2 * D("90.5"))
         assert made.state.breaks == {}
         assert made.restarted().fund("ETH2L").holding.cash == holding.cash
+
+    def test_once_it_is_closed_its_holders_are_paid_what_is_left(self) -> None:
+        made = self.settled()
+        adopt(made, "90.5")
+        made.take(WindDownAsked(made.now_ms, "ETH2L", "delisted"))
+        made.take(FlowsRequested(made.now_ms, (flow(FlowKind.REDEEM, 1, made.now_ms),)))
+        (dealt,) = made.of(FlowDealt)
+        assert (dealt.nav, dealt.cash) == (D(81), D(-81))
+        assert (made.fund("ETH2L").shares, made.fund("ETH2L").closed) == (D(0), True)
+
+    def test_until_then_its_flows_are_shut_and_no_rule_acts(self) -> None:
+        made = self.settled()
+        adopt(made, "90.5")
+        for kind in FlowKind:
+            with pytest.raises(CommandRefused, match="takes no flows: contract ETH/USDT:USDT"):
+                made.take(FlowsRequested(made.now_ms, (flow(kind, "0.5", made.now_ms),)))
+        made.now_ms = DUE
+        made.known(100)
+        made.wake()
+        assert made.of(FlowDealt) == []
+        assert {each.plan.fund for each in made.of(RunOpened)} == {"BTC3L"}
 
     def test_an_account_that_was_halted_for_something_else_is_resumed_beside_it(self) -> None:
         made = self.settled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,9 @@ from rebalancer.core.actions import Alert, Severity
 from rebalancer.desk import price_watch
 from rebalancer.desk.alert_book import AlertBook
 from rebalancer.desk.price_watch import watch_prices
+from rebalancer.desk.views import oldest_price
 from tests.desk.rig import until
-from tests.factories import NOON, Bench, bench, fund
+from tests.factories import BTC, NOON, Bench, bench, fund
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +74,12 @@ async def test_a_short_silence_is_nobodys_business(monkeypatch: pytest.MonkeyPat
     async with watching(made, clock) as (_, told):
         await asyncio.sleep(0.02)
         assert told == []
+
+
+async def test_a_fund_that_is_cash_alone_waits_for_no_price() -> None:
+    made = bench(fund())
+    made.desk = replace(made.desk, unlisted=frozenset({BTC}))
+    made = made.restarted()
+    assert oldest_price(made.state, made.fund(), made.now_ms) == (None, True), "it holds a position"
+    made.fund().holding.units.clear()
+    assert oldest_price(made.state, made.fund(), made.now_ms) == (made.now_ms, False)
