@@ -39,6 +39,9 @@ def refuse_command(state: DeskState, command: Commanded) -> None:
         if aim is TradingState.ACTIVE:
             raise CommandRefused(f"{what} is not halted")
         raise CommandRefused(f"{what} is {aim} already: {reason}")
+    gone = command.scope is Scope.CONTRACT and command.name in state.desk.unlisted
+    if gone and aim is not TradingState.HALTED:
+        raise CommandRefused(f"{what} is listed no more: it stays frozen")
     if command.scope is Scope.ACCOUNT and aim is TradingState.ACTIVE:
         _refuse_unexplained(state, command.name)
 

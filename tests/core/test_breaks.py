@@ -189,6 +189,12 @@ class TestDelisted:
         assert made.of(FlowDealt) == []
         assert {each.plan.fund for each in made.of(RunOpened)} == {"BTC3L"}
 
+    @pytest.mark.parametrize("kind", [CommandKind.RESUME, CommandKind.REDUCE])
+    def test_its_contract_stays_frozen(self, kind: CommandKind) -> None:
+        made = self.settled()
+        with pytest.raises(CommandRefused, match="ETH/USDT:USDT is listed no more: it stays fro"):
+            made.command(kind, ETH, "x", Scope.CONTRACT)
+
     def test_an_account_that_was_halted_for_something_else_is_resumed_beside_it(self) -> None:
         made = self.settled()
         made.command(CommandKind.HALT, "main", "a drill", Scope.ACCOUNT)
