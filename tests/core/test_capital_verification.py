@@ -19,7 +19,7 @@ from rebalancer.core.capital import (
     FlowRefused,
     ManagementFeeCharged,
 )
-from rebalancer.core.cash_account import CashAccount
+from rebalancer.core.cash_account import CashAccount, DayCount
 from rebalancer.core.events import FlowsRequested
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import Flow, FlowKind, FlowRule, OnBusy
@@ -35,6 +35,7 @@ from rebalancer.core.records import (
     NavStruck,
     PositionsAdopted,
     ShortfallCovered,
+    Traded,
 )
 from rebalancer.core.verification import Verifier
 from tests.core.test_cash_periods import made_of, rebalance
@@ -187,10 +188,15 @@ HALF = D("0.5")
         (borrowing, CashPeriodBegun, {"borrowed": HALF}, "borrowed cash is "),
         (borrowing, CashPeriodBegun, {"rate": HALF}, "rate is 0.03"),
         (borrowing, CashPeriodBegun, {"level": HALF}, "index level is "),
+        (borrowing, CashPeriodBegun, {"reference": HALF}, "reference rate is 0.02"),
+        (borrowing, CashPeriodBegun, {"coupon": HALF}, "coupon is 0.005"),
+        (borrowing, CashPeriodBegun, {"day_count": DayCount.ACT_365}, "the day count is ACT/360"),
         (borrowing, CashPeriodBegun, {"units": {}}, "the units are not the fund's"),
         (borrowing, FinancingPosted, {"financing": HALF}, "financing is 3000"),
         (borrowing, FinancingPosted, {"coupon": HALF}, "coupon is "),
         (quoted, PremiumStaged, {"nav": D(90)}, "premium is "),
+        (quoted, PremiumStaged, {"nav": D(50), "premium": D("1.62")}, "NAV is 100"),
+        (with_flows, Traded, {"slippage": {"BTC3L": HALF}}, "the slippage is not that to its mark"),
         (on_paper, FundLaunched, {"cash": HALF}, "cash is 1000000"),
         (on_paper, PositionsAdopted, {"units": {BTC: HALF}}, "the units are not those of its run"),
         (on_paper, PositionsAdopted, {"prices": {BTC: HALF}}, "the prices are not its run's"),
