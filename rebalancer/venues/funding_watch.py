@@ -19,8 +19,10 @@ _log = structlog.get_logger(__name__)
 
 #: rates move slowly, and are a part of nothing but the price of a flow
 EVERY_SECONDS = 60.0
-#: contracts asked about in one round, in turn: ten times as many are known by rates that are fresh
+#: contracts asked about in one round, in turn, where there are no more than fit into these rounds
 CONTRACTS_PER_ROUND = 20
+#: each is asked about once in so many rounds: a rate counts for ten minutes
+ROUNDS_MOST = 8
 
 
 class FundingWatch:
@@ -40,6 +42,7 @@ class FundingWatch:
         self._clock = clock
         self._ahead_ms = ahead_ms
         self._waiting = list(contracts)
+        self._at_once = max(CONTRACTS_PER_ROUND, -(-len(self._waiting) // ROUNDS_MOST))
         #: contracts that were not told when they were last asked about
         self._silent: set[str] = set()
 
@@ -56,7 +59,7 @@ class FundingWatch:
 
     async def round(self, emit: Tell) -> None:
         """Ask about the contracts whose turn it is; what is not told is told as that."""
-        turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
+        turn, rest = self._waiting[: self._at_once], self._waiting[self._at_once :]
         self._waiting = rest + turn
         if not turn:
             return

@@ -11,10 +11,16 @@ import pytest
 
 from rebalancer.clock import VirtualClock
 from rebalancer.core.events import FundingExpected
+from rebalancer.core.funding import TOLD_WITHIN_MS
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import funding_watch
-from rebalancer.venues.funding_watch import CONTRACTS_PER_ROUND, FundingWatch
+from rebalancer.venues.funding_watch import (
+    CONTRACTS_PER_ROUND,
+    EVERY_SECONDS,
+    ROUNDS_MOST,
+    FundingWatch,
+)
 from rebalancer.venues.statements import ExpectedFunding
 from tests.loopback.binance.market import next_funding_ms
 from tests.venues.accounts import BTC, CONTRACTS, ETH, D, account
@@ -107,6 +113,16 @@ async def test_a_round_asks_about_so_many_contracts_and_the_next_about_the_other
     await watching.round(lambda _: None)
     await watching.round(lambda _: None)
     assert told.asked == [names[:CONTRACTS_PER_ROUND], names[CONTRACTS_PER_ROUND:] + names[:15]]
+
+
+async def test_however_many_contracts_there_are_each_is_asked_about_while_its_rate_is_fresh():
+    names = [f"C{n}/USDT:USDT" for n in range(500)]
+    told = Told(together=True)
+    watching = watch(told, names)
+    for _ in range(ROUNDS_MOST):
+        await watching.round(lambda _: None)
+    assert {each for asked in told.asked for each in asked} == set(names)
+    assert ROUNDS_MOST * EVERY_SECONDS * 1_000 < TOLD_WITHIN_MS
 
 
 async def test_it_asks_round_after_round_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch):
