@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from rebalancer.core.events import FundingExpected, FundingPaid
 from rebalancer.core.funding import (
@@ -69,13 +70,14 @@ def funding_accrued(
     if account is None or not account.funding:
         return FundingAccrued()
     amounts, expected, unknown = {}, {}, []
-    for symbol, units in fund.holding.units.items():
+    for symbol in {**fund.basket, **fund.holding.units}:
         known = account.funding.get(symbol)
-        if not units or known is None:
+        if known is None:
             continue
         counting = tuple(each for each in known if each.counts(now_ms))
-        if not counting:
+        if not counting and fund.holding.units.get(symbol):
             unknown.append(symbol)
-        elif amount := accrued(counting, units, marks[symbol], now_ms):
+        held_at = partial(fund.holding.held_at, symbol)
+        if amount := accrued(counting, held_at, marks[symbol], now_ms):
             amounts[symbol], expected[symbol] = amount, counting
     return FundingAccrued(amounts, expected, tuple(unknown))

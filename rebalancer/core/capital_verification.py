@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from rebalancer.core import capital, funding, records
@@ -124,15 +125,16 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
 
 def _same_funding(recount: Recount, fund: FundState, record: capital.FlowDealt) -> None:
     """Work out what had accrued of funding to come from the rates that the venue expected."""
-    held, told = fund.holding.units, record.funding_accrued
-    unheld = told.keys() - held.keys()
+    held, told = {*fund.basket, *fund.holding.units}, record.funding_accrued
+    unheld = told.keys() - held
     recount.hold(not unheld, f"funding accrued of {', '.join(sorted(unheld))}, which is not held")
     if told and not record.funding_expected:
         recount.leave_out()
         return
-    for symbol in held.keys() & {*told, *record.funding_expected}:
-        expected = record.funding_expected.get(symbol, ())
-        due = funding.accrued(expected, held[symbol], record.marks[symbol], record.at_ms)
+    for symbol in held & {*told, *record.funding_expected}:
+        expected, held_at = record.funding_expected.get(symbol, ()), fund.holding.held_at
+        mark = record.marks[symbol]
+        due = funding.accrued(expected, partial(held_at, symbol), mark, record.at_ms)
         recount.counts["accrued funding"] += 1
         recount.same(f"accrued funding of {symbol}", told.get(symbol, ZERO), due)
 

@@ -52,7 +52,6 @@ from rebalancer.core.instant import duration
 from rebalancer.core.listing import on_history
 from rebalancer.core.market import Key
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO
 from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_positions
 from rebalancer.core.planner import Skip
 from rebalancer.core.quoting import on_quote
@@ -206,13 +205,13 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
         mark = work.state.market.price(event.contract, PriceSource.MARK)
     if mark is None:
         return
-    paid = {
-        name: event.rate * units * mark
+    held = {
+        name: units
         for name in work.state.holders.get(event.contract, ())
         if (fund := work.state.funds[name]).fund.account == event.account
-        and (units := fund.holding.units.get(event.contract, ZERO))
+        and (units := fund.holding.held_at(event.contract, event.settled_ms))
     }
-    if not paid or _is_booked(work, event):
+    if not held or _is_booked(work, event):
         return
     work.record(
         FundingPosted(
@@ -221,12 +220,13 @@ def _on_funding(work: Work, event: FundingPaid) -> None:
             contract=event.contract,
             rate=event.rate,
             mark=mark,
-            paid=paid,
+            paid={name: event.rate * units * mark for name, units in held.items()},
             settled_ms=event.settled_ms,
+            held=held,
         )
     )
     # What follows is decided with the next price: all funding of one instant is charged first.
-    for name in paid:
+    for name in held:
         arm(work.state, work.state.funds[name], work.worth)
 
 

@@ -42,15 +42,17 @@ def apply(state: DeskState, record: Record) -> None:
 
     A state whose apply raised must be thrown away.
     """
+    # A trade is of when the venue made it, not of when it was told.
+    moved_ms = record.fill.at_ms if isinstance(record, records.Traded) else record.at_ms
     for posting in ledger.postings(record):
-        _post(state, posting)
+        _post(state, posting, moved_ms)
     handle = _HANDLERS.get(type(record))
     if handle is not None:
         handle(state, record)
     state.recorded_ms = record.at_ms
 
 
-def _post(state: DeskState, posting: ledger.Posting) -> None:
+def _post(state: DeskState, posting: ledger.Posting, moved_ms: int) -> None:
     kind, _, name = posting.book.partition("/")
     if kind == "fund":
         fund = state.named(name)
@@ -58,7 +60,7 @@ def _post(state: DeskState, posting: ledger.Posting) -> None:
         if posting.asset == ledger.CASH:
             fund.holding.cash += posting.amount
         else:
-            fund.holding.move(posting.asset, posting.amount)
+            fund.holding.move(posting.asset, posting.amount, moved_ms)
         if account is None:
             return  # index-only: on paper
         if posting.asset == ledger.CASH:

@@ -11,12 +11,12 @@ dealt at (spec sections 2 and 5); nothing but the settlement is ever posted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rebalancer.core.instant import MINUTE_MS
-from rebalancer.core.money import ZERO, round_to_places
+from rebalancer.core.money import round_to_places, total
 
 #: an expectation that is older counts no more
 TOLD_WITHIN_MS = 10 * MINUTE_MS
@@ -74,7 +74,14 @@ def after_settlement(known: Intervals, settled_ms: int) -> Intervals:
 
 
 def accrued(
-    known: Iterable[FundingInterval], units: Decimal, mark: Decimal, now_ms: int
+    known: Iterable[FundingInterval],
+    held_at: Callable[[int], Decimal],
+    mark: Decimal,
+    now_ms: int,
 ) -> Decimal:
-    """Return what so many units owe of all that counts, in quote currency."""
-    return sum((each.accrued(units, mark, now_ms) for each in known if each.counts(now_ms)), ZERO)
+    """Return what is owed of all that counts, in quote currency, by the units held at an instant.
+
+    Of an interval that is over those pay who held it at its end, whatever they traded since.
+    """
+    counting = (each for each in known if each.counts(now_ms))
+    return total(each.accrued(held_at(each.due_ms), mark, now_ms) for each in counting)

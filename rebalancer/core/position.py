@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rebalancer.core.instant import DAY_MS
 from rebalancer.core.money import ZERO
 from rebalancer.errors import BrokenInvariant
 
@@ -19,6 +21,8 @@ class Holding:
 
     cash: Decimal = ZERO
     units: dict[str, Decimal] = field(default_factory=dict)
+    #: what moved in the last day: when, of which contract, by how many signed units
+    moved: deque[tuple[int, str, Decimal]] = field(default_factory=deque)
 
     def exposure(self, marks: Prices) -> Decimal:
         """Signed market value of the units, in quote currency."""
@@ -32,8 +36,25 @@ class Holding:
         """Cash plus exposure (spec section 1), in quote currency."""
         return self.cash + self.exposure(marks)
 
-    def move(self, symbol: str, units: Decimal) -> None:
-        """Add signed `units`; a position that becomes zero is forgotten."""
+    def held_at(self, symbol: str, at_ms: int | None) -> Decimal:
+        """Return the signed units at an instant of the last day: those of now less what came since.
+
+        Before that day they count as they were when it began; None is now.
+        """
+        if at_ms is None:
+            return self.units.get(symbol, ZERO)
+        since = (units for when, name, units in self.moved if when > at_ms and name == symbol)
+        return self.units.get(symbol, ZERO) - sum(since, ZERO)
+
+    def move(self, symbol: str, units: Decimal, at_ms: int | None = None) -> None:
+        """Add signed `units`, at an instant that is kept where it is told.
+
+        A position that becomes zero is forgotten.
+        """
+        if at_ms is not None:
+            self.moved.append((at_ms, symbol, units))
+            while self.moved[0][0] < at_ms - DAY_MS:
+                self.moved.popleft()
         held = self.units.get(symbol, ZERO) + units
         if held:
             self.units[symbol] = held

@@ -267,6 +267,9 @@ class FundingPosted(Record):
     paid: Mapping[str, Decimal]
     #: when the venue settled it, by its clock; None where nobody could tell it twice
     settled_ms: int | None = None
+    #: signed base coins that each held then; empty in records of before, which went by what was
+    #: held when it was posted
+    held: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,12 +272,16 @@ class Verifier:
 
     def _funding(self, record: records.FundingPosted) -> None:
         self.counts["funding payments"] += 1
-        due = {
-            name: record.rate * units * record.mark
+        at_ms = record.settled_ms if record.held else None
+        held = {
+            name: units
             for name, fund in self.state.funds.items()
             if fund.fund.account == record.account
-            and (units := fund.holding.units.get(record.contract, ZERO))
+            and (units := fund.holding.held_at(record.contract, at_ms))
         }
+        due = {name: record.rate * units * record.mark for name, units in held.items()}
+        same = not record.held or held == record.held
+        self.recount.hold(same, "what each fund held is another")
         self.recount.hold(due == record.paid, "each fund's funding is another")
 
     def _intent(self, record: records.IntentCreated) -> None:

@@ -24,6 +24,11 @@ def _funding_of_an_instant(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"settled_ms": None}
 
 
+def _funding_of_the_present(raw: dict[str, Any]) -> dict[str, Any]:
+    """Before what was held at a settlement was kept, what was held when it was told counted."""
+    return raw | {"held": {}}
+
+
 def _point_with_basket(raw: dict[str, Any]) -> dict[str, Any]:
     """Before baskets could change, a fund had the one of its configuration: empty."""
     return raw | {"weights": {}, "opened_ms": raw.get("at_ms")}
@@ -105,7 +110,7 @@ UPGRADERS: Mapping[str, Sequence[Upgrade]] = {
     "ConsolidationProposed": (_without_prices,),
     "FundWiped": (_without_marks,),
     "FlowDealt": (_dealt_without_prices, _dealt_without_funding, _dealt_without_rates),
-    "FundingPosted": (_funding_of_an_instant,),
+    "FundingPosted": (_funding_of_an_instant, _funding_of_the_present),
     "ManagementFeeCharged": (_without_prices,),
     "NavStruck": (_struck_without_prices,),
     "OrderMoved": (_moved_without_absence,),

@@ -10,10 +10,18 @@ import pytest
 
 from rebalancer.core.accruing import funding_accrued
 from rebalancer.core.capital import FlowDealt
-from rebalancer.core.events import ClockStepped, FlowsRequested, FundingExpected, FundingPaid
+from rebalancer.core.events import (
+    ClockStepped,
+    CommandKind,
+    FlowsRequested,
+    FundingExpected,
+    FundingPaid,
+)
 from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
-from rebalancer.core.instant import HOUR_MS, MINUTE_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from rebalancer.core.methodology import Fixed
+from rebalancer.core.position import Holding
 from rebalancer.core.record import Record
 from rebalancer.core.records import FundingPosted
 from rebalancer.core.verification import Verifier
@@ -150,6 +158,57 @@ def test_a_subscriber_right_before_a_settlement_comes_out_of_it_as_every_holder_
     assert nav(made) * 10_010 == D("114.685") * 10_010 - D("3.15")
 
 
+def test_who_subscribes_after_a_settlement_that_is_not_booked_yet_has_no_part_in_it() -> None:
+    """The venue took 3 150 of 30 000 coins; those bought since owe nothing of it."""
+    made = at(DUE)
+    expect(made)
+    made.later(ms=1)
+    (dealt,) = ask(made, subscribe="1146.85")
+    assert (dealt.nav, dealt.shares) == (D("114.685"), D(10))
+    made.complete(made.orders[-1])
+    assert made.fund().holding.units == {BTC: D(30_030)}
+    assert owed(made) == 3_150
+    made.later(40)
+    settle(made)
+    (posted,) = made.of(FundingPosted)
+    assert (posted.held, posted.paid) == ({"BTC3L": D(30_000)}, {"BTC3L": D(3_150)})
+    assert nav(made) == D("114.685")
+    assert verified(made, made.records) == []
+
+
+def test_a_fixed_run_at_the_instant_of_a_settlement_does_not_change_who_owes_it() -> None:
+    fixed = Fixed(times_of_day_ms=(16 * HOUR_MS,), utc_offset_ms=0)
+    made = bench(fund(methodology=rules(3, fixed=fixed)))
+    made.now_ms = DUE
+    made.known(105)
+    made.later(ms=1)
+    made.complete(made.orders[-1])
+    assert made.fund().holding.units[BTC] > 32_857
+    made.later(40)
+    settle(made)
+    (posted,) = made.of(FundingPosted)
+    assert posted.paid == {"BTC3L": D(3_150)}
+    assert verified(made, made.records) == []
+    place = made.records.index(posted)
+    older = [*made.records[:place], replace(posted, held={}), *made.records[place + 1 :]]
+    assert "each fund's funding is another" in verified(made, older)[0]
+    other = replace(posted, held={"BTC3L": D(30_001)}, paid={"BTC3L": D("3150.105")})
+    changed = [*made.records[:place], other, *made.records[place + 1 :]]
+    assert "what each fund held is another" in verified(made, changed)[0]
+
+
+def test_who_sold_everything_since_still_owes_what_was_settled() -> None:
+    made = at(DUE)
+    expect(made)
+    made.later(ms=1)
+    made.command(CommandKind.FLATTEN)
+    made.complete(made.orders[-1])
+    assert made.fund().holding.units == {}
+    assert owed(made) == 3_150
+    settle(made)
+    assert made.of(FundingPosted)[-1].paid == {"BTC3L": D(3_150)}
+
+
 def test_what_is_over_counts_in_whole_until_it_is_posted_and_once() -> None:
     made = at(DUE - MINUTE_MS)
     expect(made)
@@ -228,3 +287,13 @@ def test_rates_of_a_clock_that_ran_ahead_are_forgotten() -> None:
     made.take(ClockStepped(NOON, NOON + HOUR_MS))
     made.known(105)
     assert owed(made) == 0
+
+
+def test_a_holding_knows_what_it_held_within_the_last_day_and_forgets_what_was_before() -> None:
+    held = Holding()
+    for day, units in enumerate((5, 3, -2)):
+        held.move(BTC, D(units), day * DAY_MS)
+        held.move(ETH, D(1), day * DAY_MS)
+    instants = (None, 2 * DAY_MS, 2 * DAY_MS - 1, DAY_MS, DAY_MS - 1, 0)
+    assert [held.held_at(BTC, at_ms) for at_ms in instants] == [6, 6, 8, 8, 5, 5]
+    assert len(held.moved) == 4
