@@ -42,10 +42,8 @@ def apply(state: DeskState, record: Record) -> None:
 
     A state whose apply raised must be thrown away.
     """
-    # A trade is of when the venue made it, not of when it was told.
-    moved_ms = record.fill.at_ms if isinstance(record, records.Traded) else record.at_ms
     for posting in ledger.postings(record):
-        _post(state, posting, moved_ms)
+        _post(state, posting, record.made_ms)
     handle = _HANDLERS.get(type(record))
     if handle is not None:
         handle(state, record)

@@ -18,6 +18,11 @@ class Record:
         """What may exist only once, or None."""
         return None
 
+    @property
+    def made_ms(self) -> int:
+        """When what it tells came to be: a trade is told later than its venue made it."""
+        return self.at_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced(Record):

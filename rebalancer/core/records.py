@@ -17,6 +17,7 @@ from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.configuration import RECORDS as CONFIGURATION_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.order import Absence, Fill, OrderIntent, Outcome, PositionSide
 from rebalancer.core.premium import PremiumStaged
@@ -250,6 +251,11 @@ class Traded(Record):
         """What makes the trade unique: venues number trades per market only."""
         ours = self.fill.client_order_id
         return (ours or f"{self.account}/{self.contract}", self.fill.trade_id)
+
+    @property
+    def made_ms(self) -> int:
+        """When the venue made it, by its clock, which is ahead of ours by a minute at most."""
+        return min(self.fill.at_ms, self.at_ms + MINUTE_MS)
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from rebalancer.core.capital import FlowDealt
 from rebalancer.core.events import (
     ClockStepped,
     CommandKind,
+    FillReported,
     FlowsRequested,
     FundingExpected,
     FundingPaid,
@@ -21,6 +22,7 @@ from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.methodology import Fixed
+from rebalancer.core.order import Fill, OrderIntent
 from rebalancer.core.position import Holding
 from rebalancer.core.record import Record
 from rebalancer.core.records import FundingPosted
@@ -195,6 +197,34 @@ def test_a_fixed_run_at_the_instant_of_a_settlement_does_not_change_who_owes_it(
     other = replace(posted, held={"BTC3L": D(30_001)}, paid={"BTC3L": D("3150.105")})
     changed = [*made.records[:place], other, *made.records[place + 1 :]]
     assert "what each fund held is another" in verified(made, changed)[0]
+
+
+@pytest.mark.parametrize(("stamp_ms", "held"), [(-40_000, 30_030), (0, 30_000), (10**15, 30_000)])
+def test_a_trade_counts_from_when_the_venue_made_it_as_far_as_its_stamp_can_be_true(
+    stamp_ms: int, held: int
+) -> None:
+    made = at(DUE)
+    expect(made)
+    made.later(ms=1)
+    ask(made, subscribe="1146.85")
+    order = made.orders[-1]
+    made.later(20)
+    told = replace(fill_of(order), at_ms=made.now_ms + stamp_ms)
+    made.take(FillReported(made.now_ms, told))
+    settle(made)
+    assert made.of(FundingPosted)[-1].held == {"BTC3L": D(held)}
+    assert made.fund().holding.moved[-1][0] <= made.now_ms + MINUTE_MS
+
+
+def fill_of(order: OrderIntent) -> Fill:
+    return Fill(
+        trade_id="t",
+        client_order_id=order.client_order_id,
+        price=order.mark,
+        contracts=order.contracts,
+        fee=D(0),
+        at_ms=0,
+    )
 
 
 def test_who_sold_everything_since_still_owes_what_was_settled() -> None:
