@@ -34,6 +34,7 @@ _SAID = (
     "orders",
     "fills",
     "absences",
+    "crosses",
     "fixed instants",
     "starts",
     "left out",

@@ -47,6 +47,8 @@ class Recount:
     moved: dict[str, tuple[int, Prices]] = field(default_factory=dict)
     #: funds whose cash account has terms of which no record tells
     untold_terms: set[str] = field(default_factory=set)
+    #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
+    late: set[str] = field(default_factory=set)
     dealing: Dealing | None = None
 
     @property

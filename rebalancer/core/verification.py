@@ -13,15 +13,20 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from rebalancer.core import capital_verification, configuration, ledger, records
+from rebalancer.core import (
+    capital_verification,
+    configuration,
+    ledger,
+    records,
+    trade_verification,
+)
 from rebalancer.core.deciding import fixed_after_ms
 from rebalancer.core.folding import apply, check_position
 from rebalancer.core.fund import NavKind, PriceSource
 from rebalancer.core.instant import iso
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.money import ZERO, split_pro_rata
+from rebalancer.core.money import ZERO
 from rebalancer.core.nav import Valuation
-from rebalancer.core.order import OrderStatus, Outcome, client_order_id
 from rebalancer.core.planner import target_units
 from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
@@ -46,15 +51,14 @@ class Verifier:
     #: by fund, the NAVs that the point of the run that was done last may have: by its formula, and
     #: by its account
     _base_navs: dict[str, dict[NavKind, Decimal]] = field(default_factory=dict)
-    #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
-    _late: set[str] = field(default_factory=set)
     _checks: dict[type[Record], Callable[[Any], None]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.recount = Recount(DeskState.fresh(self.desk), self.config_digest)
         self._checks = {
             kind: partial(check, self.recount)
-            for kind, check in capital_verification.CHECKS.items()
+            for checks in (capital_verification.CHECKS, trade_verification.CHECKS)
+            for kind, check in checks.items()
         } | {
             records.DeskStarted: self._started,
             configuration.ConfigurationChanged: self._reloaded,
@@ -62,13 +66,9 @@ class Verifier:
             records.NavStruck: self._struck,
             records.RunOpened: self._run_opened,
             records.RunMoved: self._run_moved,
-            records.IntentCreated: self._intent,
-            records.OrderMoved: self._order_moved,
-            records.Traded: self._traded,
             records.FixedSettled: self._settled,
             records.PointSet: self._point,
             records.FundWiped: self._wiped,
-            records.FundingPosted: self._funding,
         }
 
     @property
@@ -241,10 +241,10 @@ class Verifier:
             ]
             recount.hold(not past, f"the run went past its target of {', '.join(past)}")
             self._base_navs[fund.name] = _base_navs(fund, run, record.at_ms)
-        if run is not None and fund.name not in self._late:
+        if run is not None and fund.name not in self.recount.late:
             self._gross(run)
         if record.status in ENDED:
-            self._late.discard(fund.name)
+            self.recount.late.discard(fund.name)
 
     def _gross(self, run: Run) -> None:
         for symbol, traded in run.traded.items():
@@ -269,92 +269,6 @@ class Verifier:
         worth = self._worth(fund, record.marks or (record.prices if by_mark else {}))
         if worth is not None:
             self.recount.same("NAV", record.nav, worth.nav)
-
-    def _funding(self, record: records.FundingPosted) -> None:
-        self.counts["funding payments"] += 1
-        at_ms = record.settled_ms if record.held else None
-        held = {
-            name: units
-            for name, fund in self.state.funds.items()
-            if fund.fund.account == record.account
-            and (units := fund.holding.held_at(record.contract, at_ms))
-        }
-        due = {name: record.rate * units * record.mark for name, units in held.items()}
-        same = not record.held or held == record.held
-        self.recount.hold(same, "what each fund held is another")
-        self.recount.hold(due == record.paid, "each fund's funding is another")
-
-    def _intent(self, record: records.IntentCreated) -> None:
-        intent = record.intent
-        self.counts["orders"] += 1
-        wanted = client_order_id(self.state.id_seed, intent.account, intent.contract, intent.seq)
-        self.recount.hold(
-            intent.client_order_id == wanted,
-            f"the id {intent.client_order_id} is not of this desk",
-        )
-
-    def _order_moved(self, record: records.OrderMoved) -> None:
-        """Hold that an order which counts as absent was unknown before; the fold holds how long."""
-        if record.outcome is not Outcome.ABSENT:
-            return
-        if record.absence is None:
-            self.recount.leave_out()
-            return
-        self.counts["absences"] += 1
-        order = self.state.orders.get(record.client_order_id)
-        looked = order is not None and order.status is OrderStatus.UNKNOWN
-        self.recount.hold(
-            looked or not record.absence.window_ms, "no look before it found the order nowhere"
-        )
-
-    def _traded(self, record: records.Traded) -> None:
-        self.counts["fills"] += 1
-        self.recount.hold(
-            record.trade not in self.state.seen_trades,
-            f"trade {record.fill.trade_id} is booked twice",
-        )
-        fill = record.fill
-        ours = fill.client_order_id
-        order = self.state.orders.get(ours) or self.state.ended.get(ours)
-        if order is None:
-            self._by_the_venue(record)
-            return
-        if ours in self.state.ended:
-            self._late |= record.allocations.keys()
-        weights = {name: abs(size) for name, size in order.intent.wanted.items()}
-        for what, told, whole in (
-            ("units", record.allocations, record.units),
-            ("fees", record.fees, fill.fee),
-        ):
-            self.recount.hold(
-                told == split_pro_rata(whole, weights),
-                f"the {what} are shared as nobody wanted them",
-            )
-        lost = fill.price - order.intent.mark
-        slippage = {name: lost * units for name, units in record.allocations.items()}
-        self.recount.hold(record.slippage == slippage, "the slippage is not that to its mark")
-
-    def _by_the_venue(self, record: records.Traded) -> None:
-        """Hold that what no order explains is shared among those that hold the contract.
-
-        A liquidation among those on its side; what was adopted where nobody holds it any more by
-        what the funds aim at, which is a setting.
-        """
-        held = {
-            name: size
-            for name, fund in self.state.funds.items()
-            if fund.fund.account == record.account
-            and (size := fund.holding.units.get(record.contract, ZERO))
-        }
-        if not held:
-            self.recount.leave_out()
-            return
-        closed = {name: abs(size) for name, size in held.items() if size * record.units < 0}
-        everybody = {name: abs(size) for name, size in held.items()}
-        shared = [split_pro_rata(record.units, each) for each in (closed, everybody) if each]
-        self.recount.hold(
-            record.allocations in shared, "it is not shared among those that hold the contract"
-        )
 
     def _settled(self, record: records.FixedSettled) -> None:
         """Hold that no instant of the fund's calendar was passed over."""

@@ -14,6 +14,7 @@ from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import iso
 from rebalancer.core.order import Absence, Outcome, PositionSide
 from rebalancer.core.records import (
+    Crossed,
     DeskStarted,
     FixedSettled,
     FundingPosted,
@@ -239,6 +240,16 @@ def test_a_liquidation_that_is_shared_otherwise_is_found() -> None:
     records, seq = changed(made, Traded, allocations={"L": D(-1_000), "M": D(-4_000)})
     (problem,) = verified(made, records[:seq]).problems
     assert problem.endswith("(Traded): it is not shared among those that hold the contract")
+
+
+def test_a_trade_inside_the_desk_of_other_units_is_found(lived: Bench) -> None:
+    crossed = last(lived, Crossed)
+    assert verified(lived, lived.records).counts["crosses"] > 10
+    half = {name: units / 2 for name, units in crossed.units.items()}
+    records, seq = changed(lived, Crossed, units=half)
+    assert verified(lived, records[:seq]).problems == [
+        f"record {seq} (Crossed): the funds wanted other units of each other than these"
+    ]
 
 
 def test_an_order_that_goes_past_the_target_of_its_run_is_found(rebalanced: Bench) -> None:
