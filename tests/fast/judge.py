@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,25 @@ NAV_TOLERANCE = 1e-9
 #: times this tolerance: a hundredth of a millionth of a millionth of the money
 LAST_BITS = 1e-5
 
+Replayed = tuple[Result, dict[str, Any]]
+"""The engine's backtest, and the NAV of each fund at every bar of its contract."""
+
 
 def differences(
     desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
 ) -> tuple[list[str], FastResult, Sketch]:
     """Return everything in which the engine differs from the two, and what these found."""
-    exact, navs = replayed(desk, histories, costs)
+    return compared(replayed(desk, histories, costs), desk, histories, costs)
+
+
+def compared(
+    engine: Replayed,
+    desk: Desk,
+    histories: Mapping[str, History],
+    costs: Mapping[str, PaperCosts],
+) -> tuple[list[str], FastResult, Sketch]:
+    """Return what `differences` does, of a history that the engine has replayed before."""
+    exact, navs = engine
     fast = fast_backtest(desk, Tapes(histories), costs)
     found = [f"bars: {exact.bars} and {fast.bars}"] if exact.bars != fast.bars else []
     if list(exact.funds) != list(fast.funds):
@@ -52,7 +66,7 @@ def differences(
 
 def replayed(
     desk: Desk, histories: Mapping[str, History], costs: Mapping[str, PaperCosts]
-) -> tuple[Result, dict[str, Any]]:
+) -> Replayed:
     """Return the engine's backtest, and the NAV of each fund at every bar of its contract."""
     book = Book.of(desk.funds)
     ready, apart = desk_for_history(desk, histories), sources_apart(histories)
@@ -136,5 +150,13 @@ def _traded(one: Summary) -> Floats:
 
 
 def _gap(one: Floats, other: Floats, smallest: float = 1.0) -> float:
-    """Return the largest difference, as a part of what is compared or of 1 or of `smallest`."""
+    """Return the largest difference, as a part of what is compared or of 1 or of `smallest`.
+
+    What is no number in both is no difference; in one of them it is the largest there is.
+    """
+    if not np.array_equal(np.isnan(one), np.isnan(other)):
+        return inf
+    one, other = one[~np.isnan(one)], other[~np.isnan(other)]
+    if not len(one):
+        return 0.0
     return float(np.max(np.abs(one - other) / np.maximum(max(1.0, smallest), np.abs(other))))

@@ -15,7 +15,7 @@ from rebalancer.fast.tape import Tapes
 from rebalancer.feeds.candles import History
 from rebalancer.venues.paper import PaperCosts
 from tests.factories import BTC, ETH, D, contract, desk, fund, history, move_rule, only, with_spot
-from tests.fast.histories import FILES, case_of, real_case
+from tests.fast.cases import FILES, case_of, real_case
 from tests.fast.judge import differences
 
 pytest_plugins = ["tests.fast.compiling"]

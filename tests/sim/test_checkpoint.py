@@ -23,7 +23,7 @@ from rebalancer.sim.checkpoint import Checkpoint, resumable_backtest
 from rebalancer.sim.replay import Replay
 from rebalancer.venues.paper import PaperCosts
 from tests.factories import BTC, D
-from tests.fast.histories import Case, case_of
+from tests.fast.cases import Case, case_of
 
 
 def slow(case: Case) -> Case:

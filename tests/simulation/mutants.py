@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
-from tests.simulation.planting import Mutant, planted
+from tests.planting import Mutant, planted
 from tests.simulation.sweep import lived
 
 #: within so many seeds a fault has to be found

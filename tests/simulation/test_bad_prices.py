@@ -14,7 +14,7 @@ from tests.simulation import bad_prices
 from tests.simulation.bad_prices import CASES, D, both
 from tests.simulation.day import BTC
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.planting import planted
+from tests.planting import planted
 
 SEEDS = 10_000
 CHUNK = 1_250
