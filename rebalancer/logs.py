@@ -34,6 +34,8 @@ _HIDDEN = "[hidden]"
 #: syslog's number of each level of ours, from the gravest (sd-daemon(3))
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG_PRIORITY = 7
+#: libraries whose every word below a warning is noise, or a key
+QUIET = ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore")
 
 
 class JournalFormatter(ProcessorFormatter):
@@ -83,7 +85,7 @@ def configure(*, level: str = "info", style: str = "auto", stream: TextIO | None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, ProcessorFormatter.wrap_for_formatter],

@@ -1,15 +1,18 @@
-"""What every test gets: no way out to a network."""
+"""What every test gets: no way out to a network, and logs as nobody has set them up yet."""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
+from rebalancer import logs
 from tests.shared_data import SHARED
 
 #: so many tests may be skipped: of those that read the shared data, none where the folder is there;
@@ -45,6 +48,19 @@ def _guarded(real: Callable[..., Any]) -> Callable[..., Any]:
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _guarded(_REAL_CONNECT))
     monkeypatch.setattr(socket.socket, "connect_ex", _guarded(_REAL_CONNECT_EX))
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Take back what a command of the test set up for its whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in logs.QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

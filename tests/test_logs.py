@@ -23,18 +23,6 @@ from rebalancer import logs
 CANARY = "s3cr3t-canary"
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in ("ccxt", "apscheduler", "asyncio", "alembic", "sqlalchemy"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
-
-
 def written(style: str = "auto", level: str = "info", **event: Any) -> str:
     """Return what one event of ours looks like where the stream is no terminal."""
     stream = io.StringIO()

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.planting import Mutant, planted
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
-from tests.planting import Mutant, planted
 from tests.simulation.sweep import lived
 
 #: within so many seeds a fault has to be found

@@ -10,11 +10,11 @@ from rebalancer.core import engine
 from rebalancer.core.events import PricesObserved
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import RunOpened
+from tests.planting import planted
 from tests.simulation import bad_prices
 from tests.simulation.bad_prices import CASES, D, both
 from tests.simulation.day import BTC
 from tests.simulation.mutants import MUTANTS
-from tests.planting import planted
 
 SEEDS = 10_000
 CHUNK = 1_250

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.planting import Mutant, Vacuous, planted
 from tests.simulation import sweep
 from tests.simulation.day import day_of
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX, killed, recorded
-from tests.planting import Mutant, Vacuous, planted
 
 FEWEST = 24
 
