@@ -83,6 +83,7 @@ soak-prices: setup
 	$(BIN)/python -m tests.simulation prices --count $(BAD_PRICES)
 soak-mutants: setup
 	$(BIN)/python -m tests.simulation mutants --count $(MUTANT_SEEDS)
+	$(BIN)/python -m tests.fast --mutants --count $(MUTANT_SEEDS)
 soak-kills: setup
 	$(BIN)/python -m tests.simulation kills --count $(KILLS)
 soak-storage: setup

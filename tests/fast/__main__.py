@@ -73,16 +73,20 @@ def _hunt(asked: argparse.Namespace) -> int:
     begun, last = time.perf_counter(), asked.first + asked.count
     # Those that go from crash to crash are short, and find most.
     seeds = sorted(range(asked.first, last), key=lambda seed: seed % 4 < 2)
+    kills = {}
     with ProcessPoolExecutor(asked.jobs) as pool:
-        kills = mutants.hunted(pool, seeds, together=asked.jobs)
-    for each in mutants.MUTANTS:
-        sys.stdout.write(f"{each.name}: {kills.get(each.name, 'survived')}\n")
+        for name, seed in mutants.hunted(pool, seeds, together=asked.jobs):
+            kills[name] = seed
+            sys.stdout.write(f"{seed}: {name}\n")
+            sys.stdout.flush()
+    for name in mutants.BY_NAME.keys() - kills.keys():
+        sys.stdout.write(f"survived: {name}\n")
     sys.stdout.write(
         f"fast mutants: {len(kills)} of {len(mutants.MUTANTS)} killed within {asked.count} "
         f"histories from seed {asked.first}; {time.perf_counter() - begun:.0f} s\n"
     )
     if asked.write:
-        mutants.write(kills.items())
+        mutants.write(kills)
     return 0 if len(kills) == len(mutants.MUTANTS) else 1
 
 

@@ -20,7 +20,7 @@ from rebalancer.core.state import Desk
 from rebalancer.feeds.candles import History, read_history
 from rebalancer.venues.paper import PaperCosts
 from tests.factories import BTC, ETH, D, contract, desk, dice_of, fund, only
-from tests.fast.funds import any_fund, hurried, margined, meeting, patient, simple_fund
+from tests.fast.funds import any_fund, hurried, margined, meeting, patient, simple_fund, whole
 from tests.fast.histories import crashes, walk
 from tests.shared_data import PERP
 
@@ -101,13 +101,17 @@ def _crashing(dice: Random, _: int, *, simple: bool) -> Case:
     funds = _funds(dice, symbols, accounts, most=3, simple=simple)
     funds = [hurried(dice, each, interval_ms) for each in funds]
     first: dict[str, list[Decimal]] = {}
-    kind, margin = dice.random(), D("0.01")
+    kind, margin, lot = dice.random(), D("0.01"), D(0)
     if kind < 0.2:
         funds[0], part = meeting(dice, funds[0])
         first = {funds[0].symbols[0]: [D(100), D(100), D("100.01"), 100 * part]}
     elif kind < 0.3:
         funds, margin, part = margined(dice, funds)
         first = {funds[0].symbols[0]: [D(100), D(100), 100 * part]}
+    elif kind < 0.4:
+        funds[0], part, lot = whole(dice, funds[0])
+        first = {funds[0].symbols[0]: [D(100), D(100), 100 * part]}
+        del funds[1:]
     held = sorted({symbol for fund in funds for symbol in fund.symbols})
     histories = {
         symbol: crashes(dice, symbol, interval_ms, first.get(symbol, ()), simple=simple)
@@ -119,6 +123,8 @@ def _crashing(dice: Random, _: int, *, simple: bool) -> Case:
         )
         for symbol in held
     }
+    if lot:
+        contracts = {symbol: contract(symbol, lot=f"{lot:f}") for symbol in held}
     owners = {
         name: Account(name=name, initial_margin=margin, maintenance_margin=margin / 2)
         for name in accounts

@@ -147,6 +147,27 @@ def meeting(dice: Random, drawn: Fund) -> tuple[Fund, Decimal]:
     return replace(drawn, methodology=only(price_move=PriceMove(threshold=loss))), part
 
 
+def whole(dice: Random, drawn: Fund) -> tuple[Fund, Decimal, Decimal]:
+    """Return a fund whose run trades a whole number of lots, and the price and the lot for that.
+
+    The price is a part of its first one, which is 100, and meets the threshold of its only rule.
+    """
+    target = D(dice.choice((3, 2, -1, -2)))
+    loss = D("0.2" if target > 0 else "0.25")
+    part = 1 - loss.copy_sign(target)
+    capital = D(dice.randint(1, 99)).scaleb(dice.choice((0, 2, 4)))
+    fund = replace(
+        drawn,
+        target_leverage=target,
+        initial_nav=D(1),
+        initial_shares=capital,
+        methodology=only(price_move=PriceMove(threshold=loss)),
+    )
+    units = abs(target * capital * ((1 - abs(target) * loss) / part - 1) / 100)
+    lots = [units / count for count in range(1, 13)]
+    return fund, part, dice.choice([lot for lot in lots if lot == round(lot, 8)])
+
+
 def _rules(dice: Random, target: Decimal) -> Methodology:
     size = abs(target)
     band = None
@@ -171,7 +192,7 @@ def _rules(dice: Random, target: Decimal) -> Methodology:
         )
         if dice.random() < 0.3
         else None,
-        elapsed=Elapsed(days=dice.choice((1, 3))) if dice.random() < 0.1 else None,
+        elapsed=Elapsed(days=dice.choice((1, 1, 3))) if dice.random() < 0.2 else None,
         emergency=Emergency(level=Ratio(numerator=size * dice.choice((4, 8)), denominator=D(3)))
         if dice.random() < 0.7
         else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -24,7 +25,8 @@ def test_a_random_desk_is_planned_as_the_sentences_say(seed: int) -> None:
     try:
         found = planned(config_text(config), snapshot)
     except ConfigRefused as refused:
-        assert "it would fire at" in str(refused)  # noqa: PT017 - the one contradiction thrown
+        # The two contradictions thrown: an emergency among the rules, an edge above the cap.
+        assert re.search("it would fire at|is above the cap of", str(refused))  # noqa: PT017
         return
     expected = Books(config, snapshot)
     expected.decide()
