@@ -32,7 +32,7 @@ def slow(case: Case) -> Case:
     return replace(case, costs=costs)
 
 
-CASE = slow(case_of(11))
+CASE = slow(case_of(28))
 
 
 class Interrupted(Exception):
