@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalancer.core.instant import DAY_MS, to_datetime
-from rebalancer.core.money import ZERO, round_to_places, total
+from rebalancer.core.money import ONE, ZERO, round_to_places, total
 from rebalancer.core.position import Prices
 
 
@@ -81,7 +81,8 @@ class CashPeriod:
     borrowed: Decimal
     #: equity at R, which the level stands for
     equity: Decimal
-    #: signed base coins by contract, and P_R in the fund's own price source
+    #: signed base coins by contract, and P_R in the fund's own price source; both follow that to
+    #: another one, so that the units need not be those that were held
     units: Mapping[str, Decimal]
     prices: Mapping[str, Decimal]
     #: financing and coupon are posted up to here
@@ -105,6 +106,18 @@ class CashPeriod:
             units={
                 name: units * shares_after / shares_before for name, units in self.units.items()
             },
+        )
+
+    def in_prices_of(self, factors: Mapping[str, Decimal]) -> CashPeriod:
+        """Return the period by another price source, whose price is a factor times that of before.
+
+        The units become fewer by it: a move of the price brings what it brought.
+        """
+        by = {name: factors.get(name, ONE) for name in (*self.units, *self.prices)}
+        return replace(
+            self,
+            units={name: units / by[name] for name, units in self.units.items()},
+            prices={name: price * by[name] for name, price in self.prices.items()},
         )
 
 

@@ -31,7 +31,7 @@ def start_on(state: DeskState, digest: str, at_ms: int) -> None:
         fund.config_digest = digest
         if digest != state.config_digest:
             fund.renewal = renewal
-    state.config_digest = digest
+    state.config_digest, state.started_ms = digest, at_ms
 
 
 def _changed(state: DeskState, record: ConfigurationChanged) -> None:
@@ -64,6 +64,8 @@ def _source_changed(state: DeskState, record: SourceChanged) -> None:
     if run is not None:
         base = _times(run.plan.base_prices, record.factors)
         run.plan = replace(run.plan, base_prices=base)
+    if fund.cash_period is not None:
+        fund.cash_period = fund.cash_period.in_prices_of(record.factors)
     price_by(fund, record.source)
 
 

@@ -17,6 +17,7 @@ SET_BACK_MS = MINUTE_MS
 
 def set_back(state: DeskState, at_ms: int) -> None:
     """Take what began after `at_ms` for begun then. Part of the fold: the same at recovery."""
+    state.started_ms = min(state.started_ms, at_ms)
     for fund in state.funds.values():
         _set_back(fund, at_ms)
     for account in state.accounts.values():

@@ -44,7 +44,7 @@ def follow_source(work: Work, fund: FundState) -> None:
         apart = ", ".join(f"{each} {factor - ONE:+.4%}" for each, factor in factors.items())
         text = f"the formula NAV follows the {source} from where the {before} led it ({apart})"
         work.alert(Severity.INFO, "source_changed", fund.name, text)
-    elif None not in now.values() and _waited(work, fund):
+    elif None not in now.values() and work.now_ms >= work.state.started_ms + WAIT_MS:
         work.record(SourceChanged(work.now_ms, fund.name, source, {}))
         text = (
             f"the formula NAV follows the {source} now; no {before} price was told to compare it "
@@ -60,8 +60,3 @@ def _good(work: Work, fund: FundState, symbol: str, source: PriceSource) -> Deci
     if age_ms is None or (limit_ms is not None and age_ms > limit_ms):
         return None
     return market.price(symbol, source) if market.confirmed(symbol, source) else None
-
-
-def _waited(work: Work, fund: FundState) -> bool:
-    begun_ms = fund.renewal.at_ms if fund.renewal is not None else 0
-    return work.now_ms >= begun_ms + WAIT_MS

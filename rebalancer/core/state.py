@@ -162,8 +162,7 @@ class FundState:
         """Return every contract whose price a decision at an instant depends on."""
         if self.fund.methodology.reconstitution is None and not self.weights:
             return self.fund.symbols
-        basket = self.fund.basket_at(at_ms)
-        return tuple(dict.fromkeys((*self.basket, *basket, *self.holding.units)))
+        return tuple({**self.basket, **self.fund.basket_at(at_ms), **self.holding.units})
 
     def spent(self, now_ms: int) -> Spent:
         """Return the notional ordered so far in the present day and minute of the clock."""
@@ -287,8 +286,9 @@ class DeskState:
     #: funds by contract of their basket
     holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     desk_id: str = ""
-    #: number of the process that runs the desk, and what makes its order ids its own
+    #: number of the process that runs the desk, its start, and what makes its order ids its own
     epoch: int = 0
+    started_ms: int = 0
     #: SHA-256 (hex) of the newest configuration; funds that wait still run on an older one
     config_digest: str = ""
     nonce: str = ""

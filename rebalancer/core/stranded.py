@@ -18,8 +18,9 @@ from rebalancer.core.state import DeskState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
 
-#: the id of the trade that an operator books; of one order there is one
-BY_HAND = "settled-by-hand"
+#: what the id of the trade that an operator books begins with; the order's follows, of which there
+#: is one: a trade is known by its contract and id, and a contract may have had more such orders
+BY_HAND = "settled-by-hand-"
 
 
 def tell_of_stranded(work: Work, event: ContractChanged) -> None:
@@ -44,7 +45,7 @@ def on_settled(work: Work, event: OrderSettled) -> None:
     missing = event.filled_contracts - order.filled_contracts
     if missing and event.price is not None:
         fill = Fill(
-            trade_id=BY_HAND,
+            trade_id=f"{BY_HAND}{event.client_order_id}",
             client_order_id=event.client_order_id,
             price=event.price,
             contracts=missing,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from rebalancer.core.actions import Alert
+from rebalancer.core.cash_account import CashAccount
 from rebalancer.core.configuration import SourceChanged
-from rebalancer.core.events import CommandKind
+from rebalancer.core.events import ClockStepped, CommandKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import DeskStarted, PointSet, RunOpened
 from tests.factories import BTC, ETH, Bench, D, bench, fund
@@ -105,6 +106,25 @@ def test_a_source_that_is_silent_for_a_minute_is_not_waited_for_any_longer() -> 
     assert "no index price was told to compare it with" in text
 
 
+def test_each_start_waits_anew_for_what_the_one_before_did_not_hear() -> None:
+    made = changed_from_index().later(600)
+    made = started(made, MARK)
+    made.known(125)
+    assert made.of(SourceChanged) == [], "the feed of the index only begins"
+    made.later(1).tick(100, source=INDEX, trusted=True)
+    made.known(125)
+    assert made.of(SourceChanged)[0].factors == {BTC: D("1.25")}
+    assert formula_nav(made) == D(100)
+
+
+def test_a_clock_that_is_set_back_after_the_start_does_not_prolong_the_wait() -> None:
+    made = changed_from_index()
+    began_ms = made.now_ms
+    made.later(-3_000).take(ClockStepped(made.now_ms, began_ms))
+    made.later(60).known(105)
+    assert len(made.of(SourceChanged)) == 1
+
+
 def changed_from_index() -> Bench:
     made = Bench(bench(fund(initial_shares=D(1), price_source=INDEX)).desk)
     made.tick(100, source=INDEX, trusted=True)
@@ -121,6 +141,22 @@ def test_of_a_basket_each_member_goes_by_its_own_ratio() -> None:
     (record,) = made.of(SourceChanged)
     assert record.factors == {BTC: D("0.5"), ETH: D(2)}
     assert formula_nav(made) == D(115)
+
+
+def test_the_index_of_a_cash_account_goes_on_from_where_it_stood() -> None:
+    made = changed(cash_account=CashAccount(reference=D(0)))
+    made.tick(84, source=INDEX, trusted=True)
+    made.known(105)
+    assert index_level(made) == D(115), "not the 52 of three coins that lost 16 each"
+    made.later(1).tick(88, source=INDEX, trusted=True)
+    assert index_level(made) == D(130)
+    assert made.restarted().fund().cash_period == made.fund().cash_period
+
+
+def index_level(made: Bench) -> object:
+    worth = made.state.worth(made.fund())
+    assert worth is not None
+    return made.fund().index_level(worth.prices, made.now_ms)
 
 
 def test_a_point_of_before_sources_were_kept_has_that_of_the_configuration() -> None:

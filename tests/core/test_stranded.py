@@ -9,6 +9,7 @@ import pytest
 
 from rebalancer.core.contract import Contract
 from rebalancer.core.events import CommandKind, ContractChanged, OrderSettled, PositionsReported
+from rebalancer.core.fund import Account
 from rebalancer.core.order import Outcome
 from rebalancer.core.records import OrderMoved, Traded
 from rebalancer.errors import CommandRefused
@@ -70,6 +71,25 @@ def test_what_was_known_before_counts_in_and_is_not_booked_again() -> None:
     made = stranded(filled=3)
     settle(made, 5, price=104)
     assert [each.units for each in made.of(Traded)] == [D("0.03"), D("0.02")]
+
+
+def test_a_close_and_its_open_are_settled_as_two_trades() -> None:
+    made = bench(
+        fund(initial_shares=D(1)),
+        fund("S", -2, initial_shares=D(10)),
+        account=Account(name="main", hedge=True),
+    )
+    made.later(60).known(90)
+    made.command(CommandKind.REBALANCE, "S")
+    made.desk = replace(made.desk, unlisted=frozenset({BTC}))
+    again = made.restarted()
+    for order in made.orders:
+        sent, filled = order.client_order_id, order.contracts
+        again.take(OrderSettled(again.now_ms, sent, filled, D(90), D(0), "by its history"))
+    close, rest = again.of(Traded)
+    assert close.position_side is not rest.position_side
+    assert close.key != rest.key, "the store takes a key once"
+    assert again.state.orders == {}
 
 
 def test_one_that_filled_nothing_more_is_over() -> None:
