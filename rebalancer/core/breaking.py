@@ -16,6 +16,7 @@ from rebalancer.core.breaks import (
 from rebalancer.core.commands import set_scope
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import MINUTE_MS, duration
 from rebalancer.core.money import ZERO, split_pro_rata, text, total
 from rebalancer.core.order import Fill, PositionSide
 from rebalancer.core.records import CommandTaken, Traded, TradingState
@@ -123,28 +124,52 @@ def refuse_answer(state: DeskState, command: Commanded) -> None:
     if found.kind is not BreakKind.POSITION and not found.trades:
         raise CommandRefused(f"break {number} has nothing to adopt: explain it")
     _refuse_adoption(state, number, found)
-    _refuse_price(state, number, found, command.price)
+    _refuse_price(state, number, found, command)
 
 
-def _refuse_price(state: DeskState, number: int, found: Break, given: Decimal | None) -> None:
+def _refuse_price(state: DeskState, number: int, found: Break, command: Commanded) -> None:
     """Raise CommandRefused where an operator's price is missing, or is not the one that counts."""
+    given, now_ms = command.price, command.at_ms
     if found.trades:
         if given is not None:
             raise CommandRefused(
                 f"the trades of break {number} have prices of their own: adopt it without --price"
             )
         return
-    mark = state.market.price(found.contract, PriceSource.MARK)
+    mark = _own_mark(state, found, now_ms)
     if mark is not None and given is not None:
         raise CommandRefused(
             f"the desk has a price of {found.contract} itself, {text(mark)}: adopt break {number} "
             "without --price"
         )
     if mark is None and given is None:
-        then = "yet; try again, or give one with --price"
+        then = "is known yet; try again, or give one with --price"
         if found.contract in state.desk.unlisted:
-            then = "for it is listed no more; say with --price what it was settled at"
-        raise CommandRefused(f"no price of {found.contract} is known {then}")
+            then = "is known for it is listed no more; say with --price what it was settled at"
+        age_ms = state.market.age_ms(found.contract, PriceSource.MARK, now_ms)
+        if age_ms is not None:
+            then = (
+                f"came for {duration(age_ms)}; try again, or, where its venue settled it, say with "
+                "--price at what"
+            )
+        raise CommandRefused(f"no price of {found.contract} {then}")
+
+
+def _own_mark(state: DeskState, found: Break, now_ms: int) -> Decimal | None:
+    """Return the desk's own mark of a break's contract; None: there is none, or it has stopped.
+
+    A contract that its venue delists while the desk runs keeps the last one that it had.
+    """
+    age_ms = state.market.age_ms(found.contract, PriceSource.MARK, now_ms)
+    limits = [
+        fund.fund.max_age_ms
+        for name in state.holders.get(found.contract, ())
+        if (fund := state.funds[name]).fund.account == found.account
+    ]
+    known = [limit_ms for limit_ms in limits if limit_ms is not None]
+    if age_ms is not None and len(known) == len(limits) and age_ms > max((MINUTE_MS, *known)):
+        return None
+    return state.market.price(found.contract, PriceSource.MARK)
 
 
 def _refuse_adoption(state: DeskState, number: int, found: Break) -> None:
@@ -187,7 +212,7 @@ def _adopt(work: Work, number: int, found: Break, given: Decimal | None) -> None
     Where there is no mark, at the price `given`. Which fund an unknown trade was made for nobody
     can say: all that hold the contract share it.
     """
-    mark = work.state.market.price(found.contract, PriceSource.MARK) or given or ZERO
+    mark = _own_mark(work.state, found, work.now_ms) or given or ZERO
     unlisted = VenueTrade(
         trade_id=f"break-{number}",
         order_id="",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -21,6 +22,18 @@ class Dealing:
 
     fund: str
     register: Register
+    #: of the newest record that belongs to them
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Trades that an adoption books one after another, by what was held before the first."""
+
+    account: str
+    contract: str
+    #: signed base coins by fund
+    held: Mapping[str, Decimal]
     #: of the newest record that belongs to them
     seq: int
 
@@ -50,6 +63,7 @@ class Recount:
     #: funds whose run got a fill of an order that was over: a break, and nothing that it planned
     late: set[str] = field(default_factory=set)
     dealing: Dealing | None = None
+    sharing: Sharing | None = None
 
     @property
     def place(self) -> str:

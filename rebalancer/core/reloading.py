@@ -7,7 +7,7 @@ from dataclasses import replace
 from rebalancer.core.actions import Severity
 from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured, Waiting
 from rebalancer.core.events import ConfigurationOffered
-from rebalancer.core.fund import Fund
+from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.instant import iso
 from rebalancer.core.records import FixedSettled, Settlement
 from rebalancer.core.state import DeskState, FundState
@@ -62,7 +62,9 @@ def refuse_configuration(state: DeskState, event: ConfigurationOffered) -> None:
         )
     for name in state.funds.keys() - event.funds.keys():
         raise CommandRefused(_gone(state.funds[name]))
-    known = {(symbol, source) for fund in state.funds.values() for symbol, source in _needs(fund)}
+    # As configured, and as it still is: one may be on its way from the price source of before.
+    run = (*state.desk.funds.values(), *(each.fund for each in state.funds.values()))
+    known = {need for fund in run for need in _needs(fund)}
     for name, wanted in event.funds.items():
         fund = state.funds.get(name)
         if fund is not None and fund.fund.account != wanted.account:
@@ -77,17 +79,15 @@ def refuse_configuration(state: DeskState, event: ConfigurationOffered) -> None:
                 f"funds.{name}.basket: its contracts change, which needs a restart; weights may "
                 "change while the desk runs"
             )
-        for symbol in wanted.symbols:
-            for source in wanted.sources:
-                if (symbol, source) not in known:
-                    raise CommandRefused(
-                        f"funds.{name}: the running desk has no {source} price of {symbol}; "
-                        "restart it"
-                    )
+        for symbol, source in _needs(wanted):
+            if (symbol, source) not in known:
+                raise CommandRefused(
+                    f"funds.{name}: the running desk has no {source} price of {symbol}; restart it"
+                )
 
 
-def _needs(fund: FundState) -> set[tuple[str, str]]:
-    return {(symbol, source) for symbol in fund.fund.symbols for source in fund.fund.sources}
+def _needs(fund: Fund) -> list[tuple[str, PriceSource]]:
+    return [(symbol, source) for symbol in fund.symbols for source in fund.sources]
 
 
 def _gone(fund: FundState) -> str:

@@ -76,8 +76,8 @@ def refuse_settlement(state: DeskState, event: OrderSettled) -> Order:
         raise CommandRefused(f"order {order_id} is not open; to be settled by hand: {known}")
     if order.intent.contract not in state.desk.unlisted:
         raise CommandRefused(
-            f"{order.intent.contract} is still listed: its venue is asked what became of order "
-            f"{order_id} until it says so"
+            f"{order.intent.contract} was listed when the desk began: its venue is asked what "
+            f"became of order {order_id} until it says so; restart the desk where it is gone since"
         )
     _refuse_size(order, filled)
     missing = filled - order.filled_contracts

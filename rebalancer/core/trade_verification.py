@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from rebalancer.core.money import ZERO, split_pro_rata, trunc_to_places
 from rebalancer.core.order import OrderStatus, Outcome, client_order_id
 from rebalancer.core.planner import cross
 from rebalancer.core.record import Record
-from rebalancer.core.recount import Recount
+from rebalancer.core.recount import Recount, Sharing
 
 
 def _funding(recount: Recount, record: records.FundingPosted) -> None:
@@ -110,12 +111,7 @@ def _by_the_venue(recount: Recount, record: records.Traded) -> None:
     A liquidation among those on its side; what was adopted where nobody holds it any more by
     what the funds aim at, which is a setting.
     """
-    held = {
-        name: size
-        for name, fund in recount.state.funds.items()
-        if fund.fund.account == record.account
-        and (size := fund.holding.units.get(record.contract, ZERO))
-    }
+    held = _sharing(recount, record).held
     if not held:
         recount.leave_out()
         return
@@ -125,6 +121,22 @@ def _by_the_venue(recount: Recount, record: records.Traded) -> None:
     recount.hold(
         record.allocations in shared, "it is not shared among those that hold the contract"
     )
+
+
+def _sharing(recount: Recount, record: records.Traded) -> Sharing:
+    """Return who holds what of a contract; of trades in a row, before the first of them."""
+    last, where = recount.sharing, (record.account, record.contract)
+    if last is not None and (last.account, last.contract, last.seq + 1) == (*where, recount.seq):
+        recount.sharing = replace(last, seq=recount.seq)
+        return recount.sharing
+    held = {
+        name: size
+        for name, fund in recount.state.funds.items()
+        if fund.fund.account == record.account
+        and (size := fund.holding.units.get(record.contract, ZERO))
+    }
+    recount.sharing = Sharing(*where, held, recount.seq)
+    return recount.sharing
 
 
 CHECKS: Mapping[type[Record], Callable[[Recount, Any], None]] = {

@@ -131,6 +131,13 @@ class TestPositions:
         adopt(made, "100")
         assert made.fund().holding.units == {BTC: D("2.5")}
 
+    def test_a_price_that_has_stopped_is_not_the_one_of_what_was_delisted_since(self) -> None:
+        made = told(bench(small()), 0).later(3_600)
+        with pytest.raises(CommandRefused, match="came for 1h1m; try again, or, where its venue"):
+            made.command(ADOPT, "1", "x", Scope.DESK)
+        adopt(made, "80")
+        assert made.fund().holding.cash == D(-200 + 3 * 80)
+
     def test_a_price_is_refused_where_the_desk_has_its_own(self) -> None:
         made = told(bench(small()), "2.5")
         with pytest.raises(CommandRefused, match="a price of BTC/USDT:USDT itself, 100: adopt"):

@@ -9,10 +9,11 @@ import pytest
 
 from rebalancer.core.actions import Alert
 from rebalancer.core.cash_account import CashAccount
-from rebalancer.core.configuration import SourceChanged
+from rebalancer.core.configuration import ConfigurationChanged, SourceChanged
 from rebalancer.core.events import ClockStepped, CommandKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.records import DeskStarted, PointSet, RunOpened
+from tests.core.test_reloading import offer
 from tests.factories import BTC, ETH, Bench, D, bench, fund
 
 MARK, INDEX = PriceSource.MARK, PriceSource.INDEX
@@ -130,6 +131,19 @@ def changed_from_index() -> Bench:
     made.tick(100, source=INDEX, trusted=True)
     made.known(100)
     return started(made.later(3_600), MARK)
+
+
+def test_a_reload_meanwhile_is_taken_and_does_not_change_the_source() -> None:
+    made = changed()
+    made.known(105)
+    wanted = replace(made.desk.funds["BTC3L"], description="other words")
+    offer(made, wanted, digest="reloaded")
+    assert made.of(ConfigurationChanged)[-1].digest == "reloaded"
+    assert (made.fund().fund.description, made.fund().fund.price_source) == ("other words", MARK)
+    made.tick(84, source=INDEX, trusted=True)
+    made.known(105)
+    assert formula_nav(made) == D(115)
+    assert made.fund().fund == wanted
 
 
 def test_of_a_basket_each_member_goes_by_its_own_ratio() -> None:

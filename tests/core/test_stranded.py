@@ -140,5 +140,5 @@ def test_an_order_of_a_contract_that_is_listed_is_asked_about() -> None:
     made.desk = replace(made.desk, unlisted=frozenset())
     again = made.restarted()
     again.actions = made.actions[:1]
-    with pytest.raises(CommandRefused, match="is still listed: its venue is asked"):
+    with pytest.raises(CommandRefused, match="was listed when the desk began: its venue is asked"):
         settle(again, 0)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from rebalancer.core.configuration import ConfigurationChanged, FundReconfigured
-from rebalancer.core.events import LiquidationReported
+from rebalancer.core.events import CommandKind, LiquidationReported
 from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import iso
 from rebalancer.core.order import Absence, Outcome, PositionSide
@@ -28,8 +28,10 @@ from rebalancer.core.records import (
     Traded,
 )
 from rebalancer.core.run import RunPlan
+from rebalancer.core.scope import Scope
 from rebalancer.core.verification import Verifier
 from rebalancer.errors import BrokenInvariant
+from tests.core.test_listing import listed, trade
 from tests.core.test_random_days import Day, busy_funds
 from tests.factories import BTC, DUE, NOON, AnyRecord, Bench, D, bench, desk, fund
 
@@ -225,6 +227,17 @@ def test_a_point_by_the_account_is_worked_out_at_the_prices_that_sized_its_run()
     assert verified(made, records).problems == [], "by its formula, as may have been configured"
     records, _ = changed(made, PointSet, nav=D(131))
     assert "(PointSet): NAV is 129.9" in verified(made, records).problems[0]
+
+
+def test_trades_that_are_adopted_together_are_shared_by_what_was_held_before_the_first() -> None:
+    made = listed(bench(fund("L", initial_shares=D(1)), fund("S", -1, initial_shares=D(1))))
+    listed(made.later(60), trade("1", "-2"), trade("2", "-0.7"))
+    made.command(CommandKind.ADOPT, "1", "by hand", Scope.DESK)
+    found = verified(made, made.records)
+    assert [each.allocations["S"] for each in made.of(Traded)] == [D("-0.5"), D("-0.175")]
+    assert (found.problems, found.counts["fills"]) == ([], 2)
+    records, seq = changed(made, Traded, allocations={"L": D("-0.35"), "S": D("-0.35")})
+    assert f"record {seq} (Traded): it is not shared" in verified(made, records).problems[0]
 
 
 def test_a_liquidation_that_is_shared_otherwise_is_found() -> None:
