@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.fast import mutants
 from tests.fast.cases import FILES, case_of, real_case
+from tests.fast.faults import MUTANTS
 from tests.fast.judge import differences
 
 #: a run of an hour says so often how far it is
@@ -82,12 +83,12 @@ def _hunt(asked: argparse.Namespace) -> int:
     for name in mutants.BY_NAME.keys() - kills.keys():
         sys.stdout.write(f"survived: {name}\n")
     sys.stdout.write(
-        f"fast mutants: {len(kills)} of {len(mutants.MUTANTS)} killed within {asked.count} "
+        f"fast mutants: {len(kills)} of {len(MUTANTS)} killed within {asked.count} "
         f"histories from seed {asked.first}; {time.perf_counter() - begun:.0f} s\n"
     )
     if asked.write:
         mutants.write(kills)
-    return 0 if len(kills) == len(mutants.MUTANTS) else 1
+    return 0 if len(kills) == len(MUTANTS) else 1
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def real_case(path: Path, rows: int | None = None) -> Case:
 def case_of(seed: int) -> Case:
     """Return the case of a seed; the same in every run."""
     dice, simple = dice_of(seed), seed % 2 == 1
-    return (_crashing if seed % 4 > 1 else _walking)(dice, seed, simple=simple)
+    return _crashing(dice, simple=simple) if seed % 4 > 1 else _walking(dice, seed, simple=simple)
 
 
 def _walking(dice: Random, seed: int, *, simple: bool) -> Case:
@@ -94,7 +94,7 @@ def _walking(dice: Random, seed: int, *, simple: bool) -> Case:
     )
 
 
-def _crashing(dice: Random, _: int, *, simple: bool) -> Case:
+def _crashing(dice: Random, *, simple: bool) -> Case:
     interval_ms = dice.choice(CRASH_INTERVALS_MS)
     symbols = [BTC] if dice.random() < 0.8 else [BTC, ETH]
     accounts = ["main"] if dice.random() < 0.7 else ["main", "other"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fast.mutants import MUTANTS, SEEDS_MAX, differs, killed, recorded
+from tests.fast.faults import MUTANTS
+from tests.fast.mutants import SEEDS_MAX, differs, killed, recorded
 
 KILLS = recorded()
 FEWEST = 100
