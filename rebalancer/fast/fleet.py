@@ -113,12 +113,13 @@ class Fleet:
         flagged = np.zeros(len(self.rows), np.bool_)
         sweep(self.places, self.figures, self.edges, prices, (navs, leverages, flagged))
         asked = {
-            int(row): rules.signals(self._view(int(row), marks, now_ms))
+            int(row): rules.signals(self.view(int(row), marks, now_ms))
             for row in np.flatnonzero(flagged)
         }
         return Sight(navs, leverages, {row: fired for row, fired in asked.items() if fired})
 
-    def _view(self, place: int, marks: Sequence[Decimal], now_ms: int) -> FundView:
+    def view(self, place: int, marks: Sequence[Decimal], now_ms: int) -> FundView:
+        """Return a row as the core's rules see it, without what the clock alone asks for."""
         row = self.rows[place]
         return FundView(
             fund=row.fund,

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 from numba.core.dispatcher import Dispatcher
 
-from rebalancer.fast import column, compiled, scan, sketch, story
+from rebalancer.fast import column, compiled, fleet, scan, sketch, story
 
 #: where compiled functions are kept under a name
-MODULES: tuple[ModuleType, ...] = (scan, compiled, column, story, sketch)
+MODULES: tuple[ModuleType, ...] = (scan, compiled, column, story, sketch, fleet)
 
 
 @contextmanager

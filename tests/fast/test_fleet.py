@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from rebalancer.core import rules
 from rebalancer.core.contract import Contract
+from rebalancer.core.fund import Execution
+from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import round_to_places
 from rebalancer.core.nav import Point
 from rebalancer.fast.fleet import Fleet, Order, Row
-from tests.factories import NOON, D, dice_of, fund, move_rule, rules
+from tests.factories import NOON, D, dice_of, fund, move_rule
+from tests.factories import rules as rules_of
+from tests.fast.fleet_faults import FLEET_MUTANTS
+from tests.fast.funds import hurried, simple_fund
+from tests.fast.interpreted import interpreted
+from tests.planting import Mutant, planted
+
+FLEETS = range(60)
 
 
 def fleet_of(
@@ -39,10 +50,66 @@ def fleet_of(
     return Fleet.of(rows, known), marks
 
 
+def mixed_fleet(seed: int) -> tuple[Fleet, list[Decimal]]:
+    """Return funds with any rules of price and leverage, off their targets, and marks near by.
+
+    Some minima are the funds' own, some orders have a smallest amount, and some only reduce.
+    """
+    dice = dice_of(seed)
+    known = [
+        Contract(
+            f"C{n}/USDT:USDT",
+            lot=D(dice.choice(("0.1", "1"))),
+            min_amount=D(dice.choice((0, 3))),
+            min_notional=D(dice.choice((0, 500))),
+        )
+        for n in range(4)
+    ]
+    base = D(dice.randint(20, 60))
+    rows = []
+    for number in range(dice.randint(1, 24)):
+        symbol = dice.choice(known).symbol
+        drawn = hurried(dice, simple_fund(dice, f"F{number}", [symbol], ["main"]), MINUTE_MS)
+        given = replace(drawn, execution=Execution(min_notional=D(dice.choice((0, 0, 900)))))
+        nav = D(dice.randint(50, 5_000))
+        held = round_to_places(given.target_leverage * D(f"{dice.gauss(1, 0.02):.4f}") * nav / base)
+        point = Point(NOON, nav / 10, {symbol: base}, given.target_leverage)
+        rows.append(Row(given, nav - held * base, held, D(10), point))
+    return Fleet.of(rows, known), [base * D(f"{dice.gauss(1, 0.03):.3f}") for _ in known]
+
+
+def found_otherwise(seed: int) -> list[str]:
+    """Return in what a mixed fleet, looked at and planned in arrays, is not the core's."""
+    fleet, marks = mixed_fleet(seed)
+    seen = fleet.look(marks, NOON)
+    found = []
+    for place in range(len(fleet.rows)):
+        view = fleet.view(place, marks, NOON)
+        if seen.fired.get(place, ()) != rules.signals(view):
+            found.append(f"{view.fund.name} fires otherwise")
+        exact = [float(each or 0) for each in (view.worth.nav, view.worth.leverage)]
+        if not np.allclose(exact, [seen.navs[place], seen.leverages[place]], rtol=1e-12):
+            found.append(f"{view.fund.name} is worth something else")
+    if fleet.plan(marks) != by_core(fleet, marks):
+        found.append("other orders")
+    return found
+
+
 def by_core(fleet: Fleet, marks: Sequence[Decimal]) -> list[Order]:
     return [
         order for place in range(len(fleet.contracts)) for order in fleet.plan_exactly(marks, place)
     ]
+
+
+@pytest.mark.parametrize("seed", FLEETS)
+def test_a_fleet_of_any_rules_fires_and_trades_as_the_core_says(seed: int) -> None:
+    assert found_otherwise(seed) == []
+
+
+@pytest.mark.parametrize("mutant", FLEET_MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_fleet_with_this_fault_is_found_out(mutant: Mutant) -> None:
+    with interpreted(), planted(mutant):
+        assert any(found_otherwise(seed) for seed in FLEETS)
 
 
 @pytest.mark.parametrize("lot", ["1", "0.001", "0.000000001"])
@@ -79,7 +146,7 @@ def test_verdicts_and_values_are_the_cores() -> None:
 @pytest.mark.parametrize(("mark", "fires"), [("85.000000000000001", False), ("85", True)])
 def test_a_row_at_the_edge_is_decided_by_the_core(mark: str, fires: bool) -> None:
     point = Point(NOON, D(100), {"BTC/USDT:USDT": D(100)}, D(3))
-    given = fund(methodology=rules(3, price_move=move_rule("0.15")))
+    given = fund(methodology=rules_of(3, price_move=move_rule("0.15")))
     fleet = Fleet.of([Row(given, D(-200), D(3), D(1), point)], [Contract("BTC/USDT:USDT")])
     seen = fleet.look([D(mark)], NOON)
     assert bool(seen.fired) is fires
