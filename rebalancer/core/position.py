@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from rebalancer.core.instant import DAY_MS
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.money import ZERO
 from rebalancer.errors import BrokenInvariant
 
@@ -21,8 +20,8 @@ class Holding:
 
     cash: Decimal = ZERO
     units: dict[str, Decimal] = field(default_factory=dict)
-    #: what moved in the last day: when, of which contract, by how many signed units
-    moved: deque[tuple[int, str, Decimal]] = field(default_factory=deque)
+    #: signed units that moved in the last day, by contract and from when they count
+    moved: dict[tuple[int, str], Decimal] = field(default_factory=dict)
 
     def exposure(self, marks: Prices) -> Decimal:
         """Signed market value of the units, in quote currency."""
@@ -39,11 +38,13 @@ class Holding:
     def held_at(self, symbol: str, at_ms: int | None) -> Decimal:
         """Return the signed units at an instant of the last day: those of now less what came since.
 
-        Before that day they count as they were when it began; None is now.
+        Before that day they count as they were when it began; None is now. Exact in the first
+        minute of each hour, where settlements lie: the rest of an hour counts from its start on.
         """
         if at_ms is None:
             return self.units.get(symbol, ZERO)
-        since = (units for when, name, units in self.moved if when > at_ms and name == symbol)
+        moved = self.moved.items()
+        since = (units for (when, name), units in moved if when > at_ms and name == symbol)
         return self.units.get(symbol, ZERO) - sum(since, ZERO)
 
     def move(self, symbol: str, units: Decimal, at_ms: int | None = None) -> None:
@@ -52,14 +53,23 @@ class Holding:
         A position that becomes zero is forgotten.
         """
         if at_ms is not None:
-            self.moved.append((at_ms, symbol, units))
-            while self.moved[0][0] < at_ms - DAY_MS:
-                self.moved.popleft()
+            self._note(symbol, units, min(at_ms, at_ms // HOUR_MS * HOUR_MS + MINUTE_MS))
+            while (first := next(iter(self.moved)))[0] < at_ms - DAY_MS:
+                del self.moved[first]
         held = self.units.get(symbol, ZERO) + units
         if held:
             self.units[symbol] = held
         else:
             self.units.pop(symbol, None)
+
+    def set_back(self, at_ms: int) -> None:
+        """Take what moved after `at_ms` for moved then: the clock that said so ran ahead."""
+        moved, self.moved = self.moved, {}
+        for (when, symbol), units in moved.items():
+            self._note(symbol, units, min(when, at_ms))
+
+    def _note(self, symbol: str, units: Decimal, at_ms: int) -> None:
+        self.moved[at_ms, symbol] = self.moved.get((at_ms, symbol), ZERO) + units
 
 
 def leverage(exposure: Decimal, equity: Decimal) -> Decimal:

@@ -26,6 +26,7 @@ def set_back(state: DeskState, at_ms: int) -> None:
 
 
 def _set_back(fund: FundState, at_ms: int) -> None:
+    fund.holding.set_back(at_ms)
     if fund.last_run_ms is not None:
         fund.last_run_ms = min(fund.last_run_ms, at_ms)
     if fund.last_emergency_ms is not None:

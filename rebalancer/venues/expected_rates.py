@@ -13,7 +13,7 @@ from typing import Any
 
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.money import number
-from rebalancer.errors import InputRefused
+from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.venues.exchange_lists import Question, readable
 from rebalancer.venues.facts_shape import Ask, Call
 from rebalancer.venues.statements import ExpectedFunding
@@ -43,14 +43,22 @@ class ExpectedRates:
     async def read(self, contracts: Sequence[str], now_ms: int) -> Mapping[str, ExpectedFunding]:
         """Return what is expected of each contract, by the venue's clock, of which `now_ms` is.
 
-        Raises VenueUnavailable where the venue does not tell one, or tells what cannot be.
+        One that the venue does not tell, or of which it tells what cannot be, is left out. Raises
+        VenueUnavailable where that is all of them.
         """
         if self._venue_id in LENGTHS_APART and self._asked % LENGTHS_EVERY == 0:
             self._lengths = await self._ask(Call("fetch_funding_intervals", ()), Ask.RATES)
         rows = await self._rows(contracts)
         self._asked += 1
-        with readable(self._venue_id, f"expected funding of {', '.join(contracts)}"):
-            return {each: self._expected(each, rows[each], now_ms) for each in contracts}
+        found: dict[str, ExpectedFunding] = {}
+        for each in contracts:
+            try:
+                with readable(self._venue_id, f"expected funding of {each}"):
+                    found[each] = self._expected(each, rows[each], now_ms)
+            except VenueUnavailable:
+                if each == contracts[-1] and not found:
+                    raise
+        return found
 
     async def _rows(self, contracts: Sequence[str]) -> Mapping[str, Any]:
         if self.together:

@@ -52,10 +52,12 @@ class FundingWatch:
             emit(FundingExpected(self._clock.now_ms(), self._name, contract, None))
 
     async def run(self, emit: Tell) -> None:
-        """Ask every minute until cancelled."""
+        """Begin a round every minute until cancelled, or where one takes longer, after it."""
+        loop = asyncio.get_running_loop()
         while True:
+            next_s = loop.time() + EVERY_SECONDS
             await self.round(emit)
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(next_s - loop.time())
 
     async def round(self, emit: Tell) -> None:
         """Ask about the contracts whose turn it is; what is not told is told as that."""
@@ -69,14 +71,16 @@ class FundingWatch:
                 emit(self._told(contract, found.get(contract)))
 
     async def _read(self, asked: Sequence[str]) -> Mapping[str, ExpectedFunding]:
+        found: Mapping[str, ExpectedFunding] = {}
+        reason = "unreadable answer"
         try:
             found = await self._rates.read(asked, self._clock.now_ms() + self._ahead_ms())
         except VenueUnavailable as outage:
-            if not self._silent.issuperset(asked):
-                _log.warning("funding_rate_not_read", account=self._name, reason=str(outage))
-            self._silent.update(asked)
-            return {}
-        self._silent.difference_update(asked)
+            reason = str(outage)
+        silent = {*asked} - found.keys()
+        if new := sorted(silent - self._silent):
+            _log.warning("funding_rate_not_read", account=self._name, contracts=new, reason=reason)
+        self._silent = self._silent - {*asked} | silent
         return found
 
     def _told(self, contract: str, found: ExpectedFunding | None) -> FundingExpected:

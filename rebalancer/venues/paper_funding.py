@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from rebalancer.core.events import FundingExpected
+from rebalancer.core.funding import NEAR_MS
 from rebalancer.ports import Clock
 from rebalancer.venues.expected_rates import ExpectedRates
 from rebalancer.venues.funding_watch import EVERY_SECONDS, FundingWatch
@@ -32,8 +33,9 @@ class PaperFunding:
         self._venues = venues
         self._clock = clock
         self._watch = FundingWatch("paper", rates, contracts, clock)
-        #: what is to be charged next, by contract
-        self._next: dict[str, FundingExpected] = {}
+        #: what is to be charged: of a contract the next one, and the one before where the venue's
+        #: clock is past it and ours is not
+        self._waiting: list[FundingExpected] = []
 
     async def run(self) -> None:
         """Ask, tell and charge until cancelled; prices come first."""
@@ -52,16 +54,23 @@ class PaperFunding:
         if told.rate is not None:
             if told.due_ms <= self._clock.now_ms():
                 return  # it was charged; the venue has not told the next one yet
-            self._next[told.contract] = told
+            others = [each for each in self._waiting if not _instead(told, each)]
+            self._waiting = [*others, told]
         for venue in self._venues:
             venue.expect_funding(told.contract, told.rate, told.from_ms, told.due_ms)
 
     def settle(self) -> None:
         """Charge what has fallen due, at the marks of now."""
         now_ms = self._clock.now_ms()
-        for told in [each for each in self._next.values() if each.due_ms <= now_ms]:
-            del self._next[told.contract]
+        due = [each for each in self._waiting if each.due_ms <= now_ms]
+        self._waiting = [each for each in self._waiting if each.due_ms > now_ms]
+        for told in due:
             for venue in self._venues:
                 mark = venue.book.marks.get(told.contract)
                 if mark is not None and told.rate is not None:
                     venue.settle_funding(told.contract, told.rate, mark, now_ms)
+
+
+def _instead(told: FundingExpected, before: FundingExpected) -> bool:
+    """Return whether what is told is in place of what was: of an interval that meets its own."""
+    return told.contract == before.contract and told.from_ms + NEAR_MS < before.due_ms

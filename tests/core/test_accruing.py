@@ -213,7 +213,7 @@ def test_a_trade_counts_from_when_the_venue_made_it_as_far_as_its_stamp_can_be_t
     made.take(FillReported(made.now_ms, told))
     settle(made)
     assert made.of(FundingPosted)[-1].held == {"BTC3L": D(held)}
-    assert made.fund().holding.moved[-1][0] <= made.now_ms + MINUTE_MS
+    assert max(made.fund().holding.moved)[0] <= made.now_ms + MINUTE_MS
 
 
 def fill_of(order: OrderIntent) -> Fill:
@@ -327,3 +327,27 @@ def test_a_holding_knows_what_it_held_within_the_last_day_and_forgets_what_was_b
     instants = (None, 2 * DAY_MS, 2 * DAY_MS - 1, DAY_MS, DAY_MS - 1, 0)
     assert [held.held_at(BTC, at_ms) for at_ms in instants] == [6, 6, 8, 8, 5, 5]
     assert len(held.moved) == 4
+
+
+def test_what_was_bought_while_the_clock_ran_ahead_was_held_at_the_settlement_after() -> None:
+    """An hour ahead at 15:30: the 30 coins count from when the clock is right, not from 16:30."""
+    made = at(DUE + HOUR_MS // 2)
+    ask(made, subscribe=1_150)
+    made.complete(made.orders[-1])
+    made.now_ms = DUE - HOUR_MS // 2
+    made.take(ClockStepped(made.now_ms, DUE + HOUR_MS // 2))
+    made.known(105)
+    made.now_ms = DUE + 10_000
+    settle(made)
+    assert made.of(FundingPosted)[-1].held == {"BTC3L": D(30_030)}
+    assert verified(made, made.records) == []
+
+
+def test_thousands_of_fills_a_day_are_kept_by_the_hour_but_for_its_first_minute() -> None:
+    held = Holding()
+    for minute in range(24 * 60):
+        held.move(BTC, D(1), NOON + minute * MINUTE_MS + 30_000)
+    assert len(held.moved) == 2 * 24
+    assert held.held_at(BTC, NOON + HOUR_MS) == 60
+    assert held.held_at(BTC, NOON + HOUR_MS + 29_999) == 60
+    assert held.held_at(BTC, NOON + HOUR_MS + 30_000) == 61

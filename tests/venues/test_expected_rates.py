@@ -140,6 +140,17 @@ async def test_hyperliquid_tells_all_contracts_with_one_question():
         assert told.asked == ["info"]
 
 
+async def test_one_contract_that_cannot_be_read_among_many_keeps_no_other_from_it():
+    first, second = (each.symbol for each in contracts_of("hyperliquid"))
+    rows = [{"funding": "0.11"}, {"funding": RATE}]
+    async with telling("hyperliquid", info=[_HYPERLIQUID[0], rows]) as (rates, _):
+        found = await rates.read([first, second], NOW_MS)
+        assert {symbol: each.rate for symbol, each in found.items()} == {second: D(RATE)}
+        assert list(await rates.read([second, first], NOW_MS)) == [second]
+        with pytest.raises(VenueUnavailable, match=f"expected funding of {first}"):
+            await rates.read([first], NOW_MS)
+
+
 async def test_binance_lists_other_lengths_apart_and_is_asked_for_them_now_and_then():
     four_hours = [{"symbol": "BTCUSDT", "fundingIntervalHours": 4}]
     async with telling("binanceusdm", fundingInfo=four_hours) as (rates, told):

@@ -35,17 +35,20 @@ class Told:
         self.together = together
         self.asked: list[list[str]] = []
         self.silent: set[str] = set()
+        self.takes_s = 0.0
 
     async def read(self, contracts: Sequence[str], now_ms: int) -> Mapping[str, ExpectedFunding]:
         assert now_ms == NOW_MS + AHEAD_MS
         self.asked.append(list(contracts))
-        if self.silent & set(contracts):
+        await asyncio.sleep(self.takes_s)
+        if self.silent.issuperset(contracts):
             raise VenueUnavailable("venue: no answer")
         return {
             each: ExpectedFunding(
                 contract=each, rate=D("0.0001"), from_ms=NOW_MS - HOUR_MS, due_ms=NOW_MS + HOUR_MS
             )
             for each in contracts
+            if each not in self.silent
         }
 
 
@@ -106,6 +109,14 @@ async def test_a_contract_that_is_not_told_is_told_as_that_and_keeps_no_other_fr
     assert events[-2].rate is not None
 
 
+async def test_of_contracts_that_are_told_together_one_that_is_not_is_told_as_that():
+    told = Told(together=True)
+    told.silent = {BTC}
+    events: list[Any] = []
+    await watch(told).round(events.append)
+    assert [(each.contract, each.rate is None) for each in events] == [(BTC, True), (ETH, False)]
+
+
 async def test_a_round_asks_about_so_many_contracts_and_the_next_about_the_others():
     names = [f"C{n}/USDT:USDT" for n in range(CONTRACTS_PER_ROUND + 5)]
     told = Told(together=True)
@@ -123,6 +134,27 @@ async def test_however_many_contracts_there_are_each_is_asked_about_while_its_ra
         await watching.round(lambda _: None)
     assert {each for asked in told.asked for each in asked} == set(names)
     assert ROUNDS_MOST * EVERY_SECONDS * 1_000 < TOLD_WITHIN_MS
+
+
+async def test_the_time_that_a_round_takes_makes_the_next_no_later(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of 500 contracts a round asks 63: at 0.3 s each, 8 rounds would take 631 s, not 480."""
+    waits: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        waits.append(seconds)
+        raise asyncio.CancelledError
+
+    told = Told()
+    told.takes_s = 0.01
+    watching = watch(told)
+    resting = SimpleNamespace(sleep=rest, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr(funding_watch, "asyncio", resting)
+    with pytest.raises(asyncio.CancelledError):
+        await watching.run(lambda _: None)
+    (waited,) = waits
+    assert EVERY_SECONDS - 1 < waited <= EVERY_SECONDS - 2 * told.takes_s
 
 
 async def test_it_asks_round_after_round_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch):

@@ -108,6 +108,29 @@ async def test_the_one_before_is_charged_before_the_next_is_kept(desk: Desk):
     assert len(desk.of(FundingPaid)) == 2
 
 
+async def test_the_one_before_is_charged_though_the_venue_tells_the_next_before_our_clock_is_there(
+    desk: Desk,
+):
+    desk.expect()
+    desk.clock.advance(DUE - 2_000)
+    desk.expect(2 * DUE)
+    desk.expect(2 * DUE)
+    desk.clock.advance(2_000)
+    desk.funding.settle()
+    assert len(desk.of(FundingPaid)) == 1
+    desk.clock.advance(DUE)
+    desk.funding.settle()
+    assert len(desk.of(FundingPaid)) == 2
+
+
+async def test_a_shorter_interval_is_charged_instead_of_the_longer_one(desk: Desk):
+    desk.expect(2 * DUE)
+    desk.expect(DUE + DUE // 2)
+    desk.clock.advance(2 * DUE)
+    desk.funding.settle()
+    assert len(desk.of(FundingPaid)) == 1
+
+
 async def test_a_rate_that_is_not_told_is_told_as_that_and_the_last_one_is_charged(desk: Desk):
     desk.expect()
     desk.funding.take(FundingExpected(0, "paper", BTC, None))
