@@ -105,7 +105,7 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
     if dealing is not None and together:
         recount.dealing = replace(dealing, seq=recount.seq)
         return dealing.register
-    recount.dealing = None
+    recount.dealing = Dealing(fund.name, None, recount.seq)
     worth = recount.worth(fund, record.marks, record.own_prices)
     if worth is None or not (fund.shares or recount.as_configured(fund)):
         return None

@@ -21,7 +21,8 @@ class Dealing:
     """Flows that are dealt one after another, all at the NAV of before the first."""
 
     fund: str
-    register: Register
+    #: None where it is not known: they are left out together
+    register: Register | None
     #: of the newest record that belongs to them
     seq: int
 

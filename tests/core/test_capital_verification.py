@@ -268,6 +268,16 @@ def test_a_flow_into_an_empty_fund_is_held_to_the_formula_nav() -> None:
     assert planted(made, FlowDealt, {"nav": nav - 1}).startswith(f"NAV is {nav}")
 
 
+def test_flows_into_an_empty_fund_are_left_out_together_under_other_settings() -> None:
+    flows = FlowRule(on_busy=OnBusy.QUEUE)
+    made = bench(fund(methodology=rules(3, flow=flows), initial_nav=D(7))).later(60)
+    ask(made, (REDEEM, 10_000))
+    made.later(60)
+    ask(made, (SUBSCRIBE, 1_000), (SUBSCRIBE, 1_000))
+    found = checked(made, digest="another")
+    assert (found.problems, found.left_out["FlowDealt"]) == ([], 2)
+
+
 def test_a_struck_nav_by_prices_of_another_source_is_worked_out_too() -> None:
     made = Bench(desk(fund(price_source=PriceSource.SPOT, methodology=only()), free_launch=True))
     for hours, spot in ((0, 100), (4, 103)):
