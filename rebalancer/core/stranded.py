@@ -11,7 +11,7 @@ from decimal import Decimal
 from rebalancer.core.actions import Severity
 from rebalancer.core.events import ContractChanged, FillReported, OrderSettled
 from rebalancer.core.money import text
-from rebalancer.core.order import WORKING, Fill, Order, Outcome
+from rebalancer.core.order import WORKING, Fill, Order, OrderIntent, OrderSide, Outcome
 from rebalancer.core.outcomes import look_again, on_fill
 from rebalancer.core.records import OrderMoved
 from rebalancer.core.state import DeskState
@@ -80,6 +80,7 @@ def refuse_settlement(state: DeskState, event: OrderSettled) -> Order:
             f"became of order {order_id} until it says so; restart the desk where it is gone since"
         )
     _refuse_size(order, filled)
+    _refuse_beyond(order.intent, event.price)
     missing = filled - order.filled_contracts
     if missing and event.price is None:
         raise CommandRefused(
@@ -103,6 +104,18 @@ def _refuse_size(order: Order, filled: Decimal) -> None:
         raise CommandRefused(
             f"order {order.intent.client_order_id} filled {span} contracts in all, not "
             f"{text(filled)}"
+        )
+
+
+def _refuse_beyond(intent: OrderIntent, price: Decimal | None) -> None:
+    """Raise CommandRefused for a price that the order's limit did not allow: a slip of the pen."""
+    if price is None:
+        return
+    limit, buys = intent.limit_price, intent.side is OrderSide.BUY
+    if price > limit if buys else price < limit:
+        raise CommandRefused(
+            f"order {intent.client_order_id} could not {intent.side} at {text(price)}: its limit "
+            f"was {text(limit)}"
         )
 
 

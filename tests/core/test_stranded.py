@@ -92,6 +92,18 @@ def test_a_close_and_its_open_are_settled_as_two_trades() -> None:
     assert again.state.orders == {}
 
 
+def test_a_sell_cannot_have_traded_under_its_limit() -> None:
+    made = bench(fund(initial_shares=D(1))).later(60)
+    made.known(90)
+    made.command(CommandKind.REBALANCE)
+    made.desk = replace(made.desk, unlisted=frozenset({BTC}))
+    again = made.restarted()
+    again.actions = made.actions
+    with pytest.raises(CommandRefused, match=r"could not sell at 89: its limit was 89\.1"):
+        settle(again, "0.5", price=89)
+    settle(again, 0)
+
+
 def test_one_that_filled_nothing_more_is_over() -> None:
     made = stranded(filled=3)
     settle(made, 3)
@@ -123,6 +135,7 @@ def test_only_then_what_is_held_is_compared() -> None:
     [
         ({"filled": 10, "price": 1}, "filled 3 to 9 contracts in all, not 10"),
         ({"filled": 2}, "filled 3 to 9 contracts in all, not 2"),
+        ({"filled": 5, "price": 1040}, "could not buy at 1040: its limit was 106.05"),
         ({"filled": 5}, "2 of order .* is not on record yet: say with --price"),
         ({"filled": 3, "price": 1}, "is on record: leave out --price and --fee"),
         ({"filled": 3, "fee": 1}, "is on record: leave out --price and --fee"),
