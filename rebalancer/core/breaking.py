@@ -74,7 +74,8 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
     if open_number is not None:
         known = work.state.breaks[open_number]
         if known.units == told - held:
-            if listed:  # again, perhaps: nothing was halted then
+            if listed and (Scope.ACCOUNT, account) not in work.state.scopes:
+                # Listed again: nothing was halted then. What an operator lets shrink may go on.
                 halt_account(work, account, f"break {open_number}: {known.cause}")
             return
         reason = "the venue and the records agree again" if told == held else "it changed"

@@ -21,7 +21,7 @@ from rebalancer.core.events import (
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.fund import Account
 from rebalancer.core.order import Outcome, PositionSide
-from rebalancer.core.records import RunOpened, Traded
+from rebalancer.core.records import RunOpened, Traded, TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused
 from tests.factories import BTC, DUE, ETH, Bench, D, Number, bench, fund
@@ -130,6 +130,13 @@ class TestPositions:
             made.command(ADOPT, "1", "x", Scope.DESK)
         adopt(made, "100")
         assert made.fund().holding.units == {BTC: D("2.5")}
+
+    def test_an_account_that_an_operator_lets_shrink_meanwhile_is_not_halted_again(self) -> None:
+        made = told(bench(small()), "2.5")
+        made.command(CommandKind.REDUCE, "main", "out of it", Scope.ACCOUNT)
+        told(made, "2.5")
+        assert made.state.permission(made.fund()).state is TradingState.REDUCING
+        assert made.alerts.count("account_halted") == 1
 
     def test_a_price_that_has_stopped_is_not_the_one_of_what_was_delisted_since(self) -> None:
         made = told(bench(small()), 0).later(3_600)
