@@ -108,6 +108,8 @@ class LiquidationReported:
     units: Decimal
     price: Decimal
     fee: Decimal
+    #: by the venue's clock; None where it is told at once
+    made_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def on_liquidation(work: Work, event: LiquidationReported) -> None:
         price=event.price,
         contracts=abs(event.units) / contract.contract_size,
         fee=event.fee,
-        at_ms=event.at_ms,
+        at_ms=event.at_ms if event.made_ms is None else event.made_ms,
     )
     work.record(
         Traded(
@@ -222,7 +222,7 @@ def _nobodys(work: Work, event: LiquidationReported, found: Break) -> None:
         units=event.units,
         price=event.price,
         fee=event.fee,
-        at_ms=event.at_ms,
+        at_ms=event.at_ms if event.made_ms is None else event.made_ms,
     )
     if all(each.cause != found.cause for each in work.state.breaks.values()):
         find(work, replace(found, repair=repair, trades=(trade,)), halts=True)

@@ -100,6 +100,7 @@ class AccountHistory:
             units=trade.units,
             price=trade.price,
             fee=trade.fee,
+            made_ms=trade.at_ms,
         )
 
 

@@ -17,12 +17,13 @@ from rebalancer.core.events import (
     FlowsRequested,
     FundingExpected,
     FundingPaid,
+    LiquidationReported,
 )
 from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.methodology import Fixed
-from rebalancer.core.order import Fill, OrderIntent
+from rebalancer.core.order import Fill, OrderIntent, PositionSide
 from rebalancer.core.position import Holding
 from rebalancer.core.record import Record
 from rebalancer.core.records import FundingPosted
@@ -225,6 +226,29 @@ def fill_of(order: OrderIntent) -> Fill:
         fee=D(0),
         at_ms=0,
     )
+
+
+def test_what_the_venue_closed_before_a_settlement_owes_nothing_of_it_though_it_is_told_after() -> (
+    None
+):
+    made = at(DUE)
+    made.now_ms = DUE + 5_000
+    told = LiquidationReported(
+        at_ms=made.now_ms,
+        account="main",
+        contract=BTC,
+        position_side=PositionSide.NET,
+        trade_id="l",
+        units=D(-10_000),
+        price=D(105),
+        fee=D(0),
+        made_ms=DUE - 10_000,
+    )
+    made.take(told)
+    made.later(30)
+    settle(made)
+    assert made.of(FundingPosted)[-1].held == {"BTC3L": D(20_000)}
+    assert verified(made, made.records) == []
 
 
 def test_who_sold_everything_since_still_owes_what_was_settled() -> None:

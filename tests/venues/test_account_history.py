@@ -74,6 +74,7 @@ async def test_what_the_venue_closed_by_itself_is_told_as_that_and_its_order_ask
         closed, again = desk.told(LiquidationReported)
         assert (closed.units, closed.position_side) == (D(-1), PositionSide.NET)
         assert closed.trade_id == again.trade_id, "the desk books it once"
+        assert closed.made_ms == again.made_ms <= closed.at_ms + desk.venue.clock_offset_ms + 1
         assert orders_asked(desk) == 1
         for told in desk.told(HistoryReported):
             assert [trade.units for trade in told.trades[BTC]] == [D(1)]
