@@ -100,7 +100,7 @@ class AccountWatch:
                 )
 
     async def round(self, emit: Emit) -> bool:
-        """Report what is held, then new payments, trades and orders of the contracts in turn.
+        """Report what is held, then new trades, orders and payments of the contracts in turn.
 
         Returns whether the venue told what is held.
         """
@@ -116,6 +116,11 @@ class AccountWatch:
         self._rounds += 1
         turn, rest = self._waiting[:CONTRACTS_PER_ROUND], self._waiting[CONTRACTS_PER_ROUND:]
         self._waiting = rest + turn
+        try:
+            # What the venue closed before a settlement has no part in its payment.
+            await self.history.report(turn, emit)
+        except VenueUnavailable as outage:
+            _log.warning("history_unavailable", account=self._name, reason=str(outage))
         for contract in turn:
             try:
                 await self._report_funding(contract, held.get(contract, ZERO), emit)
@@ -123,10 +128,6 @@ class AccountWatch:
                     await self._report_flat(contract, emit)
             except VenueUnavailable as outage:
                 _log.warning("funding_unavailable", account=self._name, reason=str(outage))
-        try:
-            await self.history.report(turn, emit)
-        except VenueUnavailable as outage:
-            _log.warning("history_unavailable", account=self._name, reason=str(outage))
         return True
 
     async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:

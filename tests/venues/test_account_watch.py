@@ -10,7 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from rebalancer.clock import WallClock
-from rebalancer.core.events import BalanceReported, FundingPaid, PositionsReported
+from rebalancer.core.events import (
+    BalanceReported,
+    FundingPaid,
+    LiquidationReported,
+    PositionsReported,
+)
 from rebalancer.errors import VenueUnavailable
 from rebalancer.venues import account_watch, exchange_account
 from tests.loopback.faults import Fault, Shape
@@ -55,6 +60,23 @@ async def test_a_payment_is_of_what_was_held_then_and_not_of_what_is_held_now():
         desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
         await desk.venue._watch.round(desk.venue._tell)
         assert paid(desk.told(FundingPaid)) == [(BTC, D(-5))]
+
+
+async def test_what_the_venue_closed_by_itself_is_told_before_the_payments_of_the_round():
+    """Else the desk would share a payment by what was closed before it."""
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        desk.market.core.accounts[KEY].wallet = D(3_000)
+        await desk.buy(BTC, "1")
+        (ours,) = desk.market.core.accounts[KEY].orders
+        await desk.venue.report_history({BTC: since_ms}, ours=(str(ours),))
+        desk.market.fund("BTC/USDT", "0.0001")
+        await asyncio.sleep(0.005)
+        desk.market.price("BTC/USDT", "46000")
+        desk.venue._watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        await desk.venue._watch.round(desk.venue._tell)
+        kinds = (LiquidationReported, FundingPaid)
+        assert [type(each) for each in desk.events if isinstance(each, kinds)] == [*kinds]
 
 
 async def test_both_books_of_a_hedge_account_make_one_payment():
