@@ -45,6 +45,7 @@ from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import RunStatus
 from rebalancer.core.sources import follow_source
 from rebalancer.core.state import FundState
+from rebalancer.core.stranded import end_stranded_run
 from rebalancer.core.trust import price_not_good, settled
 from rebalancer.core.work import Work
 
@@ -66,6 +67,7 @@ def decide(work: Work, fund: FundState) -> None:
         say_none(work, fund, "no price is known yet for every contract")
         _warn_of_lateness(work, fund)
         return
+    end_stranded_run(work, fund)
     strike(work, fund, worth)
     if fund.trading is not TradingState.WIPED:
         worth = charge_fees(work, fund, worth)

@@ -14,7 +14,8 @@ from rebalancer.core.money import text
 from rebalancer.core.order import WORKING, Fill, Order, OrderIntent, OrderSide, Outcome
 from rebalancer.core.outcomes import look_again, on_fill
 from rebalancer.core.records import OrderMoved
-from rebalancer.core.state import DeskState
+from rebalancer.core.run import RunStatus
+from rebalancer.core.state import DeskState, FundState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
 
@@ -65,6 +66,18 @@ def on_settled(work: Work, event: OrderSettled) -> None:
             )
         )
     look_again(work, order.intent)
+
+
+def end_stranded_run(work: Work, fund: FundState) -> None:
+    """End a run that can come to its target no more, for no contract of its fund is listed.
+
+    Its holders would wait for its end to be paid.
+    """
+    run = fund.run
+    if run is None or not any(run.plan.target_units.values()) or not work.state.is_cash(fund):
+        return
+    if not any(work.state.working_on(fund.fund.account, each) for each in run.plan.target_units):
+        work.move_run(fund, RunStatus.HALTED, "none of its contracts is listed any more")
 
 
 def refuse_settlement(state: DeskState, event: OrderSettled) -> Order:

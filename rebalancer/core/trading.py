@@ -262,6 +262,8 @@ def _barred(work: Work, fund: FundState, run: Run) -> str | None:
         return ""  # without orders it is at its target from the moment its run was opened
     for symbol, target in run.plan.target_units.items():
         mark = work.state.market.price(symbol, PriceSource.MARK)
+        if target == fund.holding.units.get(symbol, ZERO):
+            continue  # whatever its price: one that is listed no more has none
         if mark is None:
             return None
         if (account, symbol, fund.name) in work.skipped:

@@ -7,12 +7,24 @@ from typing import Any
 
 import pytest
 
+from rebalancer.core.capital import FlowDealt
 from rebalancer.core.contract import Contract
-from rebalancer.core.events import CommandKind, ContractChanged, OrderSettled, PositionsReported
+from rebalancer.core.events import (
+    Commanded,
+    CommandKind,
+    ContractChanged,
+    OrderSettled,
+    PositionsReported,
+    WindDownAsked,
+)
 from rebalancer.core.fund import Account
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import OrderMoved, Traded
+from rebalancer.core.records import OrderMoved, RunMoved, ShortfallCovered, Traded
+from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.errors import CommandRefused
+from tests.core.test_flows import ask, flow
+from tests.core.test_verification import verified
 from tests.factories import BTC, ETH, Bench, D, Number, bench, contract, fund
 
 
@@ -128,6 +140,38 @@ def test_only_then_what_is_held_is_compared() -> None:
     made.later(60).take(empty)
     (found,) = made.state.breaks.values()
     assert (found.contract, found.units) == (ETH, D(-2))
+
+
+def test_once_the_rest_is_adopted_and_the_fund_closed_its_holders_are_paid() -> None:
+    made = stranded()
+    settle(made, 4, price=104)
+    assert made.fund("ETH2L").run is not None
+    made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: D(3)}))
+    made.take(Commanded(made.now_ms, CommandKind.ADOPT, "1", "settled", Scope.DESK, D(100)))
+    made.take(WindDownAsked(made.now_ms, "ETH2L", "its contract is gone"))
+    last = made.of(RunMoved)[-1]
+    assert (last.status, last.reason) == (
+        RunStatus.HALTED,
+        "none of its contracts is listed any more",
+    )
+    ask(made, flow("redeem", 1, name="ETH2L"))
+    (paid,) = made.of(FlowDealt)
+    assert (paid.shares_after, paid.cash) == (D(0), D("-99.84"))
+
+
+def test_what_a_wiped_fund_owes_is_covered_once_its_rest_is_adopted() -> None:
+    made = bench(fund(initial_shares=D(1)))
+    for _ in range(2):
+        made.later(1).known(60)
+    made.report(made.orders[0], Outcome.UNKNOWN)
+    made.desk = replace(made.desk, unlisted=frozenset({BTC}))
+    again = made.restarted()
+    again.actions = made.actions
+    settle(again, 0)
+    again.later(60).take(PositionsReported(again.now_ms, "main", {}))
+    again.take(Commanded(again.now_ms, CommandKind.ADOPT, "1", "settled", Scope.DESK, D(50)))
+    assert [each.amount for each in again.of(ShortfallCovered)] == [D(50)]
+    assert verified(again, again.records).problems == []
 
 
 @pytest.mark.parametrize(
