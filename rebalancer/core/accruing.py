@@ -70,9 +70,9 @@ def funding_accrued(
     if account is None or not account.funding:
         return FundingAccrued()
     amounts, expected, unknown = {}, {}, []
-    for symbol in {**fund.basket, **fund.holding.units}:
+    for symbol in {**fund.basket, **fund.holding.lately()}:
         known = account.funding.get(symbol)
-        if known is None:
+        if known is None or symbol not in marks:
             continue
         counting = tuple(each for each in known if each.counts(now_ms))
         if not counting and fund.holding.units.get(symbol):

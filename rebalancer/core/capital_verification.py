@@ -125,7 +125,8 @@ def _register(recount: Recount, fund: FundState, record: capital.FlowDealt) -> R
 
 def _same_funding(recount: Recount, fund: FundState, record: capital.FlowDealt) -> None:
     """Work out what had accrued of funding to come from the rates that the venue expected."""
-    held, told = {*fund.basket, *fund.holding.units}, record.funding_accrued
+    held = {*fund.basket, *fund.holding.lately()} & record.marks.keys()
+    told = record.funding_accrued
     unheld = told.keys() - held
     recount.hold(not unheld, f"funding accrued of {', '.join(sorted(unheld))}, which is not held")
     if told and not record.funding_expected:

@@ -47,6 +47,10 @@ class Holding:
         since = (units for (when, name), units in moved if when > at_ms and name == symbol)
         return self.units.get(symbol, ZERO) - sum(since, ZERO)
 
+    def lately(self) -> dict[str, None]:
+        """Return every contract that is held or was within the last day, in order."""
+        return dict.fromkeys((*self.units, *(symbol for _, symbol in self.moved)))
+
     def move(self, symbol: str, units: Decimal, at_ms: int | None = None) -> None:
         """Add signed `units`, at an instant that is kept where it is told.
 

@@ -22,7 +22,7 @@ from rebalancer.core.events import (
 from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
-from rebalancer.core.methodology import Fixed
+from rebalancer.core.methodology import BasketChange, Fixed, Reconstitution
 from rebalancer.core.order import Fill, OrderIntent, PositionSide
 from rebalancer.core.position import Holding
 from rebalancer.core.record import Record
@@ -261,6 +261,31 @@ def test_who_sold_everything_since_still_owes_what_was_settled() -> None:
     assert owed(made) == 3_150
     settle(made)
     assert made.of(FundingPosted)[-1].paid == {"BTC3L": D(3_150)}
+
+
+def test_a_contract_that_left_the_basket_at_the_settlement_still_owes_what_was_settled() -> None:
+    """By a change of the basket at 16:00: a flow that is dealt before the payment is after it."""
+    change = BasketChange(due_ms=DUE, basket={ETH: D(1)})
+    terms = rules(3, flow=FlowRule(), reconstitution=Reconstitution(changes=(change,)))
+    made = bench(fund(methodology=terms))
+    made.now_ms = DUE - 1
+    made.known(105)
+    expect(made)
+    made.later(ms=2).known(105)
+    for _ in range(2):
+        made.later(1).known(105)
+        made.known(100, symbol=ETH)
+    while made.state.orders:
+        made.complete(next(iter(made.state.orders.values())).intent)
+    assert set(made.fund().holding.units) == {ETH}
+    assert owed(made) == 3_150
+    dealt = ask(made, subscribe=1_150)[-1]
+    assert dealt.funding_accrued == {BTC: D(3_150)}
+    made.complete(made.orders[-1])
+    made.later(30)
+    settle(made)
+    assert made.of(FundingPosted)[-1].paid == {"BTC3L": D(3_150)}
+    assert verified(made, made.records) == []
 
 
 def test_what_is_over_counts_in_whole_until_it_is_posted_and_once() -> None:
