@@ -23,6 +23,7 @@ from rebalancer.core.flow import Flow, FlowKind, FlowRule
 from rebalancer.core.funding import POSTED_WITHIN_MS, TOLD_WITHIN_MS
 from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.core.methodology import BasketChange, Fixed, Reconstitution
+from rebalancer.core.money import PRECISION_DIGITS
 from rebalancer.core.order import Fill, OrderIntent, PositionSide
 from rebalancer.core.position import Holding
 from rebalancer.core.record import Record
@@ -116,6 +117,18 @@ def test_what_a_flow_was_dealt_at_is_worked_out_again_from_its_record() -> None:
         assert problem in verified(made, changed)[0]
     changed[place] = replace(left, funding_accrued={BTC: D(3_149)}, funding_expected={})
     assert "NAV is 114.6851" in verified(made, changed)[0], "the rates of it nobody kept before"
+
+
+def test_funding_with_more_digits_than_are_counted_with_leaves_the_books_at_zero() -> None:
+    """OKX tells rates of 16 decimals: times units and a mark of 18 that is 52, and 9 before."""
+    small = fund("BTC2L", 2, initial_shares=D("7.12345678"))
+    made = bench(fund(initial_shares=D(1_000_000)), small, price=D("103.7"))
+    rate, mark = D("0.0000792386885341"), D("103.712345678912345679")
+    for _ in range(3):
+        made.later(3_600)
+        made.take(FundingPaid(made.now_ms, "main", BTC, rate, mark))
+    assert len(made.fund().holding.cash.as_tuple().digits) == PRECISION_DIGITS
+    assert verified(made, made.records) == []
 
 
 def test_nothing_is_posted_and_the_account_nav_does_not_move() -> None:
