@@ -24,7 +24,7 @@ Price = Annotated[
     str | None,
     typer.Option(
         "--price",
-        help="Price to book at, where the desk has none: the contract is listed no more.",
+        help="Price to book at, where the desk has none, or an old one: the contract is gone.",
         show_default=False,
     ),
 ]
