@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from rebalancer.core.commands import refuse_rebalance
+from rebalancer.core.delisting import gone
 from rebalancer.core.events import Agreed, CommandKind, PlannedOrder, PlanOffered
 from rebalancer.core.fingerprint import fingerprints, moved_on
 from rebalancer.core.fund import PriceSource
@@ -172,7 +173,7 @@ def _refuse_moved(state: DeskState, event: PlanOffered, agreed: Agreed) -> None:
     moved = moved_on(agreed.fingerprints, fingerprints(state, event.funds))
     if moved:
         raise CommandRefused(f"the desk moved on since the plan: {', '.join(moved)}; {AGAIN}")
-    for key in sorted(_keys(state.funds[name] for name in event.funds)):
+    for key in sorted(_keys(state, event.funds)):
         then, now = event.prices.get(key), state.market.price(*key)
         if then is None or now is None:
             raise CommandRefused(f"the plan has no {key[1]} price of {key[0]}; {AGAIN}")
@@ -185,18 +186,18 @@ def _refuse_moved(state: DeskState, event: PlanOffered, agreed: Agreed) -> None:
             )
 
 
-def _keys(funds: Iterable[FundState]) -> set[tuple[str, PriceSource]]:
+def _keys(state: DeskState, names: Iterable[str]) -> set[tuple[str, PriceSource]]:
     """Return the prices that size the funds."""
     return {
         (symbol, source)
-        for fund in funds
-        for symbol in {**fund.basket, **fund.holding.units}
+        for fund in (state.funds[name] for name in names)
+        for symbol in {**fund.basket, **fund.holding.units}.keys() - gone(state, fund)
         for source in fund.fund.sources
     }
 
 
 def sizing_prices(state: DeskState, names: Iterable[str]) -> dict[tuple[str, PriceSource], Decimal]:
     """Return every price that a plan of these funds is sized by, as the market has it now."""
-    keys = _keys(state.funds[name] for name in names)
+    keys = _keys(state, names)
     known = {key: state.market.price(*key) for key in sorted(keys)}
     return {key: price for key, price in known.items() if price is not None}

@@ -11,6 +11,7 @@ from rebalancer.core.actions import Severity
 from rebalancer.core.attribution import beyond
 from rebalancer.core.charging import charge_fees
 from rebalancer.core.consolidating import follow_consolidation
+from rebalancer.core.delisting import followed, what_frees
 from rebalancer.core.flow import Flow
 from rebalancer.core.flowing import deal_flows, dealt_in, once_settled, open_flow_run
 from rebalancer.core.giving_way import waits_for
@@ -45,7 +46,7 @@ from rebalancer.core.rules.view import FundView, Signal
 from rebalancer.core.run import RunStatus
 from rebalancer.core.sources import follow_source
 from rebalancer.core.state import FundState
-from rebalancer.core.stranded import end_stranded_run
+from rebalancer.core.stranded import NOTHING_LISTED, end_stranded_run
 from rebalancer.core.trust import price_not_good, settled
 from rebalancer.core.work import Work
 
@@ -64,7 +65,8 @@ def decide(work: Work, fund: FundState) -> None:
     worth = work.worth(fund)
     if worth is None:
         fund.restless = True
-        say_none(work, fund, "no price is known yet for every contract")
+        unknown = "no price is known yet for every contract"
+        say_none(work, fund, what_frees(work.state, fund) or unknown)
         _warn_of_lateness(work, fund)
         return
     end_stranded_run(work, fund)
@@ -230,6 +232,8 @@ def _not_now(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> s
     if signal.trigger not in (Trigger.GAP, Trigger.FLOW):
         if worth.equity <= 0:
             return f"{signal.trigger} has no equity to size with"
+        if not followed(work.state, fund, work.now_ms):
+            return f"{signal.trigger}: {NOTHING_LISTED}"
         missing = [each for each in fund.fund.basket_at(work.now_ms) if each not in worth.marks]
         if missing:
             fund.restless = True

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
+from rebalancer.core.delisting import listed_basket
 from rebalancer.core.flow import Deal
 from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import MINUTE_MS
@@ -79,7 +80,7 @@ def _parts(work: Work, fund: FundState, dealing: Dealing, deal: Deal) -> dict[st
         if fund.fund.size_from is NavKind.FORMULA:
             size = worth.formula_nav * (fund.shares + deal.shares)
         leverage = fund.fund.target_leverage if aim is None else aim
-        basket = fund.fund.basket_at(work.now_ms)
+        basket = listed_basket(work.state, fund, work.now_ms)
         wanted = {symbol: -units for symbol, units in held.items()}
         for symbol, units in target_units(leverage, size, basket, worth.marks).items():
             wanted[symbol] = wanted.get(symbol, ZERO) + units

@@ -11,6 +11,7 @@ from rebalancer.core.actions import Severity
 from rebalancer.core.capital import BatchTaken, FlowDealt, FlowRefused, FlowTaken
 from rebalancer.core.charging import post_financing
 from rebalancer.core.commands import fund_named
+from rebalancer.core.delisting import followed
 from rebalancer.core.events import FlowsRequested
 from rebalancer.core.flow import (
     SHARE_PLACES,
@@ -78,9 +79,10 @@ def new_flows(state: DeskState, event: FlowsRequested) -> tuple[Flow, ...]:
 def dealt_in(state: DeskState, fund: FundState) -> tuple[str, ...]:
     """Return the contracts that must be free to trade for a flow of the fund to be dealt.
 
-    A fund that is closed and nothing but cash trades none for who redeems.
+    A fund of which nothing is listed any more trades none for who redeems, once it is closed.
     """
-    return () if fund.closed and state.is_cash(fund) else fund.members(state.now_ms)
+    members = followed(state, fund, state.now_ms)
+    return members if members or fund.closed else fund.members(state.now_ms)
 
 
 def _refuse_where_shut(state: DeskState, fund: FundState) -> None:

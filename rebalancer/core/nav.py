@@ -38,6 +38,8 @@ class Valuation:
     formula_nav: Decimal
     #: signed effective leverage; None where equity is not above zero
     leverage: Decimal | None
+    #: sum of the weights that can be held: under 1 where a member is listed no more and is cash
+    listed: Decimal = ONE
 
     @property
     def other_prices(self) -> Prices:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from rebalancer.core.actions import Severity
 from rebalancer.core.books import book_of, plan_alone
+from rebalancer.core.delisting import gone, listed_basket
 from rebalancer.core.fund import NavKind
 from rebalancer.core.instant import DAY_MS
 from rebalancer.core.limits import check_run
@@ -73,9 +74,9 @@ def aim_at(work: Work, fund: FundState, worth: Valuation, leverage: Decimal) -> 
     targets = dict.fromkeys(fund.holding.units, ZERO)
     if not leverage:
         return Aim(leverage, targets)
-    basket = fund.fund.basket_at(work.now_ms)
-    targets |= target_units(leverage, size, basket, worth.marks)
-    return Aim(leverage, targets, basket=basket)
+    listed = listed_basket(work.state, fund, work.now_ms)
+    targets |= target_units(leverage, size, listed, worth.marks)
+    return Aim(leverage, targets, basket=fund.fund.basket_at(work.now_ms))
 
 
 def tradeable(work: Work, fund: FundState, worth: Valuation, aim: Aim) -> bool:
@@ -167,8 +168,9 @@ def _blocked(work: Work, fund: FundState, deltas: Mapping[str, Decimal]) -> str 
     reason = None
     if fund.fund.index_only:
         return None
+    absent = gone(work.state, fund)
     for symbol, units in deltas.items():
-        if not work.state.desk.contracts[symbol].contracts_in(units):
+        if symbol in absent or not work.state.desk.contracts[symbol].contracts_in(units):
             continue
         permission = work.state.permission(fund, symbol)
         if permission.lets_through(fund.holding.units.get(symbol, ZERO), units):

@@ -74,5 +74,5 @@ def market_did_the_rest(run: Run, holding: Holding, worth: Valuation | None) -> 
     )
     if any(units * plan.leverage > 0 for units in missing):
         return False
-    aim = abs(plan.target_leverage)
+    aim = abs(plan.target_leverage) * worth.listed
     return ZERO < aim < abs(plan.leverage) and abs(worth.leverage) <= aim

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from rebalancer.core.actions import Severity
 from rebalancer.core.configuration import SourceChanged
+from rebalancer.core.delisting import gone
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.money import ONE, settled
@@ -31,7 +32,9 @@ def follow_source(work: Work, fund: FundState) -> None:
     if source is before or fund.point is None or fund.fund.index_only:
         return
     fund.restless = True
+    absent = gone(work.state, fund)  # of these no price comes, and none is needed: they are frozen
     symbols = dict.fromkeys((*fund.point.prices, *fund.members(work.now_ms)))
+    symbols = {symbol: None for symbol in symbols if symbol not in absent}
     now = {symbol: _good(work, fund, symbol, source) for symbol in symbols}
     then = {symbol: _good(work, fund, symbol, before) for symbol in symbols}
     factors = {

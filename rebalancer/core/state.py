@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rebalancer.core.attribution import GapBook, Standing
@@ -12,6 +12,7 @@ from rebalancer.core.cash_account import CashPeriod, RateQuote, accrued, index_l
 from rebalancer.core.configuration import Renewal, Waiting
 from rebalancer.core.consolidation import Announced, Conversion
 from rebalancer.core.contract import Contract
+from rebalancer.core.delisting import frozen_at, gone, listed_share
 from rebalancer.core.duty import Duty
 from rebalancer.core.flow import Flow
 from rebalancer.core.fund import Account, Fund, PriceSource
@@ -343,11 +344,6 @@ class DeskState:
         """Return the named funds in the operator's order."""
         return [self.funds[name] for name in sorted(names, key=self.rank.__getitem__)]
 
-    def is_cash(self, fund: FundState) -> bool:
-        """Whether a fund holds nothing but cash, and none of its contracts is listed any more."""
-        gone = self.desk.unlisted
-        return bool(gone) and not fund.holding.units and gone.issuperset(fund.fund.symbols)
-
     def worth(self, fund: FundState) -> Valuation | None:
         """Value a launched fund at the newest prices, however old; None where one is unknown."""
         return self.worth_by(fund, self.market.price)
@@ -356,20 +352,23 @@ class DeskState:
         self, fund: FundState, price_of: Callable[[str, PriceSource], Decimal | None]
     ) -> Valuation | None:
         """Value a launched fund at the prices that are told; None where one is unknown."""
-        if self.desk.unlisted and self.is_cash(fund) and fund.point is not None:
-            return value(fund.inputs(self.now_ms), fund.point.prices, fund.point.prices)
-        marks, prices = {}, {}
+        marks, prices, absent = {}, {}, gone(self, fund)
         source, mark_source = fund.fund.price_source, fund.fund.mark_source
         needed = {**fund.basket, **fund.holding.units}
         for symbol in dict.fromkeys((*needed, *fund.fund.symbols)):
             mark = price_of(symbol, mark_source)
             price = mark if source is mark_source else price_of(symbol, source)
+            if symbol in absent:
+                mark, price = frozen_at(fund, symbol)
             if mark is None or price is None:
                 if symbol in needed:
                     return None
                 continue  # a member to be: nothing depends on its price before it joins
             marks[symbol], prices[symbol] = mark, price
         worth = value(fund.inputs(self.now_ms), marks, prices)
+        if absent:
+            basket = fund.fund.basket_at(self.now_ms)
+            worth = replace(worth, listed=listed_share(basket, absent))
         if not fund.shares:
             return worth
         gap = worth.nav * fund.shares - worth.equity

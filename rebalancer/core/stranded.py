@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rebalancer.core.actions import Severity
+from rebalancer.core.delisting import followed
 from rebalancer.core.events import ContractChanged, FillReported, OrderSettled
 from rebalancer.core.money import text
 from rebalancer.core.order import WORKING, Fill, Order, OrderIntent, OrderSide, Outcome
@@ -22,6 +23,7 @@ from rebalancer.errors import CommandRefused
 #: what the id of the trade that an operator books begins with; the order's follows, of which there
 #: is one: a trade is known by its contract and id, and a contract may have had more such orders
 BY_HAND = "settled-by-hand-"
+NOTHING_LISTED = "none of its contracts is listed any more"
 
 
 def tell_of_stranded(work: Work, event: ContractChanged) -> None:
@@ -74,10 +76,12 @@ def end_stranded_run(work: Work, fund: FundState) -> None:
     Its holders would wait for its end to be paid.
     """
     run = fund.run
-    if run is None or not any(run.plan.target_units.values()) or not work.state.is_cash(fund):
+    if run is None or not any(run.plan.target_units.values()):
+        return
+    if followed(work.state, fund, work.now_ms):
         return
     if not any(work.state.working_on(fund.fund.account, each) for each in run.plan.target_units):
-        work.move_run(fund, RunStatus.HALTED, "none of its contracts is listed any more")
+        work.move_run(fund, RunStatus.HALTED, NOTHING_LISTED)
 
 
 def refuse_settlement(state: DeskState, event: OrderSettled) -> Order:

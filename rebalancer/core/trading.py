@@ -8,6 +8,7 @@ from decimal import Decimal
 from rebalancer.core.actions import Severity, SubmitOrder
 from rebalancer.core.books import book_of, plan_alone
 from rebalancer.core.charging import begin_cash_period
+from rebalancer.core.delisting import followed, gone
 from rebalancer.core.fund import NavKind, PriceSource
 from rebalancer.core.instant import duration
 from rebalancer.core.limits import (
@@ -260,10 +261,14 @@ def _barred(work: Work, fund: FundState, run: Run) -> str | None:
     account, barred = fund.fund.account, ""
     if fund.fund.index_only:
         return ""  # without orders it is at its target from the moment its run was opened
+    # Nothing more comes of what is gone; a run of nothing else is ended as one that fell short.
+    absent = gone(work.state, fund) if followed(work.state, fund, work.now_ms) else frozenset()
     for symbol, target in run.plan.target_units.items():
         mark = work.state.market.price(symbol, PriceSource.MARK)
         if target == fund.holding.units.get(symbol, ZERO):
             continue  # whatever its price: one that is listed no more has none
+        if symbol in absent:
+            continue
         if mark is None:
             return None
         if (account, symbol, fund.name) in work.skipped:

@@ -250,9 +250,10 @@ def _band_slacks(standing: Standing, gross: Decimal) -> Iterator[Decimal]:
     if rule is None or (standing.duty and not rule.lapse_if_cured):
         return
     exposure = worth.exposure if standing.fund.target_leverage > 0 else -worth.exposure
+    upper, lower = rule.upper * worth.listed, rule.lower * worth.listed
     for edge, spare in (
-        (rule.upper, rule.upper * worth.equity - exposure),
-        (rule.lower, exposure - rule.lower * worth.equity),
+        (upper, upper * worth.equity - exposure),
+        (lower, exposure - lower * worth.equity),
     ):
         # A known breach waits to be cured: it is looked at when its own edge comes near.
         room = -spare if standing.duty and spare < 0 else spare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rebalancer.core.delisting import followed
 from rebalancer.core.market import Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, total
@@ -33,22 +34,19 @@ def price_not_good(work: Work, fund: FundState, worth: Valuation, signal: Signal
 
 def settled(work: Work, fund: FundState) -> bool:
     """Whether every price of the fund is fresh and beyond doubt, whatever rule asks."""
-    return work.state.is_cash(fund) or (
-        fresh(work, fund, for_fixed=False)
-        and all(
-            work.state.market.confirmed(symbol, source)
-            for symbol in fund.members(work.now_ms)
-            for source in fund.fund.sources
-        )
+    return fresh(work, fund, for_fixed=False) and all(
+        work.state.market.confirmed(symbol, source)
+        for symbol in followed(work.state, fund, work.now_ms)
+        for source in fund.fund.sources
     )
 
 
 def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
     """Whether no price of the fund is older than it may be."""
     limit_ms = fund.fund.age_limit_ms(for_fixed=for_fixed)
-    if limit_ms is None or work.state.is_cash(fund):
+    if limit_ms is None:
         return True
-    for symbol in fund.members(work.now_ms):
+    for symbol in followed(work.state, fund, work.now_ms):
         for source in fund.fund.sources:
             age_ms = work.state.market.age_ms(symbol, source, work.now_ms)
             if age_ms is None or age_ms > limit_ms:
@@ -60,7 +58,7 @@ def _closes_now(work: Work, fund: FundState) -> bool:
     """Whether a price of the fund became known at this very instant."""
     ages = (
         work.state.market.age_ms(symbol, source, work.now_ms)
-        for symbol in fund.members(work.now_ms)
+        for symbol in followed(work.state, fund, work.now_ms)
         for source in fund.fund.sources
     )
     return 0 in ages
@@ -68,10 +66,8 @@ def _closes_now(work: Work, fund: FundState) -> bool:
 
 def _confirmed(work: Work, fund: FundState, worth: Valuation, signal: Signal) -> bool:
     """Whether a second source, or enough ticks, agree on the price behind `signal`."""
-    market = work.state.market
-    if work.state.is_cash(fund):
-        return True
-    members, ticks = fund.members(work.now_ms), signal.confirm_ticks or USUAL_TICKS
+    market, members = work.state.market, followed(work.state, fund, work.now_ms)
+    ticks = signal.confirm_ticks or USUAL_TICKS
     pairs = [(symbol, source) for symbol in members for source in fund.fund.sources]
     if all(market.second_source_agrees(symbol, source) for symbol, source in pairs):
         return True

@@ -32,6 +32,7 @@ from rebalancer.core.position import Prices
 from rebalancer.core.record import Record
 from rebalancer.core.recount import Recount
 from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
+from rebalancer.core.scope import Scope
 from rebalancer.core.state import Desk, DeskState, FundState
 from rebalancer.core.trading import account_base
 from rebalancer.errors import BrokenInvariant
@@ -217,8 +218,16 @@ class Verifier:
         found = dict.fromkeys(fund.holding.units, ZERO)
         if plan.target_leverage:
             found |= target_units(plan.target_leverage, size, plan.base_weights, plan.marks)
+            for symbol in found.keys() - plan.target_units.keys():
+                # A member that is listed no more is cash: its contract is frozen, none of it held.
+                if self._frozen(symbol) and symbol not in fund.holding.units:
+                    del found[symbol]
         self.counts["targets"] += 1
         self.recount.hold(found == plan.target_units, f"it aims at {_told(found)} units")
+
+    def _frozen(self, symbol: str) -> bool:
+        known = self.state.scopes.get((Scope.CONTRACT, symbol))
+        return known is not None and known.halted
 
     def _run_moved(self, record: records.RunMoved) -> None:
         fund, recount = self.state.named(record.fund), self.recount
@@ -239,7 +248,8 @@ class Verifier:
             past = [
                 symbol
                 for symbol, delta in run.plan.delta_units.items()
-                if (over := held.get(symbol, ZERO) - target[symbol]) * delta > 0
+                if not self._frozen(symbol)  # what its venue settled is nobody's trade
+                and (over := held.get(symbol, ZERO) - target[symbol]) * delta > 0
                 and abs(over) > _lot_units(self.state, symbol)
             ]
             recount.hold(not past, f"the run went past its target of {', '.join(past)}")

@@ -62,7 +62,8 @@ class Work:
         """Fold a record into the state and keep it for the commit."""
         apply(self.state, record)
         self.records.append(record)
-        if type(record) not in _WORTH_NOTHING:
+        # What is listed no more is frozen at the prices that its fund's run and point had.
+        if type(record) not in _WORTH_NOTHING or self.state.desk.unlisted:
             self._worths.clear()
 
     def alert(self, severity: Severity, name: str, subject: str, text: str) -> None:

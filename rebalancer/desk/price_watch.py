@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rebalancer.core.actions import Alert, Severity
+from rebalancer.core.delisting import what_frees
 from rebalancer.core.instant import iso
 from rebalancer.core.records import TradingState
 from rebalancer.core.state import DeskState
@@ -31,6 +32,7 @@ async def watch_prices(state: DeskState, clock: Clock, tell: Callable[[Alert], N
                 since_s.pop(fund.name, None)
             elif now_s() - since_s.setdefault(fund.name, now_s()) >= STOPPED_SECONDS:
                 newest = "none came" if price_at_ms is None else iso(price_at_ms)
-                text = f"no rule of {fund.name} can act: its newest price is old ({newest})"
+                old = f"its newest price is old ({newest})"
+                text = f"no rule of {fund.name} can act: {what_frees(state, fund) or old}"
                 tell(Alert(now_ms, Severity.CRITICAL, "prices_stopped", fund.name, text))
         await asyncio.sleep(LOOK_SECONDS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from rebalancer.core.deciding import fixed_after_ms, idle
+from rebalancer.core.delisting import gone
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.nav import Valuation
 from rebalancer.core.state import DeskState, FundState
@@ -70,15 +72,16 @@ def oldest_price(state: DeskState, fund: FundState, now_ms: int) -> tuple[int | 
     Nothing is valued for it: it is asked of every fund every few seconds. One that is cash alone
     is worth that now.
     """
-    if state.is_cash(fund):
+    members = {**fund.basket, **fund.holding.units}.keys() - gone(state, fund)
+    if not members:
         return now_ms, False
-    at_ms, limit_ms = _oldest_price_ms(state, fund), fund.fund.max_age_ms
+    at_ms, limit_ms = _oldest_price_ms(state, fund, members), fund.fund.max_age_ms
     return at_ms, at_ms is None or (limit_ms is not None and now_ms - at_ms > limit_ms)
 
 
-def _oldest_price_ms(state: DeskState, fund: FundState) -> int | None:
+def _oldest_price_ms(state: DeskState, fund: FundState, members: Iterable[str]) -> int | None:
     stamps = []
-    for symbol in {**fund.basket, **fund.holding.units}:
+    for symbol in members:
         for source in fund.fund.sources:
             quote = state.market.quotes.get((symbol, source))
             if quote is None:

@@ -22,6 +22,7 @@ def aim_of(goal: Goal, fund: Fund, worth: Valuation) -> Decimal:
 
     Recentring is L' = max(lower, min(upper, L + speed (target - L))), in the fund's own direction
     (spec section 3; field.md c5). At the edge, the speed is zero: a fund inside its band stays.
+    L is that of the part of the basket which can be held, like every leverage that is aimed at.
     """
     if goal.to is Destination.TARGET:
         return fund.target_leverage
@@ -29,6 +30,7 @@ def aim_of(goal: Goal, fund: Fund, worth: Valuation) -> Decimal:
     ensure(band is not None, f"{fund.name} has no band to go to the edge of")
     assert band is not None  # noqa: S101 - for the type checker; ensured above
     sign = ONE.copy_sign(fund.target_leverage)
-    target, now = abs(fund.target_leverage), sign * worth.exposure / worth.equity
+    target = abs(fund.target_leverage)
+    now = sign * worth.exposure / (worth.equity * (worth.listed or ONE))
     step = goal.speed * (target - now) if goal.to is Destination.RECENTRE else 0
     return sign * max(band.lower, min(band.upper, now + step))

@@ -68,11 +68,13 @@ def breached(target: Decimal, rule: LeverageBand, worth: Valuation) -> Decimal |
     """Return the edge that leverage is strictly beyond, compared without dividing, or None.
 
     Leverage counts in the fund's own direction: a fund on the wrong side is under its lower edge.
+    Where a part of the basket is cash for good, the edges are those of the rest.
     """
     exposure = worth.exposure if target > 0 else -worth.exposure
-    if exposure > rule.upper * worth.equity:
+    equity = worth.equity * worth.listed
+    if exposure > rule.upper * equity:
         return rule.upper
-    if exposure < rule.lower * worth.equity:
+    if exposure < rule.lower * equity:
         return rule.lower
     return None
 

@@ -38,7 +38,7 @@ def winner_drifts(view: FundView) -> str | None:
     move, leverage = view.worth.move, view.worth.leverage
     if abs(move) < rule.threshold or point.leverage * move <= 0 or leverage is None:
         return None
-    if abs(leverage) >= abs(view.fund.target_leverage):
+    if abs(leverage) >= abs(view.fund.target_leverage) * view.worth.listed:
         return None
     return (
         f"the price moved {percent(move)} in the fund's favour: leverage is down to "
@@ -51,7 +51,8 @@ def _may_lower(view: FundView, gain: Decimal) -> bool:
     if gain >= 0 or 0 < view.fund.target_leverage <= 1:
         return False
     leverage = view.worth.leverage
-    return leverage is None or abs(leverage) > abs(view.fund.target_leverage)
+    target = abs(view.fund.target_leverage) * view.worth.listed
+    return leverage is None or abs(leverage) > target
 
 
 def _reason(rule: PriceMove, move: Decimal) -> str:

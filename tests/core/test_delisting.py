@@ -1,0 +1,333 @@
+"""A basket of which one member is delisted: once nothing of it is held, the rest goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalancer.core.capital import FlowDealt
+from rebalancer.core.configuration import SourceChanged
+from rebalancer.core.delisting import what_frees
+from rebalancer.core.events import (
+    Commanded,
+    CommandKind,
+    ContractChanged,
+    OrderSettled,
+    PositionsReported,
+    WindDownAsked,
+)
+from rebalancer.core.flow import FlowRule
+from rebalancer.core.folding import fold
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.instant import HOUR_MS
+from rebalancer.core.methodology import (
+    BasketChange,
+    Destination,
+    Fixed,
+    Goal,
+    LeverageBand,
+    Methodology,
+    Reconstitution,
+    Trigger,
+)
+from rebalancer.core.nav import Valuation
+from rebalancer.core.order import Outcome
+from rebalancer.core.records import PointSet, RunMoved, RunOpened, VerdictChanged
+from rebalancer.core.run import RunStatus
+from rebalancer.core.scope import Scope
+from rebalancer.desk.views import oldest_price, view_fund
+from tests.core.test_flows import ask, flow
+from tests.core.test_random_days import durable
+from tests.core.test_verification import of_this_configuration
+from tests.factories import (
+    BTC,
+    DUE,
+    ETH,
+    NOON,
+    Bench,
+    D,
+    Number,
+    bench,
+    desk,
+    emergency_at,
+    fund,
+    move_rule,
+    only,
+)
+
+SOL = "SOL/USDT:USDT"
+HALVES = {BTC: D("0.5"), ETH: D("0.5")}
+
+
+def without_eth(made: Bench) -> Bench:
+    """Restart a desk whose venue lists ETH no more, and settled what was held of it."""
+    made.desk = replace(made.desk, unlisted=frozenset({ETH}))
+    again = made.restarted()
+    again.take(ContractChanged(again.now_ms, ETH, "it is listed no more"))
+    return again
+
+
+def adopted(made: Bench, price: Number = 90) -> Bench:
+    """Book what the venue settled of ETH at a price."""
+    held = {BTC: made.fund("MIX").holding.units[BTC]}
+    made.later(60).take(PositionsReported(made.now_ms, "main", held))
+    made.take(Commanded(made.now_ms, CommandKind.ADOPT, "1", "settled", Scope.DESK, D(price)))
+    return made
+
+
+def mixed(methodology: Methodology | None = None, price: Number = 90, **over: Any) -> Bench:
+    """Return a 3x fund of halves at 100 whose ETH was settled at `price`, with a price of BTC.
+
+    1.5 of each and -200 in cash become 1.5 BTC and -65: an equity of 85.
+    """
+    chosen = methodology or only(fixed=Fixed(), flow=FlowRule())
+    terms = {"initial_shares": D(1), "basket": HALVES, "methodology": chosen} | over
+    made = adopted(without_eth(bench(fund("MIX", 3, **terms))), price)
+    made.known(100)
+    return made
+
+
+def worth(made: Bench) -> Valuation:
+    found = made.state.worth(made.fund("MIX"))
+    assert found is not None
+    return found
+
+
+def target(made: Bench) -> dict[str, Decimal]:
+    return dict(made.of(RunOpened)[-1].plan.target_units)
+
+
+def held_and_sound(made: Bench) -> None:
+    """Hold that no order was for what is delisted, and that the records alone tell the same."""
+    assert {each.contract for each in made.orders} <= {BTC, SOL}
+    assert of_this_configuration(made, made.records).problems == []
+    assert durable(fold(made.desk, made.records)) == durable(made.state)
+
+
+class TestWhileItIsHeld:
+    def test_the_fund_has_no_nav_and_its_verdict_says_what_to_do(self) -> None:
+        made = without_eth(bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES)))
+        made.known(100)
+        assert made.state.worth(made.fund("MIX")) is None
+        assert made.of(VerdictChanged)[-1].reason == (
+            "ETH/USDT:USDT is listed no more and the fund holds 1.5 of it: once the venue settled "
+            "that, `rebalancer adopt N --price PRICE --reason WHY` (N by `rebalancer breaks`)"
+        )
+
+    def test_so_it_is_while_nobody_knows_what_an_order_on_it_traded(self) -> None:
+        made = Bench(desk(fund("MIX", 3, initial_shares=D(1), basket=HALVES)))
+        for symbol in (BTC, ETH):
+            made.known(100, symbol=symbol)
+        for order in made.orders:
+            if order.contract == BTC:
+                made.complete(order)
+        (lost,) = (each for each in made.orders if each.contract == ETH)
+        made.report(lost, Outcome.UNKNOWN)
+        again = without_eth(made)
+        again.known(100)
+        assert again.state.worth(again.fund("MIX")) is None
+        assert what_frees(again.state, again.fund("MIX")) == (
+            f"order {lost.client_order_id} on ETH/USDT:USDT, which is listed no more, is to be "
+            "ended by `rebalancer settle`"
+        )
+        settled = OrderSettled(again.now_ms, lost.client_order_id, D(0), None, D(0), "nothing")
+        again.take(settled)
+        again.later(60).known(100)
+        (point,) = again.of(PointSet)
+        assert (point.prices, point.leverage) == ({BTC: D(100), ETH: D(100)}, D(3))
+        assert worth(again).nav == 100
+        held_and_sound(again)
+
+
+class TestWhatItIsWorth:
+    def test_the_account_counts_what_came_of_it_and_the_formula_sees_no_return_of_it(self) -> None:
+        made = mixed()
+        assert (worth(made).nav, worth(made).formula_nav) == (D(85), D(100))
+        made.known(110)
+        assert (worth(made).nav, worth(made).formula_nav) == (D(100), D(115)), "100 (1 + 3 x 5 %)"
+        seen = view_fund(made.state, made.fund("MIX"), made.now_ms)
+        assert (seen.nav, seen.stale) == (D(100), False)
+
+    def test_a_restart_needs_no_price_of_it(self) -> None:
+        made = mixed().restarted()
+        made.known(110)
+        assert (worth(made).nav, worth(made).formula_nav) == (D(100), D(115))
+        held_and_sound(made)
+
+    def test_only_the_prices_of_the_rest_grow_old(self) -> None:
+        made = mixed().later(20)
+        assert oldest_price(made.state, made.fund("MIX"), made.now_ms) == (NOON + 60_000, True)
+
+
+class TestItsRules:
+    def test_a_fixed_run_holds_its_weight_as_cash_and_sets_a_point_with_its_old_price(self) -> None:
+        made = mixed()
+        made.now_ms = DUE
+        made.known(110)
+        (order,) = made.orders
+        assert target(made) == {BTC: (D(150) / 110).quantize(D("1e-36"))}
+        made.complete(order)
+        point = made.of(PointSet)[-1]
+        assert (point.nav, point.leverage) == (D(115), D(3))
+        assert point.prices == {BTC: D(110), ETH: D(100)}
+        made.known(121)
+        assert worth(made).formula_nav == D("132.25"), "115 (1 + 3 x 5 %)"
+        held_and_sound(made)
+
+    def test_the_emergency_rule_acts_at_what_the_account_owes(self) -> None:
+        made = mixed(only(emergency=emergency_at(4)))
+        for _ in range(2):
+            made.later(1).known(57)
+        assert made.of(RunOpened)[-1].plan.trigger is Trigger.EMERGENCY
+        assert target(made) == {BTC: (D("30.75") / 57).quantize(D("1e-36"))}, "3 x 0.5 x 20.5"
+        made.fill(made.orders[0], "0.5")
+        made.report(made.orders[0], Outcome.CLOSED, filled_contracts=D("0.5"))
+        made.later(60).known(57)
+        assert worth(made).exposure == 57, "2.78 times: under 3, and half of 3 is where it goes"
+        made.complete(made.orders[1])
+        assert made.of(RunMoved)[-1].status is RunStatus.DONE
+        assert round(worth(made).leverage or 0, 6) == D("1.5")
+        held_and_sound(made)
+
+    def test_the_losing_side_rule_looks_at_the_part_that_can_be_held(self) -> None:
+        made = mixed(only(price_move=move_rule("0.15")))
+        made.now_ms += HOUR_MS
+        for _ in range(3):
+            made.later(1).known(70)
+        assert made.of(RunOpened)[-1].plan.trigger is Trigger.PRICE_MOVE
+        assert target(made) == {BTC: (D(60) / 70).quantize(D("1e-36"))}, "2.6 was over half of 3"
+        held_and_sound(made)
+
+    def test_the_gap_rule_ends_it(self) -> None:
+        made = mixed()
+        for _ in range(3):
+            made.later(1).known(40)
+        assert made.of(RunOpened)[-1].plan.trigger is Trigger.GAP
+        assert target(made) == {BTC: 0}
+        held_and_sound(made)
+
+    @pytest.mark.parametrize("goal", [Destination.RECENTRE, Destination.EDGE])
+    def test_a_band_is_that_of_the_part_that_can_be_held(self, goal: Destination) -> None:
+        speed = {"speed": D("0.5")} if goal is Destination.RECENTRE else {}
+        band = LeverageBand(lower=D("2.5"), upper=D(4), goal=Goal(goal, **speed))
+        made = mixed(only(leverage_band=band))
+        made.now_ms += HOUR_MS
+        made.later(1).known(100)
+        assert made.of(RunOpened) == [], "1.76 is 3.53 of the half"
+        for _ in range(3):
+            made.later(1).known(85)
+        aim = D(4) if goal is Destination.EDGE else None
+        plan = made.of(RunOpened)[-1].plan
+        assert plan.trigger is Trigger.LEVERAGE_BAND
+        if aim is not None:
+            assert plan.target_leverage == aim
+        else:
+            before = D("127.5") / D("62.5") / D("0.5")
+            assert abs(plan.target_leverage - (before + 3) / 2) < D("1e-50")
+        half = plan.target_leverage / 2 * D("62.5") / 85
+        assert abs(target(made)[BTC] - half) < D("1e-30")
+        held_and_sound(made)
+
+    def test_a_run_that_was_under_way_ends_where_the_rest_of_it_gets(self) -> None:
+        made = bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES)).later(60)
+        made.known(110)
+        made.known(110, symbol=ETH)
+        made.command(CommandKind.REBALANCE, "MIX")
+        for order in made.orders:
+            made.report(order, Outcome.REJECTED)
+        again = adopted(without_eth(made))
+        again.later(HOUR_MS // 1_000).known(110)
+        for order in again.orders:
+            again.complete(order)
+        last = again.of(RunMoved)[-1]
+        assert last.status is RunStatus.DONE
+        assert set(again.of(PointSet)[-1].prices) == {BTC, ETH}
+        held_and_sound(again)
+
+
+class TestWhatIsAsked:
+    def test_a_close_sells_the_rest_and_its_holders_are_paid(self) -> None:
+        made = mixed()
+        made.take(WindDownAsked(made.now_ms, "MIX", "enough"))
+        made.complete(made.orders[0])
+        assert made.fund("MIX").closed
+        ask(made, flow("redeem", 1, name="MIX"))
+        (paid,) = made.of(FlowDealt)
+        assert (paid.shares_after, paid.nav, paid.cash) == (D(0), D(85), D(-85))
+        held_and_sound(made)
+
+    def test_a_flatten_sells_the_rest(self) -> None:
+        made = mixed()
+        made.command(CommandKind.FLATTEN, "MIX")
+        made.complete(made.orders[0])
+        assert (made.fund("MIX").holding.units, worth(made).nav) == ({}, D(85))
+        held_and_sound(made)
+
+    def test_a_redemption_is_dealt_and_keeps_what_each_share_has(self) -> None:
+        made = mixed()
+        ask(made, flow("redeem", "0.5", name="MIX"))
+        made.complete(made.orders[0])
+        (paid,) = made.of(FlowDealt)
+        assert (paid.cash, made.fund("MIX").holding.units) == (D("-42.5"), {BTC: D("0.75")})
+        held_and_sound(made)
+
+    def test_a_subscription_into_a_flat_fund_buys_the_rest_only(self) -> None:
+        made = mixed()
+        ask(made, flow("redeem", 1, name="MIX"))
+        made.complete(made.orders[0])
+        ask(made, flow("subscribe", 100, name="MIX", key="again"))
+        assert target(made) == {BTC: D("1.5")}
+        held_and_sound(made)
+
+    def test_a_rebalance_is_what_an_operator_may_order(self) -> None:
+        made = mixed()
+        made.command(CommandKind.REBALANCE, "MIX")
+        assert target(made) == {BTC: D("1.275")}
+        held_and_sound(made)
+
+
+def test_a_reconstitution_brings_another_member_in_its_place() -> None:
+    change = BasketChange(due_ms=NOON + HOUR_MS, basket={BTC: D("0.5"), SOL: D("0.5")})
+    made = mixed(only(reconstitution=Reconstitution(changes=(change,))))
+    made.now_ms = NOON + HOUR_MS
+    for symbol in (BTC, SOL):
+        made.known(100, symbol=symbol)
+    made.later(1).known(100)
+    assert made.of(RunOpened)[-1].plan.trigger is Trigger.RECONSTITUTION
+    assert target(made) == {BTC: D("1.275"), SOL: D("1.275")}
+    for order in made.orders:
+        made.complete(order)
+    point = made.of(PointSet)[-1]
+    assert (point.weights, worth(made).listed) == (change.basket, D(1))
+    assert set(worth(made).marks) == {BTC, SOL}
+    held_and_sound(made)
+
+
+def test_the_formula_follows_another_source_with_the_rest_alone() -> None:
+    made = mixed()
+    known = replace(made.desk.funds["MIX"], price_source=PriceSource.INDEX)
+    made.desk = replace(made.desk, funds={"MIX": known})
+    again = made.restarted()
+    again.known(100)
+    again.tick(99, source=PriceSource.INDEX, trusted=True)
+    again.known(100)
+    (changed,) = again.of(SourceChanged)
+    assert changed.factors == {BTC: D("0.99")}
+    assert worth(again).formula_nav == 100
+    held_and_sound(again)
+
+
+def test_a_member_that_no_run_may_leave_out_is_missed_by_verify() -> None:
+    made = bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES)).later(60)
+    for symbol in (BTC, ETH):
+        made.known(110, symbol=symbol)
+    made.command(CommandKind.REBALANCE, "MIX")
+    (opened,) = made.of(RunOpened)
+    one = {name: {BTC: getattr(opened.plan, name)[BTC]} for name in ("target_units", "delta_units")}
+    before = made.records[: made.records.index(opened)]
+    records = [*before, replace(opened, plan=replace(opened.plan, **one))]
+    found = of_this_configuration(made, records).problems
+    assert any("it aims at" in each for each in found), found
