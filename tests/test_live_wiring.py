@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from rebalancer.bootstrap import open_daemon
 from rebalancer.core.actions import Alert
 from rebalancer.core.capital import FlowDealt
-from rebalancer.core.events import FlowsRequested
+from rebalancer.core.events import Commanded, CommandKind, FlowsRequested, WindDownAsked
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.order import OrderStatus
@@ -290,6 +290,36 @@ basket = {{ "ETH/USDT:USDT" = 1 }}
             assert list(daemon.state.scopes) == [frozen], "the account goes on"
         reason = daemon.state.scopes[frozen].reason
         assert reason == "binanceusdm does not list it any more"
+
+    async def test_a_basket_goes_on_without_it_once_it_is_adopted(
+        self, market: LoopbackVenue
+    ) -> None:
+        basket = f'basket = {{ "{BTC}" = 0.5, "{ETH}" = 0.5 }}'
+        text = DESK.replace('basket = { "BTC/USDT:USDT" = 1 }', basket)
+        store = MemoryStore()
+        async with desk(market, "live", store, text=text) as daemon:
+            fund = daemon.state.funds["BTC3L"]
+            await until(lambda: fund.point and not fund.run, "it is launched", 15)
+        self.delist(market)
+        again = MemoryStore(store.records)
+        async with desk(market, "live", again, text=text) as daemon:
+            state, fund = daemon.state, daemon.state.funds["BTC3L"]
+            known = state.market
+            await until(lambda: known.price(BTC, PriceSource.MARK), "BTC has its price", 15)
+            state.accounts["main"].traded_ms.clear()
+            await daemon.venues["main"].report_positions()
+            await until(lambda: state.breaks, "what was settled is seen", 15)
+            assert state.worth(fund) is None
+            last = fund.gap.marks[ETH]
+            now_ms = daemon.clock.now_ms
+            adopt = Commanded(now_ms(), CommandKind.ADOPT, "1", "settled", Scope.DESK, last)
+            daemon.inbox.put(adopt)
+            await until(lambda: state.worth(fund), "it has a NAV", 15)
+            daemon.inbox.put(WindDownAsked(now_ms(), "BTC3L", "enough"))
+            await until(lambda: fund.closed, "the rest is sold", 15)
+        begun = of(again.records, IntentCreated)[len(of(store.records, IntentCreated)) :]
+        assert {each.intent.contract for each in begun} == {BTC}
+        assert market.core.accounts[KEY].position("BTC/USDT", Book.NET).contracts == 0
 
     async def test_a_fund_that_is_new_is_refused_on_it(self, market: LoopbackVenue) -> None:
         self.delist(market)

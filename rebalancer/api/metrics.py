@@ -214,8 +214,9 @@ def _leverage_and_margin(pictures: Sequence[Picture]) -> Iterator[Metric]:
     for picture in pictures:
         edges, footing = picture.fund.methodology.leverage_band, footing_of(picture)
         if edges is not None:
-            band.add_metric((picture.name, "lower"), float(edges.lower))
-            band.add_metric((picture.name, "upper"), float(edges.upper))
+            listed = picture.worth.listed if picture.worth else 1
+            band.add_metric((picture.name, "lower"), float(edges.lower * listed))
+            band.add_metric((picture.name, "upper"), float(edges.upper * listed))
         if picture.fund.account:
             accounts.setdefault(picture.fund.account, []).append(picture)
         if footing is not None and footing.equity > 0:

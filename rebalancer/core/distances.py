@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from rebalancer.core.fund import PriceSource
+from rebalancer.core.fund import Fund, PriceSource
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE
 from rebalancer.core.nav import Point, Valuation
@@ -52,21 +52,43 @@ def distances(standing: Standing) -> tuple[Distance, ...]:
     """Return every trigger of a fund that can act, the nearest first, unrounded.
 
     For a basket the prices are those at which a rule fires when all members move by one factor:
-    with exposure X and cash C it is a single contract of X units at 1 (field.md b3).
+    with exposure X and cash C it is a single contract of X units at 1 (field.md b3). Members that are
+    listed no more do not move: r is s m, of the move m of the others and their share s.
     """
     fund, worth = standing.fund, standing.worth
     members, point = members_of(fund, standing.holding, standing.point), standing.point
     cash = worth.equity - worth.exposure  # what is owed and not yet posted is in the equity
     if len(members) == 1:
         found = trigger_prices(fund, Holding(cash, standing.holding.units), point)
+    elif not worth.listed:
+        return ()
     else:
-        base = {_BASKET: ONE / (ONE + worth.move)}
-        level = point and Point(point.at_ms, point.nav, base, point.leverage)
-        alike = replace(fund, basket={_BASKET: ONE})
+        share = worth.listed
+        if share != ONE:
+            members = tuple(each for each in members if each in standing.holding.units)
+        base = {_BASKET: share / (share + worth.move)}
+        level = point and Point(point.at_ms, point.nav, base, point.leverage * share)
+        alike = replace(_of_the_rest(fund, share), basket={_BASKET: ONE})
         found = trigger_prices(alike, Holding(cash, {_BASKET: worth.exposure}), level)
     acting = [each for each in found if each.trigger is Trigger.GAP or not standing.ending]
     told = [_distance(standing, members, each) for each in acting]
     return tuple(sorted(told, key=lambda each: abs(each.move)))
+
+
+def _of_the_rest(fund: Fund, share: Decimal) -> Fund:
+    """Return a fund as the members are to it that make up a share of its basket."""
+    rules = fund.methodology
+    move, band = rules.price_move, rules.leverage_band
+    return replace(
+        fund,
+        target_leverage=fund.target_leverage * share,
+        methodology=replace(
+            rules,
+            price_move=move and replace(move, threshold=move.threshold / share),
+            leverage_band=band
+            and replace(band, lower=band.lower * share, upper=band.upper * share),
+        ),
+    )
 
 
 def _distance(standing: Standing, members: tuple[str, ...], found: TriggerPrice) -> Distance:

@@ -11,6 +11,7 @@ import pytest
 from rebalancer.core.capital import FlowDealt
 from rebalancer.core.configuration import SourceChanged
 from rebalancer.core.delisting import what_frees
+from rebalancer.core.distances import distances_of
 from rebalancer.core.events import (
     Commanded,
     CommandKind,
@@ -246,6 +247,23 @@ class TestItsRules:
         assert last.status is RunStatus.DONE
         assert set(again.of(PointSet)[-1].prices) == {BTC, ETH}
         held_and_sound(again)
+
+    def test_how_far_each_rule_is_tells_of_the_rest_alone(self) -> None:
+        band = LeverageBand(lower=D("1.6"), upper=D(4))
+        made = mixed(only(leverage_band=band, price_move=move_rule("0.15", both=True)))
+        made.known(110)
+        told = [
+            (each.trigger, name, each.fires, round(price, 6))
+            for each in distances_of(made.fund("MIX"), worth(made))
+            for name, price in each.prices.items()
+        ]
+        assert sorted(told) == [
+            (Trigger.GAP, BTC, "at or below", round(D(100) / 3, 6)),  # 1 + 3 x half of -2/3
+            (Trigger.GAP, BTC, "at or below", round(D(65) / D("1.5"), 6)),  # equity 0
+            (Trigger.LEVERAGE_BAND, BTC, "below", round(D(2 * 65) / D("1.5"), 6)),  # 2, half of 4
+            (Trigger.PRICE_MOVE, BTC, "at or above", D(130)),
+            (Trigger.PRICE_MOVE, BTC, "at or below", D(70)),
+        ]
 
 
 class TestWhatIsAsked:

@@ -81,5 +81,10 @@ async def test_a_fund_that_is_cash_alone_waits_for_no_price() -> None:
     made.desk = replace(made.desk, unlisted=frozenset({BTC}))
     made = made.restarted()
     assert oldest_price(made.state, made.fund(), made.now_ms) == (None, True), "it holds a position"
+    async with watching(made, VirtualClock(made.now_ms)) as (_, told):
+        await until(lambda: told, "it is told what to do")
+        assert told[0].text.startswith(
+            "no rule of BTC3L can act: BTC/USDT:USDT is listed no more and the fund holds 30000 of"
+        )
     made.fund().holding.units.clear()
     assert oldest_price(made.state, made.fund(), made.now_ms) == (made.now_ms, False)
