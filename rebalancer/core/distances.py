@@ -52,8 +52,8 @@ def distances(standing: Standing) -> tuple[Distance, ...]:
     """Return every trigger of a fund that can act, the nearest first, unrounded.
 
     For a basket the prices are those at which a rule fires when all members move by one factor:
-    with exposure X and cash C it is a single contract of X units at 1 (field.md b3). Members that are
-    listed no more do not move: r is s m, of the move m of the others and their share s.
+    with exposure X and cash C it is a single contract of X units at 1 (field.md b3). Members that
+    are listed no more do not move: r is s m, of the move m of the others and their share s.
     """
     fund, worth = standing.fund, standing.worth
     members, point = members_of(fund, standing.holding, standing.point), standing.point
