@@ -344,8 +344,11 @@ def test_a_member_that_no_run_may_leave_out_is_missed_by_verify() -> None:
         made.known(110, symbol=symbol)
     made.command(CommandKind.REBALANCE, "MIX")
     (opened,) = made.of(RunOpened)
-    one = {name: {BTC: getattr(opened.plan, name)[BTC]} for name in ("target_units", "delta_units")}
-    before = made.records[: made.records.index(opened)]
-    records = [*before, replace(opened, plan=replace(opened.plan, **one))]
+    whole = opened.plan
+    target_units, delta_units = (
+        {BTC: each[BTC]} for each in (whole.target_units, whole.delta_units)
+    )
+    plan = replace(whole, target_units=target_units, delta_units=delta_units)
+    records = [*made.records[: made.records.index(opened)], replace(opened, plan=plan)]
     found = of_this_configuration(made, records).problems
     assert any("it aims at" in each for each in found), found
