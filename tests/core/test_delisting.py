@@ -22,7 +22,7 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.folding import fold
-from rebalancer.core.fund import PriceSource
+from rebalancer.core.fund import Limits, PriceSource
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import (
     BasketChange,
@@ -40,6 +40,7 @@ from rebalancer.core.records import PointSet, RunMoved, RunOpened, VerdictChange
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.desk.views import oldest_price, view_fund
+from tests.core.test_applying import applied, planned
 from tests.core.test_flows import ask, flow
 from tests.core.test_random_days import durable
 from tests.core.test_verification import of_this_configuration
@@ -232,15 +233,16 @@ class TestItsRules:
         assert abs(target(made)[BTC] - half) < D("1e-30")
         held_and_sound(made)
 
-    def test_a_run_that_was_under_way_ends_where_the_rest_of_it_gets(self) -> None:
+    @pytest.mark.parametrize("price", [90, 110])
+    def test_a_run_that_was_under_way_ends_where_the_rest_of_it_gets(self, price: int) -> None:
         made = bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES)).later(60)
-        made.known(110)
-        made.known(110, symbol=ETH)
+        made.known(price)
+        made.known(price, symbol=ETH)
         made.command(CommandKind.REBALANCE, "MIX")
         for order in made.orders:
             made.report(order, Outcome.REJECTED)
         again = adopted(without_eth(made))
-        again.later(HOUR_MS // 1_000).known(110)
+        again.later(HOUR_MS // 1_000).known(price)
         for order in again.orders:
             again.complete(order)
         last = again.of(RunMoved)[-1]
@@ -293,7 +295,7 @@ class TestWhatIsAsked:
         held_and_sound(made)
 
     def test_a_subscription_into_a_flat_fund_buys_the_rest_only(self) -> None:
-        made = mixed()
+        made = mixed(limits=Limits(max_day_notional=D(300)))
         ask(made, flow("redeem", 1, name="MIX"))
         made.complete(made.orders[0])
         ask(made, flow("subscribe", 100, name="MIX", key="again"))
@@ -303,6 +305,12 @@ class TestWhatIsAsked:
     def test_a_rebalance_is_what_an_operator_may_order(self) -> None:
         made = mixed()
         made.command(CommandKind.REBALANCE, "MIX")
+        assert target(made) == {BTC: D("1.275")}
+        held_and_sound(made)
+
+    def test_a_plan_needs_no_price_of_it(self) -> None:
+        made = mixed()
+        applied(made, planned(made, ("MIX",)))
         assert target(made) == {BTC: D("1.275")}
         held_and_sound(made)
 
@@ -339,10 +347,9 @@ def test_the_formula_follows_another_source_with_the_rest_alone() -> None:
 
 
 def test_a_member_that_no_run_may_leave_out_is_missed_by_verify() -> None:
-    made = bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES)).later(60)
+    made = Bench(desk(fund("MIX", 3, initial_shares=D(1), basket=HALVES)))
     for symbol in (BTC, ETH):
-        made.known(110, symbol=symbol)
-    made.command(CommandKind.REBALANCE, "MIX")
+        made.known(100, symbol=symbol)
     (opened,) = made.of(RunOpened)
     whole = opened.plan
     target_units, delta_units = (
