@@ -219,6 +219,9 @@ class TestItsRules:
         made.now_ms += HOUR_MS
         made.later(1).known(100)
         assert made.of(RunOpened) == [], "1.76 is 3.53 of the half"
+        quiet, mark = made.state.watch.quiet, (BTC, PriceSource.MARK)
+        assert quiet(mark, D(96))
+        assert not quiet(mark, D(95)), "from 4.4 % on the upper edge can be near"
         for _ in range(3):
             made.later(1).known(85)
         aim = D(4) if goal is Destination.EDGE else None
