@@ -68,8 +68,7 @@ def _owned(work: Work, account: AccountState) -> tuple[Decimal, Decimal] | None:
     market, worth = work.state.market, []
     for symbol, units in account.held.items():
         mark = market.price(symbol, PriceSource.MARK)
-        age_ms = market.age_ms(symbol, PriceSource.MARK, work.now_ms)
-        if units and (mark is None or age_ms is None or age_ms > OLD_MS):
+        if units and not market.fresh(symbol, PriceSource.MARK, work.now_ms, OLD_MS):
             return None
         worth.append(units * mark if mark is not None else ZERO)
     return account.cash + total(worth), total(abs(each) for each in worth)

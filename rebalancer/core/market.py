@@ -142,6 +142,11 @@ class Market:
         quote = self.quotes.get((symbol, source))
         return now_ms - quote.at_ms if quote else None
 
+    def fresh(self, symbol: str, source: PriceSource, now_ms: int, limit_ms: int | None) -> bool:
+        """Whether a price came and is no older than `limit_ms`; of any age without a limit."""
+        age_ms = self.age_ms(symbol, source, now_ms)
+        return age_ms is not None and (limit_ms is None or age_ms <= limit_ms)
+
     def second_source_agrees(self, symbol: str, source: PriceSource) -> bool:
         """Whether another source says the same within 1 % and 10 s, or the price is trusted."""
         quote = self.quotes.get((symbol, source))

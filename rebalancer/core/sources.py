@@ -59,7 +59,5 @@ def follow_source(work: Work, fund: FundState) -> None:
 def _good(work: Work, fund: FundState, symbol: str, source: PriceSource) -> Decimal | None:
     """Return a price that is fresh and confirmed; None where there is none such."""
     market, limit_ms = work.state.market, fund.fund.age_limit_ms(for_fixed=False)
-    age_ms = market.age_ms(symbol, source, work.now_ms)
-    if age_ms is None or (limit_ms is not None and age_ms > limit_ms):
-        return None
-    return market.price(symbol, source) if market.confirmed(symbol, source) else None
+    fresh = market.fresh(symbol, source, work.now_ms, limit_ms)
+    return market.price(symbol, source) if fresh and market.confirmed(symbol, source) else None

@@ -84,12 +84,11 @@ def _may_order(work: Work, fund: FundState, account: str, symbol: str) -> bool:
         return False
     limit_ms = fund.fund.age_limit_ms(for_fixed=run.plan.trigger is Trigger.FIXED)
     market, mark = work.state.market, (symbol, PriceSource.MARK)
-    age_ms = market.age_ms(*mark, work.now_ms)
     # Without every price its limits cannot be checked.
     blind = run.plan.trigger is not Trigger.GAP and work.worth(fund) is None
     # One wild tick must not be what a slice is priced by: its collar would be around that.
     unsure = run.plan.trigger not in _ON_ONE_TICK and not market.confirmed(*mark)
-    if blind or unsure or age_ms is None or (limit_ms is not None and age_ms > limit_ms):
+    if blind or unsure or not market.fresh(*mark, work.now_ms, limit_ms):
         fund.restless = True
         return False
     if run.fruitless_rounds >= FRUITLESS_ROUNDS_MAX:

@@ -46,12 +46,11 @@ def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
     limit_ms = fund.fund.age_limit_ms(for_fixed=for_fixed)
     if limit_ms is None:
         return True
-    for symbol in followed(work.state, fund, work.now_ms):
-        for source in fund.fund.sources:
-            age_ms = work.state.market.age_ms(symbol, source, work.now_ms)
-            if age_ms is None or age_ms > limit_ms:
-                return False
-    return True
+    return all(
+        work.state.market.fresh(symbol, source, work.now_ms, limit_ms)
+        for symbol in followed(work.state, fund, work.now_ms)
+        for source in fund.fund.sources
+    )
 
 
 def _closes_now(work: Work, fund: FundState) -> bool:

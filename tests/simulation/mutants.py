@@ -174,8 +174,8 @@ MUTANTS = tuple(
         (
             "a stale price is traded on",
             f"{_CORE}.trust:fresh",
-            "age_ms is None or age_ms > limit_ms",
-            "age_ms is None",
+            "work.state.market.fresh(symbol, source, work.now_ms, limit_ms)",
+            "work.state.market.age_ms(symbol, source, work.now_ms) is not None",
         ),
         (
             "an unconfirmed price is traded on",
