@@ -21,7 +21,7 @@ from rebalancer.core.money import ZERO, split_pro_rata, text, total
 from rebalancer.core.order import Fill, PositionSide
 from rebalancer.core.records import CommandTaken, Traded, TradingState
 from rebalancer.core.scope import Scope
-from rebalancer.core.state import AccountState, DeskState
+from rebalancer.core.state import AccountState, DeskState, FundState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
 
@@ -162,11 +162,7 @@ def _own_mark(state: DeskState, found: Break, now_ms: int) -> Decimal | None:
     A contract that its venue delists while the desk runs keeps the last one that it had.
     """
     age_ms = state.market.age_ms(found.contract, PriceSource.MARK, now_ms)
-    limits = [
-        fund.fund.max_age_ms
-        for name in state.holders.get(found.contract, ())
-        if (fund := state.funds[name]).fund.account == found.account
-    ]
+    limits = [fund.fund.max_age_ms for fund in _traders(state, found)]
     known = [limit_ms for limit_ms in limits if limit_ms is not None]
     if age_ms is not None and len(known) == len(limits) and age_ms > max((MINUTE_MS, *known)):
         return None
@@ -263,14 +259,15 @@ def _compare_again(work: Work, found: Break) -> None:
         position_break(work, found.account, found.contract, told)
 
 
+def _traders(state: DeskState, found: Break) -> list[FundState]:
+    """Return the funds of the account whose basket has the contract of a break."""
+    funds = (state.funds[name] for name in state.holders.get(found.contract, ()))
+    return [fund for fund in funds if fund.fund.account == found.account]
+
+
 def _weights(state: DeskState, found: Break) -> dict[str, Decimal]:
     """Return who takes part in an adoption: who holds the contract, else who trades it."""
-    funds = [
-        fund
-        for name in state.holders.get(found.contract, ())
-        if (fund := state.funds[name]).fund.account == found.account
-        and fund.launched_ms is not None
-    ]
+    funds = [fund for fund in _traders(state, found) if fund.launched_ms is not None]
     held = {fund.name: abs(fund.holding.units.get(found.contract, ZERO)) for fund in funds}
     holding = {name: size for name, size in held.items() if size}
     return holding or {fund.name: abs(fund.fund.target_leverage) for fund in funds}

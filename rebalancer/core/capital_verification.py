@@ -35,6 +35,13 @@ def _worth(recount: Recount, fund: FundState, record: Priced) -> Valuation | Non
     return worth
 
 
+def _same_nav(recount: Recount, record: capital.ConsolidationProposed | PremiumStaged) -> None:
+    """Hold that the account NAV of the present record is the fund's at the record's prices."""
+    worth = _worth(recount, recount.state.named(record.fund), record)
+    if worth is not None:
+        recount.same("NAV", record.nav, worth.nav)
+
+
 def _launched(recount: Recount, record: records.FundLaunched) -> None:
     fund = recount.state.named(record.fund)
     if not recount.as_configured(fund):
@@ -193,9 +200,7 @@ def _proposed(recount: Recount, record: capital.ConsolidationProposed) -> None:
             wanted == Conversion(kind=record.kind, ratio=record.ratio),
             f"a NAV of {record.nav} asks for {wanted.words if wanted else 'nothing'}",
         )
-    worth = _worth(recount, fund, record)
-    if worth is not None:
-        recount.same("NAV", record.nav, worth.nav)
+    _same_nav(recount, record)
 
 
 def _consolidated(recount: Recount, record: capital.Consolidated) -> None:
@@ -217,10 +222,7 @@ def _consolidated(recount: Recount, record: capital.Consolidated) -> None:
 
 def _staged(recount: Recount, record: PremiumStaged) -> None:
     recount.same("premium", record.premium, premium_of(record.price, record.nav))
-    fund = recount.state.named(record.fund)
-    worth = _worth(recount, fund, record)
-    if worth is not None:
-        recount.same("NAV", record.nav, worth.nav)
+    _same_nav(recount, record)
 
 
 def _adopted(recount: Recount, record: records.PositionsAdopted) -> None:

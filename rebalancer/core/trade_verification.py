@@ -20,13 +20,7 @@ from rebalancer.core.recount import Recount, Sharing
 
 def _funding(recount: Recount, record: records.FundingPosted) -> None:
     recount.counts["funding payments"] += 1
-    at_ms = record.settled_ms if record.held else None
-    held = {
-        name: units
-        for name, fund in recount.state.funds.items()
-        if fund.fund.account == record.account
-        and (units := fund.holding.held_at(record.contract, at_ms))
-    }
+    held = _held(recount, record, record.settled_ms if record.held else None)
     due = {name: record.rate * units * record.mark for name, units in held.items()}
     same = not record.held or held == record.held
     recount.hold(same, "what each fund held is another")
@@ -129,14 +123,20 @@ def _sharing(recount: Recount, record: records.Traded) -> Sharing:
     if last is not None and (last.account, last.contract, last.seq + 1) == (*where, recount.seq):
         recount.sharing = replace(last, seq=recount.seq)
         return recount.sharing
-    held = {
-        name: size
+    recount.sharing = Sharing(*where, _held(recount, record, None), recount.seq)
+    return recount.sharing
+
+
+def _held(
+    recount: Recount, record: records.FundingPosted | records.Traded, at_ms: int | None
+) -> dict[str, Decimal]:
+    """Return who held what of the record's contract on its account, at an instant or now."""
+    return {
+        name: units
         for name, fund in recount.state.funds.items()
         if fund.fund.account == record.account
-        and (size := fund.holding.units.get(record.contract, ZERO))
+        and (units := fund.holding.held_at(record.contract, at_ms))
     }
-    recount.sharing = Sharing(*where, held, recount.seq)
-    return recount.sharing
 
 
 CHECKS: Mapping[type[Record], Callable[[Recount, Any], None]] = {
