@@ -246,7 +246,7 @@ def refuse_mixtures(records: tuple[Record, ...], texts: dict[str, InForce]) -> i
     plans = [record.plan for record in of(records, RunOpened)]
     for plan in plans:
         fund = texts[plan.config_digest].config.funds[plan.fund]
-        assert plan.target_leverage == fund.target_leverage, plan.run_id
+        assert plan.target_leverage == fund.target_leverage, f"{plan}, of {fund}"
     orders = [record.intent for record in of(records, IntentCreated)]
     ids = [order.client_order_id for order in orders]
     assert len(set(ids)) == len(ids)

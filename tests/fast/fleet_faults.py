@@ -6,6 +6,7 @@ from tests.planting import Mutant
 
 _FLEET = "rebalancer.fast.fleet:"
 _SWEEP = f"{_FLEET}sweep"
+_EDGES = "(target, move, losing > 0.0, most, lower, upper)"
 _WANTS = f"{_FLEET}net_wants"
 _WHOLE = f"{_FLEET}whole_lots"
 
@@ -15,29 +16,14 @@ FLEET_MUTANTS = tuple(
         ("a row is valued at the first price", _SWEEP, "prices[places[row]]", "prices[0]"),
         ("debts are no part of a row", _SWEEP, "equity / shares", "exposure / shares"),
         ("any move counts as a loss", _SWEEP, "losing > 0.0", "losing <= 0.0"),
-        (
-            "a row has no upper edge",
-            _SWEEP,
-            "(target, move, losing > 0.0, most, lower, upper)",
-            "(target, move, losing > 0.0, most, lower, 1e9)",
-        ),
-        (
-            "a row has no lower edge",
-            _SWEEP,
-            "(target, move, losing > 0.0, most, lower, upper)",
-            "(target, move, losing > 0.0, most, -1e9, upper)",
-        ),
-        (
-            "a row has neither cap nor emergency",
-            _SWEEP,
-            "(target, move, losing > 0.0, most, lower, upper)",
-            "(target, move, losing > 0.0, 1e9, lower, upper)",
-        ),
-        (
-            "a row's moves are not asked about",
-            _SWEEP,
-            "(target, move, losing > 0.0, most, lower, upper)",
-            "(target, 1e9, losing > 0.0, most, lower, upper)",
+        *(
+            (name, _SWEEP, _EDGES, _EDGES.replace(edge, far))
+            for name, edge, far in (
+                ("a row has no upper edge", "upper", "1e9"),
+                ("a row has no lower edge", "lower", "-1e9"),
+                ("a row has neither cap nor emergency", "most", "1e9"),
+                ("a row's moves are not asked about", "move", "1e9"),
+            )
         ),
         ("what is held is bought again", _WANTS, "net[0] += goal - units", "net[0] += goal"),
         ("nobody holds anything", _WANTS, "net[2] += units", "pass"),

@@ -56,6 +56,15 @@ class Desk:
             {"timeInForce": "IOC", **params},
         )
 
+    async def buy_on_little_margin(self) -> int:
+        """Buy a coin with 3,000 in the account, and see it as ours; return when that began."""
+        since_ms = WallClock().now_ms() - 1_000
+        self.market.core.accounts[KEY].wallet = D(3_000)
+        await self.buy(BTC, "1")
+        (ours,) = self.market.core.accounts[KEY].orders
+        await self.venue.report_history({BTC: since_ms}, ours=(str(ours),))
+        return since_ms
+
     def answers_once(self, path: str, document: Any) -> None:
         """Answer the next call of a path with `document`, whatever is true."""
         honest, waiting = self.market.dialect.act, [True]

@@ -11,7 +11,6 @@ from rebalancer.core.events import HistoryReported, LiquidationReported
 from rebalancer.core.order import PositionSide
 from rebalancer.errors import VenueUnavailable
 from tests.loopback.faults import Fault, Shape
-from tests.loopback.presets import KEY
 from tests.venues.accounts import BTC, CONTRACTS, ETH, D, Desk, account
 
 
@@ -62,11 +61,7 @@ def orders_asked(desk: Desk) -> int:
 
 async def test_what_the_venue_closed_by_itself_is_told_as_that_and_its_order_asked_for_once():
     async with account() as desk:
-        since_ms = WallClock().now_ms() - 1_000
-        desk.market.core.accounts[KEY].wallet = D(3_000)
-        await desk.buy(BTC, "1")
-        (ours,) = desk.market.core.accounts[KEY].orders
-        await desk.venue.report_history({BTC: since_ms}, ours=(str(ours),))
+        await desk.buy_on_little_margin()
         assert orders_asked(desk) == 0, "it is ours"
         desk.market.price("BTC/USDT", "46000")
         for _ in range(2):

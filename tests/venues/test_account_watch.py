@@ -65,11 +65,7 @@ async def test_a_payment_is_of_what_was_held_then_and_not_of_what_is_held_now():
 async def test_what_the_venue_closed_by_itself_is_told_before_the_payments_of_the_round():
     """Else the desk would share a payment by what was closed before it."""
     async with account() as desk:
-        since_ms = WallClock().now_ms() - 1_000
-        desk.market.core.accounts[KEY].wallet = D(3_000)
-        await desk.buy(BTC, "1")
-        (ours,) = desk.market.core.accounts[KEY].orders
-        await desk.venue.report_history({BTC: since_ms}, ours=(str(ours),))
+        since_ms = await desk.buy_on_little_margin()
         desk.market.fund("BTC/USDT", "0.0001")
         await asyncio.sleep(0.005)
         desk.market.price("BTC/USDT", "46000")
