@@ -144,7 +144,7 @@ async def _wire(
     )
     recovered = await recover(store, history, desk, start)
     live.announce(config, recovered.state)
-    inbox = _inbox(config, desk, clock)
+    inbox = _inbox(config, recovered.state, clock)
     switch = KillSwitch(config.kill_switch) if control else None
     venues = _venues(config, desk, recovered, clock, limiters)
     paper = [venue for venue in venues.values() if isinstance(venue, PaperVenue)]
@@ -191,11 +191,13 @@ async def _wire(
     return daemon
 
 
-def _inbox(config: Config, desk: Desk, clock: Clock) -> Inbox:
-    """Return an inbox in which lies what freezes each contract that is listed no more."""
-    inbox, reason = Inbox(), f"{config.feed.venue} does not list it any more"
-    for symbol in sorted(desk.unlisted):
-        inbox.put(ContractChanged(clock.now_ms(), symbol, reason))
+def _inbox(config: Config, state: DeskState, clock: Clock) -> Inbox:
+    """Return an inbox in which lies what became of contracts that were or are listed no more."""
+    inbox, venue = Inbox(), config.feed.venue
+    for symbol in sorted(state.desk.unlisted):
+        inbox.put(ContractChanged(clock.now_ms(), symbol, f"{venue} does not list it any more"))
+    for symbol in sorted(state.delisted - state.desk.unlisted):
+        inbox.put(ContractChanged(clock.now_ms(), symbol, f"{venue} lists {symbol} again"))
     return inbox
 
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from rebalancer.bootstrap import open_daemon
 from rebalancer.core.actions import Alert
 from rebalancer.core.capital import FlowDealt
+from rebalancer.core.delisting import MemberListed, gone
 from rebalancer.core.events import Commanded, CommandKind, FlowsRequested, WindDownAsked
 from rebalancer.core.flow import Flow, FlowKind
 from rebalancer.core.fund import PriceSource
@@ -263,6 +264,10 @@ initial_shares = 100
 basket = {{ "ETH/USDT:USDT" = 1 }}
 """
 
+    HALVES = DESK.replace(
+        'basket = { "BTC/USDT:USDT" = 1 }', f'basket = {{ "{BTC}" = 0.5, "{ETH}" = 0.5 }}'
+    )
+
     def delist(self, market: LoopbackVenue) -> None:
         del market.core.instruments["ETH/USDT"]
         positions = market.core.accounts[KEY].positions
@@ -291,35 +296,69 @@ basket = {{ "ETH/USDT:USDT" = 1 }}
         reason = daemon.state.scopes[frozen].reason
         assert reason == "binanceusdm does not list it any more"
 
+    async def settled(self, daemon: Daemon) -> None:
+        """Adopt what the venue settled of the fund's ETH, at its last mark."""
+        state, fund = daemon.state, daemon.state.funds["BTC3L"]
+        await until(lambda: state.market.price(BTC, PriceSource.MARK), "BTC has its price", 15)
+        state.accounts["main"].traded_ms.clear()
+        await daemon.venues["main"].report_positions()
+        await until(lambda: state.breaks, "what was settled is seen", 15)
+        assert state.worth(fund) is None
+        last, now_ms = fund.gap.marks[ETH], daemon.clock.now_ms()
+        daemon.inbox.put(Commanded(now_ms, CommandKind.ADOPT, "1", "settled", Scope.DESK, last))
+        await until(lambda: state.worth(fund), "it has a NAV", 15)
+
+    async def launched(self, market: LoopbackVenue) -> MemoryStore:
+        """Return the records of a fund of both at its first point."""
+        store = MemoryStore()
+        async with desk(market, "live", store, text=self.HALVES) as daemon:
+            fund = daemon.state.funds["BTC3L"]
+            await until(lambda: fund.point and not fund.run, "it is launched", 15)
+        return store
+
     async def test_a_basket_goes_on_without_it_once_it_is_adopted(
         self, market: LoopbackVenue
     ) -> None:
-        basket = f'basket = {{ "{BTC}" = 0.5, "{ETH}" = 0.5 }}'
-        text = DESK.replace('basket = { "BTC/USDT:USDT" = 1 }', basket)
-        store = MemoryStore()
-        async with desk(market, "live", store, text=text) as daemon:
-            fund = daemon.state.funds["BTC3L"]
-            await until(lambda: fund.point and not fund.run, "it is launched", 15)
+        store = await self.launched(market)
         self.delist(market)
         again = MemoryStore(store.records)
-        async with desk(market, "live", again, text=text) as daemon:
-            state, fund = daemon.state, daemon.state.funds["BTC3L"]
-            known = state.market
-            await until(lambda: known.price(BTC, PriceSource.MARK), "BTC has its price", 15)
-            state.accounts["main"].traded_ms.clear()
-            await daemon.venues["main"].report_positions()
-            await until(lambda: state.breaks, "what was settled is seen", 15)
-            assert state.worth(fund) is None
-            last = fund.gap.marks[ETH]
-            now_ms = daemon.clock.now_ms
-            adopt = Commanded(now_ms(), CommandKind.ADOPT, "1", "settled", Scope.DESK, last)
-            daemon.inbox.put(adopt)
-            await until(lambda: state.worth(fund), "it has a NAV", 15)
-            daemon.inbox.put(WindDownAsked(now_ms(), "BTC3L", "enough"))
+        async with desk(market, "live", again, text=self.HALVES) as daemon:
+            await self.settled(daemon)
+            fund = daemon.state.funds["BTC3L"]
+            daemon.inbox.put(WindDownAsked(daemon.clock.now_ms(), "BTC3L", "enough"))
             await until(lambda: fund.closed, "the rest is sold", 15)
         begun = of(again.records, IntentCreated)[len(of(store.records, IntentCreated)) :]
         assert {each.intent.contract for each in begun} == {BTC}
         assert market.core.accounts[KEY].position("BTC/USDT", Book.NET).contracts == 0
+
+    async def test_one_that_is_listed_again_is_told_and_waits_to_be_resumed(
+        self, market: LoopbackVenue
+    ) -> None:
+        store, kept = await self.launched(market), market.core.instruments["ETH/USDT"]
+        self.delist(market)
+        store = MemoryStore(store.records)
+        async with desk(market, "live", store, text=self.HALVES) as daemon:
+            await self.settled(daemon)
+        market.core.instruments["ETH/USDT"] = kept
+        alerts: list[Alert] = []
+        store = MemoryStore(store.records)
+        async with desk(market, "live", store, alerts, text=self.HALVES) as daemon:
+            state, fund = daemon.state, daemon.state.funds["BTC3L"]
+            await until(lambda: state.market.price(ETH, PriceSource.MARK), "it has a price", 15)
+            (told,) = [each for each in alerts if each.name == "contract_listed_again"]
+            assert told.text.startswith(f"binanceusdm lists {ETH} again: it stays frozen")
+            assert ETH in gone(state, fund)
+            await daemon.inbox.command(
+                Commanded(
+                    daemon.clock.now_ms(), CommandKind.RESUME, ETH, "it is back", Scope.CONTRACT
+                )
+            )
+            assert not gone(state, fund)
+            (listed,) = of(store.records, MemberListed)
+            assert fund.point is not None
+            assert (
+                fund.point.prices[ETH] == listed.price == state.market.price(ETH, PriceSource.MARK)
+            )
 
     async def test_a_fund_that_is_new_is_refused_on_it(self, market: LoopbackVenue) -> None:
         self.delist(market)

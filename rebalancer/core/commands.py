@@ -8,6 +8,7 @@ from rebalancer.core.events import Commanded, CommandKind, ContractChanged, Kill
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.opening import stop
 from rebalancer.core.records import CommandTaken, ScopeChanged, TradingChanged, TradingState
+from rebalancer.core.relisting import lead_over, refuse_unpriced
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope, title
 from rebalancer.core.state import DeskState, FundState
@@ -42,6 +43,8 @@ def refuse_command(state: DeskState, command: Commanded) -> None:
     gone = command.scope is Scope.CONTRACT and command.name in state.desk.unlisted
     if gone and aim is not TradingState.HALTED:
         raise CommandRefused(f"{what} is listed no more: it stays frozen")
+    if command.scope is Scope.CONTRACT:
+        refuse_unpriced(state, command)
     if command.scope is Scope.ACCOUNT and aim is TradingState.ACTIVE:
         _refuse_unexplained(state, command.name)
 
@@ -159,6 +162,8 @@ def on_command(work: Work, event: Commanded) -> None:
         work.due.add(event.name)
         return
     aim = _AIMS[event.kind]
+    if event.scope is Scope.CONTRACT:
+        lead_over(work, event)
     if event.scope is not Scope.FUND:
         set_scope(work, event.scope, event.name, aim, event.reason)
         return

@@ -4,15 +4,20 @@ Such a member counts as frozen at the price of the last rebalancing point: what 
 is in the cash that its settlement left, and the formula NAV sees no return of it. Its weight is
 held as cash, nothing waits for its price, and everything else of its fund goes on. While a fund
 holds some of it, or has an order on it of which nobody knows the end, the fund has no NAV.
+
+One that is listed again stays so until an operator resumes its contract: the formula NAV goes on
+from the frozen price as if it were the live one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rebalancer.core.money import text, total
+from rebalancer.core.record import Record
 
 if TYPE_CHECKING:
     from rebalancer.core.order import Order
@@ -21,13 +26,38 @@ if TYPE_CHECKING:
 _NONE: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class ContractDelisted(Record):
+    """Its venue lists a contract no more: it counts so until the contract may be traded again."""
+
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberListed(Record):
+    """A member that was frozen goes on from here, as if its frozen price were the live one."""
+
+    fund: str
+    contract: str
+    #: what the fund's own source and the mark say now
+    price: Decimal
+    mark: Decimal
+
+
+RECORDS: tuple[type[Record], ...] = (ContractDelisted, MemberListed)
+
+
+def anything_delisted(state: DeskState) -> bool:
+    """Whether any contract of the desk is or was listed no more and is not traded again yet."""
+    return bool(state.desk.unlisted or state.delisted)
+
+
 def gone(state: DeskState, fund: FundState) -> frozenset[str]:
     """Return the contracts that are listed no more and of which the fund has nothing any more."""
-    unlisted = state.desk.unlisted
-    if not unlisted:
+    if not anything_delisted(state):
         return _NONE
     open_ones = {each.intent.contract for each in _orders(state, fund)}
-    return unlisted - open_ones - fund.holding.units.keys()
+    return (state.desk.unlisted | state.delisted) - open_ones - fund.holding.units.keys()
 
 
 def followed(state: DeskState, fund: FundState, at_ms: int) -> tuple[str, ...]:

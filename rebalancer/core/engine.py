@@ -56,6 +56,7 @@ from rebalancer.core.outcomes import on_fill, on_liquidation, on_order, on_posit
 from rebalancer.core.planner import Skip
 from rebalancer.core.quoting import on_quote
 from rebalancer.core.records import ClockSetBack, FundingPosted, Record
+from rebalancer.core.relisting import on_listing
 from rebalancer.core.reloading import on_configuration
 from rebalancer.core.setback import forget_after
 from rebalancer.core.state import DeskState
@@ -261,6 +262,7 @@ def _on_command(work: Work, event: Commanded) -> None:
 
 def _on_contract(work: Work, event: ContractChanged) -> None:
     on_contract_changed(work, event)
+    on_listing(work, event)
     tell_of_stranded(work, event)
 
 

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core import break_folding, capital_folding, configuration_folding, ledger, records
+from rebalancer.core import (
+    break_folding,
+    capital_folding,
+    configuration_folding,
+    delisting_folding,
+    ledger,
+    permission_folding,
+    records,
+)
 from rebalancer.core.duty import Duty
 from rebalancer.core.events import CommandKind
 from rebalancer.core.limits import ensure_toward
@@ -17,10 +25,8 @@ from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.nav import Point
 from rebalancer.core.order import WORKING, Order, Outcome, PositionSide, next_status
-from rebalancer.core.permission import TRANSITIONS, Permission
 from rebalancer.core.records import Record, TradingState
 from rebalancer.core.run import ENDED, Run, RunPlan, RunStatus
-from rebalancer.core.scope import Scope, title
 from rebalancer.core.seen import ENDED_ORDERS_MAX
 from rebalancer.core.setback import set_back
 from rebalancer.core.slicing import pause_ms
@@ -319,37 +325,6 @@ def _wiped(state: DeskState, record: records.FundWiped) -> None:
     fund.trading, fund.trading_reason = TradingState.WIPED, record.reason
 
 
-def _trading(state: DeskState, record: records.TradingChanged) -> None:
-    fund = state.funds.get(record.fund)
-    if fund is None:  # as above
-        return
-    _refuse_transition(fund.name, fund.trading, record.state)
-    fund.trading, fund.trading_reason = record.state, record.reason
-    if record.state is TradingState.HALTED:
-        fund.manual = None
-    if record.state is not TradingState.REDUCING:
-        fund.flattening = ""
-
-
-def _refuse_transition(what: str, before: TradingState, after: TradingState) -> None:
-    ensure(after in TRANSITIONS[before], f"{what} is {before} and cannot become {after}")
-
-
-def _scope(state: DeskState, record: records.ScopeChanged) -> None:
-    key = (record.scope, record.name)
-    ensure(record.scope is not Scope.FUND, "the state of a fund is told in another record")
-    known = state.scopes.pop(key, None)
-    before = known.state if known else TradingState.ACTIVE
-    _refuse_transition(title(*key), before, record.state)
-    if record.state is not TradingState.ACTIVE:
-        state.scopes[key] = Permission(*key, record.state, record.reason)
-    if record.state is TradingState.HALTED and record.scope is not Scope.CONTRACT:
-        # A command that waited must not be carried out once trading is allowed again.
-        for fund in state.funds.values():
-            if record.scope is Scope.DESK or fund.fund.account == record.name:
-                fund.manual = None
-
-
 def _struck(state: DeskState, record: records.NavStruck) -> None:
     ensure(
         abs(record.nav * record.shares - record.equity) < Decimal("1e-30"),
@@ -387,11 +362,11 @@ _HANDLERS: dict[type[Record], Callable[[DeskState, Any], None]] = {
     records.Traded: _traded,
     records.FundingPosted: _funding,
     records.FundWiped: _wiped,
-    records.TradingChanged: _trading,
-    records.ScopeChanged: _scope,
     records.NavStruck: _struck,
     records.CommandTaken: _command,
     **break_folding.HANDLERS,
     **capital_folding.HANDLERS,
     **configuration_folding.HANDLERS,
+    **delisting_folding.HANDLERS,
+    **permission_folding.HANDLERS,
 }

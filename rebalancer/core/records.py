@@ -15,6 +15,7 @@ from enum import StrEnum
 from rebalancer.core import breaks
 from rebalancer.core.capital import CAPITAL_RECORDS
 from rebalancer.core.configuration import RECORDS as CONFIGURATION_RECORDS
+from rebalancer.core.delisting import RECORDS as LISTING_RECORDS
 from rebalancer.core.events import CommandKind
 from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS
@@ -379,4 +380,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     *breaks.RECORDS,
     PremiumStaged,
     *CONFIGURATION_RECORDS,
+    *LISTING_RECORDS,
 )

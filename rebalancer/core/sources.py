@@ -6,15 +6,13 @@ have moved by the basis, and its price rules would act on that.
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from rebalancer.core.actions import Severity
 from rebalancer.core.configuration import SourceChanged
 from rebalancer.core.delisting import gone
-from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS
 from rebalancer.core.money import ONE, settled
 from rebalancer.core.state import FundState
+from rebalancer.core.trust import good_price
 from rebalancer.core.work import Work
 
 #: so long after the start the price of the source before is waited for
@@ -35,8 +33,9 @@ def follow_source(work: Work, fund: FundState) -> None:
     absent = gone(work.state, fund)  # of these no price comes, and none is needed: they are frozen
     symbols = dict.fromkeys((*fund.point.prices, *fund.members(work.now_ms)))
     symbols = {symbol: None for symbol in symbols if symbol not in absent}
-    now = {symbol: _good(work, fund, symbol, source) for symbol in symbols}
-    then = {symbol: _good(work, fund, symbol, before) for symbol in symbols}
+    market, now_ms = work.state.market, work.now_ms
+    now = {symbol: good_price(market, fund, symbol, source, now_ms) for symbol in symbols}
+    then = {symbol: good_price(market, fund, symbol, before, now_ms) for symbol in symbols}
     factors = {
         symbol: settled(price / old)
         for symbol in symbols
@@ -54,10 +53,3 @@ def follow_source(work: Work, fund: FundState) -> None:
             "with, so that what lies between the two counts as a move of the price"
         )
         work.alert(Severity.WARNING, "source_not_compared", fund.name, text)
-
-
-def _good(work: Work, fund: FundState, symbol: str, source: PriceSource) -> Decimal | None:
-    """Return a price that is fresh and confirmed; None where there is none such."""
-    market, limit_ms = work.state.market, fund.fund.age_limit_ms(for_fixed=False)
-    fresh = market.fresh(symbol, source, work.now_ms, limit_ms)
-    return market.price(symbol, source) if fresh and market.confirmed(symbol, source) else None

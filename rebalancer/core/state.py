@@ -306,6 +306,8 @@ class DeskState:
     break_count: int = 0
     #: what is not active of the desk, its accounts and contracts
     scopes: dict[tuple[Scope, str], Permission] = field(default_factory=dict)
+    #: contracts that their venue once listed no more, until they may be traded again
+    delisted: frozenset[str] = frozenset()
     #: files of flows by batch id: the digest of what each asked for
     batches: dict[str, str] = field(default_factory=dict)
     #: volatile: reference rates by the name of their source
@@ -387,9 +389,7 @@ class DeskState:
             return found
         found = strictest(found, self.scopes.get((Scope.DESK, "")))
         found = strictest(found, self.scopes.get((Scope.ACCOUNT, fund.fund.account)))
-        if contract is not None:
-            found = strictest(found, self.scopes.get((Scope.CONTRACT, contract)))
-        return found
+        return strictest(found, self.scopes.get((Scope.CONTRACT, contract or "")))
 
     def working_on(self, account: str, contract: str) -> bool:
         """Whether an order on this contract may still trade; then it takes no new one."""

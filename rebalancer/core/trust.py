@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rebalancer.core.delisting import followed
-from rebalancer.core.market import Suspicion
+from rebalancer.core.fund import PriceSource
+from rebalancer.core.market import Market, Suspicion
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ONE, total
 from rebalancer.core.nav import Valuation
@@ -51,6 +52,14 @@ def fresh(work: Work, fund: FundState, *, for_fixed: bool) -> bool:
         for symbol in followed(work.state, fund, work.now_ms)
         for source in fund.fund.sources
     )
+
+
+def good_price(
+    market: Market, fund: FundState, symbol: str, source: PriceSource, now_ms: int
+) -> Decimal | None:
+    """Return a price that is fresh and confirmed; None where there is none such."""
+    fresh_ = market.fresh(symbol, source, now_ms, fund.fund.age_limit_ms(for_fixed=False))
+    return market.price(symbol, source) if fresh_ and market.confirmed(symbol, source) else None
 
 
 def _closes_now(work: Work, fund: FundState) -> bool:

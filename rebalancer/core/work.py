@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from rebalancer.core.actions import Action, Alert, Severity
 from rebalancer.core.capital import FlowRefused
+from rebalancer.core.delisting import anything_delisted
 from rebalancer.core.flow import FlowKind
 from rebalancer.core.folding import apply
 from rebalancer.core.methodology import Trigger
@@ -63,7 +64,7 @@ class Work:
         apply(self.state, record)
         self.records.append(record)
         # What is listed no more is frozen at the prices that its fund's run and point had.
-        if type(record) not in _WORTH_NOTHING or self.state.desk.unlisted:
+        if type(record) not in _WORTH_NOTHING or anything_delisted(self.state):
             self._worths.clear()
 
     def alert(self, severity: Severity, name: str, subject: str, text: str) -> None:

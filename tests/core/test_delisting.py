@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from rebalancer.core.actions import Alert
+from rebalancer.core.attribution import Standing, attribute
 from rebalancer.core.capital import FlowDealt
 from rebalancer.core.configuration import SourceChanged
-from rebalancer.core.delisting import what_frees
+from rebalancer.core.delisting import MemberListed, what_frees
 from rebalancer.core.distances import distances_of
 from rebalancer.core.events import (
     Commanded,
@@ -30,16 +32,18 @@ from rebalancer.core.methodology import (
     Fixed,
     Goal,
     LeverageBand,
+    Manual,
     Methodology,
     Reconstitution,
     Trigger,
 )
 from rebalancer.core.nav import Valuation
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import PointSet, RunMoved, RunOpened, VerdictChanged
+from rebalancer.core.records import PointSet, RunMoved, RunOpened, TradingState, VerdictChanged
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.desk.views import oldest_price, view_fund
+from rebalancer.errors import CommandRefused
 from tests.core.test_applying import applied, planned
 from tests.core.test_flows import ask, flow
 from tests.core.test_random_days import durable
@@ -96,6 +100,11 @@ def worth(made: Bench) -> Valuation:
     found = made.state.worth(made.fund("MIX"))
     assert found is not None
     return found
+
+
+def standing(made: Bench) -> Standing:
+    now = worth(made)
+    return made.fund("MIX").standing(now.marks, now.nav, now.formula_nav)
 
 
 def target(made: Bench) -> dict[str, Decimal]:
@@ -362,3 +371,86 @@ def test_a_member_that_no_run_may_leave_out_is_missed_by_verify() -> None:
     records = [*made.records[: made.records.index(opened)], replace(opened, plan=plan)]
     found = of_this_configuration(made, records).problems
     assert any("it aims at" in each for each in found), found
+
+
+def listed_again(made: Bench) -> Bench:
+    """Restart a desk whose venue lists ETH again."""
+    made.desk = replace(made.desk, unlisted=frozenset())
+    again = made.restarted()
+    again.take(ContractChanged(again.now_ms, ETH, "the venue lists ETH again"))
+    return again
+
+
+def resumed(made: Bench, eth: Number) -> Bench:
+    """Let an operator resume the contract once ETH has a price."""
+    made.known(eth, symbol=ETH)
+    made.take(Commanded(made.now_ms, CommandKind.RESUME, ETH, "it is back", Scope.CONTRACT))
+    return made
+
+
+class TestOnceItIsListedAgain:
+    def test_its_live_price_moves_nothing_before_its_contract_is_resumed(self) -> None:
+        made = listed_again(mixed())
+        made.known(100)
+        for _ in range(5):
+            made.later(20).known(20, symbol=ETH)  # 80 % down at 3x: nothing would be left
+        assert made.fund("MIX").trading is TradingState.ACTIVE
+        assert (worth(made).nav, worth(made).formula_nav) == (D(85), D(100))
+        assert [each.name for each in made.actions if isinstance(each, Alert)][-1] == (
+            "contract_listed_again"
+        )
+        held_and_sound(made)
+
+    @pytest.mark.parametrize("eth", [20, 400])
+    def test_the_formula_goes_on_from_the_frozen_price_as_if_it_were_the_live_one(
+        self, eth: int
+    ) -> None:
+        made = listed_again(mixed())
+        made.known(100)
+        before = attribute(made.fund("MIX").gap, standing(made))
+        resumed(made, eth)
+        assert (worth(made).nav, worth(made).formula_nav) == (D(85), D(100))
+        assert worth(made).listed == 1
+        assert attribute(made.fund("MIX").gap, standing(made)) == before
+        made.later(20).known(D(eth) * D("1.1"), symbol=ETH)
+        assert worth(made).formula_nav == D(115), "3 x half of 10 %"
+        held_and_sound(made)
+
+    def test_the_next_run_holds_it_again(self) -> None:
+        made = resumed(listed_again(mixed()), 50)
+        made.now_ms = DUE
+        for symbol, price in ((BTC, 100), (ETH, 50)):
+            made.known(price, symbol=symbol)
+        made.later(1).known(100)
+        assert target(made) == {BTC: D("1.275"), ETH: D("2.55")}
+        for order in made.orders:
+            made.complete(order)
+        assert made.of(PointSet)[-1].prices == {BTC: D(100), ETH: D(50)}
+        assert of_this_configuration(made, made.records).problems == []
+
+    def test_a_run_under_way_ends_at_a_point_without_a_step(self) -> None:
+        made = mixed(only(fixed=Fixed(), manual=Manual()))
+        made.command(CommandKind.REBALANCE, "MIX")
+        made.later(1).known(100)
+        order = made.orders[-1]
+        again = resumed(listed_again(made), 20)
+        again.known(100)
+        again.complete(order)
+        assert again.of(PointSet)[-1].prices == {BTC: D(100), ETH: D(20)}
+        assert worth(again).formula_nav == 100
+        held_and_sound(again)
+
+    def test_no_resume_before_a_price_of_it_is_known(self) -> None:
+        made = listed_again(mixed())
+        with pytest.raises(CommandRefused, match=r"MIX would go on from its live price.*try again"):
+            made.take(Commanded(made.now_ms, CommandKind.RESUME, ETH, "back", Scope.CONTRACT))
+        assert ETH in made.state.delisted
+        assert made.of(MemberListed) == []
+
+    def test_what_was_held_all_the_time_has_moved_with_its_price(self) -> None:
+        made = listed_again(without_eth(bench(fund("MIX", 3, initial_shares=D(1), basket=HALVES))))
+        made.known(100)
+        resumed(made, 90)
+        assert made.of(MemberListed) == []
+        assert (worth(made).nav, worth(made).formula_nav) == (D(85), D(85))
+        held_and_sound(made)

@@ -58,6 +58,7 @@ def durable(state: DeskState) -> dict[str, Any]:
         "funds": funds,
         "accounts": state.accounts,
         "orders": state.orders,
+        "delisted": state.delisted,
         "seen": state.seen_trades,
         "desk_id": state.desk_id,
         "desk_cash": state.desk_cash,
