@@ -1,39 +1,52 @@
 """Days on which capital moves, too: flows both ways, management fees and a cash account.
 
-Everything else is the day of the seed, with its trouble.
+Everything else is the day of the seed, with its trouble. Those of odd seeds go over a midnight of
+UTC: a daily strike, a day's count of runs and a day of financing end in the middle of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from rebalancer.core.cash_account import CashAccount
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import Flow, FlowKind, FlowRule, OnBusy
-from rebalancer.core.instant import HOUR_MS, MINUTE_MS
+from rebalancer.core.instant import HOUR_MS, MINUTE_MS, parse
+from rebalancer.core.methodology import Fixed
 from rebalancer.core.state import Desk
 from rebalancer.core.verification import Verifier
-from tests.simulation.day import BINANCE, TICKS, D, day_of, desk_of_the_day
+from tests.simulation.day import BEGIN_MS, BINANCE, TICKS, D, day_of, desk_of_the_day
 from tests.simulation.judge import judge
 from tests.simulation.world import World
 
-#: instants of the fee within the day
-FEE_TIMES_MS = (2 * HOUR_MS + 17 * MINUTE_MS, 2 * HOUR_MS + 40 * MINUTE_MS)
+#: instants of the fee: two within the day, and two about midnight
+FEE_TIMES_MS = (
+    2 * HOUR_MS + 17 * MINUTE_MS,
+    2 * HOUR_MS + 40 * MINUTE_MS,
+    23 * HOUR_MS + 57 * MINUTE_MS,
+    20 * MINUTE_MS,
+)
+#: a day over midnight begins at 23:50; its fixed time comes as long after that as in any other
+NIGHT_MS = parse("2026-01-01T23:50:00Z")
+NIGHTLY = Fixed(times_of_day_ms=(10 * MINUTE_MS,), utc_offset_ms=0)
 FLOWS = 8
 
 
-def desk_with_capital(venue: str = BINANCE) -> Desk:
+def desk_with_capital(venue: str = BINANCE, *, over_midnight: bool = False) -> Desk:
     """Return the funds of a day with terms for capital."""
     known = desk_of_the_day(venue)
+    fixed = NIGHTLY if over_midnight else Fixed()
     flows = FlowRule(
         creation_fee=D("0.001"), redemption_fee=D("0.002"), on_busy=OnBusy.QUEUE, maximum=D(9_000)
     )
     funds = {
         name: replace(
             fund,
-            methodology=replace(fund.methodology, flow=flows),
+            methodology=replace(fund.methodology, flow=flows, fixed=fixed),
+            nav_boundary_ms=0,
             management_fee=ManagementFee(daily=D("0.01"), times_of_day_ms=FEE_TIMES_MS),
         )
         for name, fund in known.funds.items()
@@ -63,7 +76,13 @@ def flows_of(seed: int) -> dict[int, tuple[Flow, ...]]:
 
 def lived(seed: int) -> World:
     """Return the day of a seed with capital, once it is over."""
-    world = World(day_of(seed), desk_of=desk_with_capital, flows=flows_of(seed))
+    over_midnight = seed % 2 == 1
+    world = World(
+        day_of(seed),
+        begins_ms=NIGHT_MS if over_midnight else BEGIN_MS,
+        desk_of=partial(desk_with_capital, over_midnight=over_midnight),
+        flows=flows_of(seed),
+    )
     world.live()
     return world
 

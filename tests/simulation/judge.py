@@ -33,9 +33,7 @@ from rebalancer.core.state import DeskState
 from rebalancer.errors import BrokenInvariant
 from tests.loopback.faults import Taken
 from tests.simulation.day import (
-    BEGIN_MS,
     BTC,
-    DUE_MS,
     DUE_TICK,
     INSTRUMENTS,
     ON_THE_WIRE,
@@ -192,10 +190,11 @@ def _fixed(world: World, records: tuple[Record, ...]) -> Iterator[str]:
     """I6: one settlement for each fund that lived at the due instant; a miss is told."""
     if world.end_tick <= DUE_TICK:
         return
+    due_ms = world.begins_ms + DUE_TICK * TICK_MS
     settled = Counter(
         record.fund
         for record in records
-        if isinstance(record, FixedSettled) and record.due_ms == DUE_MS
+        if isinstance(record, FixedSettled) and record.due_ms == due_ms
     )
     ended = {record.fund for record in records if isinstance(record, FundWiped)}
     if any(kind is BreakKind.EVIDENCE for kind in _kinds(records)):
@@ -296,8 +295,8 @@ def _price(
         for name, plan in plans.items()
     ]
     oldest_ms = at_ms - min(each for each in limits_ms if each is not None)
-    last = min((at_ms - BEGIN_MS) // TICK_MS, len(day.prices[symbol]) - 1)
-    first = max(0, -((BEGIN_MS - oldest_ms) // TICK_MS))
+    last = min((at_ms - world.begins_ms) // TICK_MS, len(day.prices[symbol]) - 1)
+    first = max(0, -((world.begins_ms - oldest_ms) // TICK_MS))
     known = set(day.prices[symbol][first : last + 1])
     if day.trouble is Trouble.FALSE_PRICE and day.ticks > 1 and symbol == BTC:
         known |= {day.lie(index) for index in range(day.tick, day.tick + day.ticks)}

@@ -171,7 +171,9 @@ class World:
     """What outlives a life of the desk: the venue, the disk, the true time, the alerts."""
 
     day: Day
-    clock: SimClock = field(default_factory=lambda: SimClock(BEGIN_MS))
+    #: the true time of its first tick
+    begins_ms: int = BEGIN_MS
+    clock: SimClock = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
     lives: int = 0
     rounds: int = 0
@@ -198,6 +200,7 @@ class World:
     fork: Callable[[int], tuple[int, ...] | None] = lambda _turn: None
 
     def __post_init__(self) -> None:
+        self.clock = SimClock(self.begins_ms)
         self.dice = random.Random(self.day.seed + 1)  # noqa: S311 - for tests, not for secrets
         self.disk = self.disk_of(self.day)
         self.desk = self.desk_of(self.day.venue)
@@ -261,7 +264,7 @@ class World:
         tick = self.day.clock_right_tick
         if tick is None or not self._clock_is_off:
             return
-        if self.clock.true_ms() >= BEGIN_MS + tick * TICK_MS:
+        if self.clock.true_ms() >= self.begins_ms + tick * TICK_MS:
             self.clock.step(-self.day.clock_step_ms)
             self._clock_is_off = False
 
@@ -313,7 +316,7 @@ class World:
             blind_ms += self.day.ticks * LOCKED_MS
         watched = self.short + blind_ms // TICK_MS
         # Not the next tick of the feed, which stands still while the desk is down.
-        soon = (self.clock.true_ms() - BEGIN_MS + self._down_ms) // TICK_MS + watched
+        soon = (self.clock.true_ms() - self.begins_ms + self._down_ms) // TICK_MS + watched
         # Who asked in vain for long asks once a minute, and twice after the trouble is over.
         ends = self.day.clock_right_tick or self.day.tick + self.day.ticks
         over = ends + UNKNOWN_MS // TICK_MS
@@ -414,7 +417,7 @@ class Feed:
         world = self._world
         while world.next_tick < world.end_tick:
             index = world.next_tick
-            at_ms = BEGIN_MS + index * TICK_MS
+            at_ms = world.begins_ms + index * TICK_MS
             wait_ms = at_ms - world.clock.true_ms()
             if wait_ms > 0:
                 await asyncio.sleep(wait_ms / SECOND_MS)
