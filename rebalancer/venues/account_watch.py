@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from types import MappingProxyType
+from typing import NamedTuple
 
 import structlog
 
@@ -46,6 +47,15 @@ ROUND_SECONDS = 120.0
 #: after so many rounds in a row without positions the desk is told that it does not see its account
 MISSED_MAX = 3
 NO_PAYMENTS: Mapping[str, int] = MappingProxyType({})
+
+
+class Held(NamedTuple):
+    """What an account held when it was asked for it."""
+
+    #: signed base coins by contract
+    units: Mapping[str, Decimal]
+    #: when the question left, by the venue's clock: no later trade is certainly in the answer
+    asked_ms: int
 
 
 class AccountWatch:
@@ -123,24 +133,25 @@ class AccountWatch:
             _log.warning("history_unavailable", account=self._name, reason=str(outage))
         for contract in turn:
             try:
-                await self._report_funding(contract, held.get(contract, ZERO), emit)
-                if not held.get(contract):
-                    await self._report_flat(contract, emit)
+                await self._report_funding(contract, held, emit)
+                if not held.units.get(contract):
+                    await self._report_flat(contract, held, emit)
             except VenueUnavailable as outage:
                 _log.warning("funding_unavailable", account=self._name, reason=str(outage))
         return True
 
-    async def report_positions(self, emit: Emit) -> Mapping[str, Decimal] | None:
-        """Emit what is held; nothing when the venue does not answer."""
+    async def report_positions(self, emit: Emit) -> Held | None:
+        """Emit what is held, and return it; nothing when the venue does not answer."""
         asked_ms = self._clock.now_ms()
-        self._asked_ms = self._book.venue_clock.at(asked_ms)
+        asked_at_venue_ms = self._book.venue_clock.at(asked_ms)
         try:
             units = held_units(await self._book.positions())
         except VenueUnavailable as outage:
             _log.warning("positions_unavailable", account=self._name, reason=str(outage))
             return None
         emit(PositionsReported(self._clock.now_ms(), self._name, units, asked_ms=asked_ms))
-        return units
+        # Not kept here: a reconnect asks as well, while a round goes by what it was told itself.
+        return Held(units, asked_at_venue_ms)
 
     async def _report_balance(self, emit: Emit) -> None:
         if self._currency is None:
@@ -153,7 +164,7 @@ class AccountWatch:
         if worth is not None:
             emit(BalanceReported(self._clock.now_ms(), self._name, self._currency, worth))
 
-    async def _report_funding(self, contract: str, held: Decimal, emit: Emit) -> None:
+    async def _report_funding(self, contract: str, held: Held, emit: Emit) -> None:
         since_ms = self._since_ms[contract]
         seen = self._seen.setdefault(contract, set())
         until_ms = self._book.venue_clock.now_ms() - LISTED_MS
@@ -170,12 +181,13 @@ class AccountWatch:
         seen -= {each for each in seen if each.at_ms < self._since_ms[contract]}
 
     async def _paid(
-        self, contract: str, held: Decimal, at_ms: int, payments: Sequence[FundingPayment]
+        self, contract: str, held: Held, at_ms: int, payments: Sequence[FundingPayment]
     ) -> FundingPaid | None:
         amount = total(each.amount for each in payments)
         if not amount:
             return None
-        units = _held_at(held, await self._trades_since(contract, at_ms), at_ms)
+        since = await self._trades_since(contract, at_ms, held.asked_ms)
+        units = _held_at(held.units.get(contract, ZERO), since, at_ms)
         rate = await self._book.funding_rate(contract, at_ms)
         if rate is None:
             raise VenueUnavailable(f"{contract}: the rate of a payment is not shown yet")
@@ -192,14 +204,14 @@ class AccountWatch:
             return None
         return FundingPaid(self._clock.now_ms(), self._name, contract, rate, mark, settled_ms=at_ms)
 
-    async def _report_flat(self, contract: str, emit: Emit) -> None:
+    async def _report_flat(self, contract: str, held: Held, emit: Emit) -> None:
         """Tell the settlements at which the account held nothing of a contract; asked each hour."""
         since_ms = self._flat_ms.get(contract)
         hour = (self._book.venue_clock.now_ms() - SHOWN_MS) // SETTLED_EVERY_MS
         if since_ms is None or hour <= self._flat_hours.get(contract, since_ms // SETTLED_EVERY_MS):
             return
         rates = await self._book.funding_rates(contract, since_ms + 1)
-        since = await self._trades_since(contract, min(rates)) if rates else ()
+        since = await self._trades_since(contract, min(rates), held.asked_ms) if rates else ()
         for at_ms, rate in rates.items():
             if not _held_at(ZERO, since, at_ms):
                 now_ms = self._clock.now_ms()
@@ -207,13 +219,13 @@ class AccountWatch:
             self._flat_ms[contract] = at_ms
         self._flat_hours[contract] = hour
 
-    async def _trades_since(self, contract: str, at_ms: int) -> Sequence[OwnTrade]:
+    async def _trades_since(self, contract: str, at_ms: int, asked_ms: int) -> Sequence[OwnTrade]:
         """Return the trades between an instant and the question of what is held.
 
         Raises VenueUnavailable where one came too near to that question to say.
         """
         since = await self._book.trades(contract, at_ms)
-        if any(trade.at_ms >= self._asked_ms - CLOCK_ERROR_MS for trade in since):
+        if any(trade.at_ms >= asked_ms - CLOCK_ERROR_MS for trade in since):
             # Whether what is held has it in or not is not known: what was paid on would be wrong.
             raise VenueUnavailable(f"{contract}: traded while its payment was being understood")
         return since

@@ -62,6 +62,33 @@ async def test_a_payment_is_of_what_was_held_then_and_not_of_what_is_held_now():
         assert paid(desk.told(FundingPaid)) == [(BTC, D(-5))]
 
 
+async def test_a_reconnect_meanwhile_changes_nothing_of_what_the_round_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It asks for positions, too: what traded since the round did is not in the round's answer."""
+    async with account() as desk:
+        since_ms = WallClock().now_ms() - 1_000
+        watch = desk.venue._watch
+        report = watch.history.report
+        await desk.buy(BTC, "0.2")
+        desk.market.fund("BTC/USDT", "0.0001")
+        await asyncio.sleep(0.005)
+
+        async def overtaken(*asked: Any) -> None:
+            await report(*asked)
+            await desk.buy(BTC, "0.1")
+            await asyncio.sleep(0.005)
+            await desk.venue.report_positions()
+
+        watch._since_ms = dict.fromkeys(CONTRACTS, since_ms)
+        monkeypatch.setattr(watch.history, "report", overtaken)
+        await watch.round(desk.venue._tell)
+        assert desk.told(FundingPaid) == [], "of what it was paid for cannot be said yet"
+        monkeypatch.setattr(watch.history, "report", report)
+        await watch.round(desk.venue._tell)
+        assert paid(desk.told(FundingPaid)) == [(BTC, D(5))]
+
+
 async def test_what_the_venue_closed_by_itself_is_told_before_the_payments_of_the_round():
     """Else the desk would share a payment by what was closed before it."""
     async with account() as desk:
