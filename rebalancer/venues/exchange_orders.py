@@ -71,6 +71,7 @@ class ExchangeOrders:
         self._sends = OrderSends(client, facts, contracts, leverage=leverage)
         self._trades = WholeLists(self._questions.ask, facts.venue_id, venue_clock)
         self._listing = own_trades(facts)
+        #: orders that the last look, and the first after their window, found nowhere
         self._absent_once: set[str] = set()
 
     def prepare(self, intents: Sequence[OrderIntent]) -> None:
@@ -117,6 +118,7 @@ class ExchangeOrders:
             emit(self._report(intent, Outcome.UNKNOWN, why=str(outage)))
             return
         if order_id is not None:
+            self._absent_once.discard(intent.client_order_id)
             await self._settle_or_say_unknown(intent, order_id, emit)
             return
         emit(self._absent_or_unknown(intent))
@@ -212,7 +214,7 @@ class ExchangeOrders:
         )
 
     def _absent_or_unknown(self, intent: OrderIntent) -> OrderReported:
-        """Say absent only when the request can no longer be taken and two looks found nothing."""
+        """Say absent only when the request can no longer be taken and two looks in a row failed."""
         ours = intent.client_order_id
         if self.departures.may_still_arrive(intent):
             return self._report(intent, Outcome.UNKNOWN, why="not found, which proves nothing yet")

@@ -18,6 +18,7 @@ from rebalancer.core.fund import Account
 from rebalancer.core.order import OrderIntent, OrderSide, Outcome, PositionSide, client_order_id
 from rebalancer.errors import ConfigRefused, InputRefused, VenueUnavailable
 from rebalancer.venues import exchange_orders, exchange_venue
+from rebalancer.venues.ccxt_client import NoSuchOrder
 from rebalancer.venues.exchange_venue import ExchangeVenue, facts_of, open_client
 from rebalancer.venues.facts_shape import Ask
 from rebalancer.venues.rates import loop_ms
@@ -242,6 +243,27 @@ async def test_an_order_found_nowhere_twice_after_its_window_is_absent():
         assert absence.waited_ms >= 120_000 > absence.window_ms
         # the venue's own validity, 2 s for the clocks and 10 s for what is shown late
         assert absence.window_ms == valid_ms + 12_000
+
+
+async def test_an_order_that_was_seen_in_between_needs_two_looks_anew_to_be_absent(monkeypatch):
+    async with trading() as desk:
+        old, shown = an_old_order(desk), list[object]([None])
+
+        async def ask(_call: object, kind: Ask) -> object:
+            if kind is not Ask.QUERY:
+                return []
+            if shown[-1] is None:
+                raise NoSuchOrder("none")
+            return shown[-1]
+
+        monkeypatch.setattr(desk.venue._orders._questions, "ask", ask)
+        seen = {"clientOrderId": old.client_order_id, "status": None, "filled": None, "id": "7"}
+        for each in (None, seen, None):
+            shown.append(each)
+            await desk.venue.query(old)
+        assert desk.outcomes() == [Outcome.UNKNOWN] * 3
+        await desk.venue.query(old)
+        assert desk.outcomes()[-1] is Outcome.ABSENT
 
 
 @pytest.mark.parametrize("shown", [{"id": "7"}, {}], ids=["without figures", "without its id"])
