@@ -134,7 +134,7 @@ class Executor:
             close = closes.get(key)
             if close is not None and _opens_behind(close, intent):
                 self._closing[close.client_order_id] = {}
-                work = self._submit_open(self._last[key], close, intent)
+                work = self._submit_open(self._last.get(key), close, intent)
             else:
                 work = self._submit_after(self._last.get(key), intent)
             self._last[key] = self._start(work)
@@ -163,11 +163,12 @@ class Executor:
             await self._submit(intent, self._venues[intent.account].submit(intent))
 
     async def _submit_open(
-        self, before: asyncio.Task[None], close: OrderIntent, intent: OrderIntent
+        self, before: asyncio.Task[None] | None, close: OrderIntent, intent: OrderIntent
     ) -> None:
         """Open one book of a contract once the other is closed; else it is planned again."""
         try:
-            await asyncio.wait({before})
+            if before is not None:  # else the close was not even handed over
+                await asyncio.wait({before})
         finally:
             closed = total(self._closing.pop(close.client_order_id).values())
         if closed >= close.contracts or self._stopping:

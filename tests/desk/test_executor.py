@@ -422,3 +422,15 @@ async def test_an_open_leaves_once_its_close_has_filled_wholly(
     bench.venue.open.set()
     await bench.settled()
     assert ("sending open" in bench.venue.log) is goes
+
+
+async def test_an_open_is_not_sent_where_its_close_could_not_be_handed_over(bench: Bench) -> None:
+    def breaks(orders: Sequence[OrderIntent]) -> Sequence[Submission]:
+        raise RuntimeError(f"{len(orders)} orders, and none was sent")
+
+    bench.venue.submit_all = breaks  # type: ignore[method-assign]
+    bench.executor.carry_out([SubmitOrder(leg) for leg in legs()])
+    await bench.settled()
+    assert bench.venue.log == []
+    told = [(each.client_order_id, each.outcome) for each in reports(bench)]
+    assert told == [("close", Outcome.UNKNOWN), ("open", Outcome.NEVER_SENT)]
