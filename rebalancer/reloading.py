@@ -156,8 +156,7 @@ class Reloader:
             )
         offer = self._offer(new, found.differences)
         told["orders"] = _orders(_refuse_harm(self.state, offer))
-        records = await self.inbox.command(offer)
-        self.in_force = new
+        records = await asyncio.shield(asyncio.ensure_future(self._hand_over(new, offer)))
         changed = next(each for each in records if isinstance(each, ConfigurationChanged))
         _log.info(
             "configuration_changed",
@@ -167,6 +166,12 @@ class Reloader:
             waiting=list(changed.waiting),
         )
         return told | {"changed": True, "waiting": list(changed.waiting)}
+
+    async def _hand_over(self, new: InForce, offer: ConfigurationOffered) -> tuple[Record, ...]:
+        """Give the offer to the loop; once taken it is in force, whether anybody waits or not."""
+        records = await self.inbox.command(offer)
+        self.in_force = new
+        return records
 
     def _beyond(self, new: Config) -> Iterator[str]:
         """Say which changes are larger than the configuration in force lets pass unasked."""

@@ -225,6 +225,28 @@ class TestWhatIsRefused:
             reader.read = here.read
             assert (await here.reload())["changed"] is False
 
+    async def test_one_whose_caller_went_away_is_in_force_for_the_next_one_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with running() as here:
+            assert here.daemon is not None
+            reader = here.daemon.reloader.__self__  # type: ignore[union-attr]
+            command, task = reader.inbox.command, list[asyncio.Task[Any]]()
+
+            def taken(offer: Any) -> Any:
+                task[0].cancel()
+                return command(offer)
+
+            monkeypatch.setattr(reader.inbox, "command", taken)
+            text = DESK.replace("threshold = 0.01", "threshold = 0.02")
+            task.append(asyncio.create_task(here.reload(text)))
+            await asyncio.wait(task)
+            assert task[0].cancelled()
+            monkeypatch.setattr(reader.inbox, "command", command)
+            await until(lambda: of(here.store.records, ConfigurationChanged), "taken over")
+            assert (await here.reload())["changed"] is False
+            assert (await here.reload(DESK))["changed"] is True
+
     async def test_a_signal_reloads_as_a_command_does(self) -> None:
         async with running() as here:
             assert here.daemon is not None
