@@ -105,6 +105,8 @@ async def _answer(client: httpx.AsyncClient, url: str) -> bytes:
                 content += chunk
                 if len(content) > ANSWER_BYTES_MAX:
                     raise InputRefused(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+    except httpx.InvalidURL:  # which is none of the errors below
+        raise InputRefused("the url is none") from None
     except httpx.HTTPError as error:
         raise Unavailable(f"no answer: {type(error).__name__}") from None
     if response.status_code == 429 or response.status_code >= 500:

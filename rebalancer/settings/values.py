@@ -198,9 +198,17 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _url(value: str) -> str:
-    if not value.startswith(("https://", "http://localhost", "http://127.0.0.1")):
-        raise ValueError("must be an address that starts with https://")
-    if "@" in value.partition("//")[2].partition("/")[0]:
+    unusable = ValueError("must be an address such as https://host.example/path")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise unusable from None
+    if not host or port == 0 or " " in value or not value.isprintable():
+        raise unusable
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(host)):
+        raise ValueError("must start with https://, unless it is of this machine")
+    if "@" in parts.netloc:
         raise ValueError("must not hold a user or a password")
     return value
 

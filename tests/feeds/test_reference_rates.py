@@ -87,6 +87,10 @@ async def test_what_is_wrong_for_good_is_asked_for_once(answer: httpx.Response) 
     assert route.call_count == 1
 
 
+async def test_an_address_that_is_none_is_a_warning_and_ends_nothing() -> None:
+    assert await read(source(url="https://rates.example:port/euribor")) == []
+
+
 @pytest.mark.parametrize(
     ("content", "field", "sentence"),
     [

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from rebalancer.settings import parse
+
 Refusal = Callable[..., str]
 
 FUND = "c.toml:8: funds.BTC3L"
@@ -365,3 +367,37 @@ def test_a_strange_key_cannot_break_the_line(refusal: Refusal) -> None:
     said = refusal('"a\\nb\\u2028" = 1\n')
     assert said.startswith('c.toml:1: "a\\nb\\u2028": unknown key')
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://rates.example.org/r", "must start with https://, unless it is of this machine"),
+        (
+            "http://localhost.example.org/r",
+            "must start with https://, unless it is of this machine",
+        ),
+        (
+            "http://127.0.0.1.example.org/r",
+            "must start with https://, unless it is of this machine",
+        ),
+        ("https://me:pass@rates.example.org/r", "must not hold a user or a password"),
+        ("https://", "must be an address such as https://host.example/path"),
+        ("https:rates.example.org/r", "must be an address such as https://host.example/path"),
+        ("https://rates.example.org:port/r", "must be an address such as"),
+        ("https://rates.example.org:70000/r", "must be an address such as"),
+        ("https://[::1/r", "must be an address such as"),
+        ("https://rates example.org/r", "must be an address such as"),
+    ],
+)
+def test_what_is_read_from_or_told_to_elsewhere_goes_encrypted_to_a_host_that_can_be(
+    desk: str, refusal: Refusal, url: str, sentence: str
+) -> None:
+    told = refusal(f'{desk}[rates.sofr]\nurl = "{url}"\n')
+    assert f": rates.sofr.url: {sentence}" in told
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]:8080"])
+def test_what_stays_on_this_machine_needs_no_encryption(desk: str, host: str) -> None:
+    config = parse(f'{desk}[rates.sofr]\nurl = "http://{host}/r"\n')
+    assert config.rates["sofr"].url == f"http://{host}/r"
