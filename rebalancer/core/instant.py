@@ -55,15 +55,16 @@ def to_datetime(at_ms: int) -> datetime:
 
 def parse(value: object, what: str = "time") -> int:
     """Return ISO 8601 text with an offset, or Unix milliseconds, as milliseconds."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in _WRITABLE:
-        return value
+    at_ms = value if isinstance(value, int) and not isinstance(value, bool) else None
     if isinstance(value, str):
-        if _MILLISECONDS.fullmatch(value.strip()):
-            return int(value)
+        written = value.strip()
         try:
-            return from_datetime(datetime.fromisoformat(value.strip()))
+            is_number = _MILLISECONDS.fullmatch(written)
+            at_ms = int(written) if is_number else from_datetime(datetime.fromisoformat(written))
         except (ValueError, InputRefused):
-            pass
+            at_ms = None
+    if at_ms is not None and at_ms in _WRITABLE:
+        return at_ms
     raise InputRefused(
         f"{what}: {value!r} is not a time; write it as 2026-01-02T02:30:00Z or in Unix milliseconds"
     )
