@@ -13,7 +13,7 @@ import ssl
 import struct
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import yarl
 from aiohappyeyeballs import start_connection
@@ -28,6 +28,8 @@ IDLE_SECONDS_MAX = 60.0
 #: what is not delivered when a connection is closed, or its process dies, never will be: left to
 #: itself the system goes on sending it, and an order would arrive that was given up long ago
 _FORGET = struct.pack("ii", 1, 0)
+#: addresses whose parts are remembered; some venues have the ids of orders in theirs
+PLACES_KEPT = 1_024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -133,7 +135,7 @@ class Lanes:
         return None
 
 
-@cache
+@lru_cache(PLACES_KEPT)
 def place_of(base: str) -> tuple[Origin, str]:
     """Return where a URL without its query leads, and its path; a bad one raises ValueError."""
     url = yarl.URL(base, encoded=True)

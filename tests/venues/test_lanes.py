@@ -249,3 +249,10 @@ async def test_a_send_that_is_given_up_while_it_connects_leaves_no_socket_open(
         del opening
         gc.collect()
     assert left == []
+
+
+def test_what_is_known_of_addresses_does_not_grow_with_the_orders_that_they_name() -> None:
+    """Gate, KuCoin and MEXC have the id of an order in the path: a desk runs for years."""
+    for number in range(2 * lanes.PLACES_KEPT):
+        lanes.place_of(f"https://fx-api.gateio.ws/api/v4/futures/usdt/orders/{number}")
+    assert lanes.place_of.cache_info().currsize <= lanes.PLACES_KEPT
