@@ -25,6 +25,7 @@ from rebalancer.api.messages import (
 from rebalancer.api.pictures import Picture, picture_of
 from rebalancer.core.actions import Alert
 from rebalancer.core.capital import Consolidated
+from rebalancer.core.consolidation import Conversion
 from rebalancer.core.money import text
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
@@ -204,6 +205,13 @@ def _opened(record: RunOpened) -> Told:
     return "rebalance", plan.fund, "opened", f"{plan.trigger}: {plan.reason}"
 
 
+def _converted(record: Consolidated) -> Told:
+    words = Conversion(kind=record.kind, ratio=record.ratio).words
+    navs = f"NAV {text(record.nav_before)} -> {text(record.nav_after)}"
+    why = f"{words}, {navs}: candles are in new shares"
+    return "consolidation", record.fund, str(record.kind), why
+
+
 #: kinds of records that are not here are not published
 _TOLD: Mapping[type[Record], Callable[[Any], Told]] = {
     RunOpened: _opened,
@@ -223,12 +231,7 @@ _TOLD: Mapping[type[Record], Callable[[Any], Told]] = {
     ),
     FundWiped: lambda r: ("state", r.fund, "wiped", r.reason),
     VerdictChanged: lambda r: ("decision", r.fund, str(r.trigger), r.reason),
-    Consolidated: lambda r: (
-        "consolidation",
-        r.fund,
-        str(r.kind),
-        f"{r.ratio}:1, NAV {text(r.nav_before)} -> {text(r.nav_after)}: candles are in new shares",
-    ),
+    Consolidated: _converted,
     NavStruck: lambda r: ("strike", r.fund, text(r.nav), "daily NAV"),
 }
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from rebalancer.api import documents
 from rebalancer.api.assets import PAGE_PREFIX
+from rebalancer.core.consolidation import Conversion, ConversionKind
 from rebalancer.core.instant import iso
 
 PLAIN_PATH = "/plain"
@@ -317,7 +318,7 @@ def _conversions(story: Story) -> Iterable[Table]:
         [
             [
                 moment(one.time),
-                f"{one.kind} {one.ratio}:1",
+                Conversion(kind=ConversionKind(one.kind), ratio=one.ratio).words,
                 _change(nav(one.nav_before), nav(one.nav_after)),
                 _change(number(one.issued_before, 2), number(one.issued_after, 2)),
             ]

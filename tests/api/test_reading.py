@@ -271,8 +271,11 @@ async def test_candles_of_before_a_merge_are_in_shares_of_after_it(tmp_path: Pat
     assert [row[4] for row in days] == ["1150", "130"]
     assert event_of(merge) == (
         *("consolidation", "BTC3L", "merge"),
-        "10:1, NAV 0.03 -> 0.3: candles are in new shares",
+        "merge 10:1, NAV 0.03 -> 0.3: candles are in new shares",
     )
+    split = event_of(replace(merge, kind=ConversionKind.SPLIT))
+    assert split is not None
+    assert split[3].startswith("split 1:10, NAV ")
 
 
 async def test_minutes_are_candles_of_what_was_published(tmp_path: Path) -> None:

@@ -168,7 +168,8 @@ function drawParts(token, { runs, merges, paidOut, premiums, fees, decisions, ba
   if (premiums.length) halves.push(steps(premiums));
   if (merges.length) {
     halves.push(table("Merges and splits", ["Time", "Kind", "NAV", "Issued"], merges.map((one) =>
-      [moment(one.time), `${one.kind} ${one.ratio}:1`, num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),
+      [moment(one.time), one.kind === "split" ? `split 1:${one.ratio}` : `merge ${one.ratio}:1`,
+        num(`${nav(one.navBefore)} \u2192 ${nav(one.navAfter)}`),
         num(`${fixed(one.issuedBefore, 2)} \u2192 ${fixed(one.issuedAfter, 2)}`)])));
   }
   if (paidOut.length) {
