@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from rebalancer.store.reader import SqlReader
 T = TypeVar("T")
 #: reads at once; more wait, so that readers never take the desk's processor for themselves
 READERS = 2
+#: how soon a store that did not answer is asked again
+AGAIN_SECONDS = 5.0
 
 
 class StoreDoor:
@@ -41,6 +44,17 @@ class StoreDoor:
             raise
         self.problem = ""
         return found
+
+    async def run(self) -> None:
+        """Ask again after each read that failed, for ever.
+
+        Who is said not to be ready is asked nothing by a load balancer, and would stay so.
+        """
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            if self.problem:
+                with contextlib.suppress(StoreUnavailable):
+                    await self.read(SqlReader.journal_end)
 
     def close(self) -> None:
         """Give up threads and connections; may be called twice."""

@@ -127,6 +127,7 @@ class ApiService:
         # Before anybody can ask: there is always something to show.
         await sampler.publish()
         self._begin("api publications", sampler.run(self._interval_seconds))
+        self._begin("api store", self._store.run())
         for (hub, public), streams in zip(self._hubs.items(), self._streams, strict=True):
             which = "public" if public else "private"
             self._begin(f"api {which} hub", hub.run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -352,6 +353,23 @@ async def test_a_store_that_does_not_answer_is_said_and_the_rest_goes_on(tmp_pat
         ready = await desk_at_work.private.get("/readyz")
         assert ready.status_code == 503
         assert "[-]store failed" in ready.text
+
+
+async def test_a_store_that_answers_again_is_noticed_though_nobody_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is said not to be ready is asked nothing by a load balancer."""
+    monkeypatch.setattr("rebalancer.api.desk.AGAIN_SECONDS", 0.01)
+    async with published(tmp_path) as desk_at_work:
+        reader = desk_at_work.service._store._reader
+        engine = reader._engine
+        await hide_store(desk_at_work)
+        await desk_at_work.private.get("/api/v1/rebalances")
+        await asyncio.sleep(0.05)
+        assert (await desk_at_work.private.get("/readyz")).status_code == 503
+        reader._engine = engine
+        await until(lambda: not desk_at_work.service._store.problem, "it is asked again")
+        assert (await desk_at_work.private.get("/readyz")).status_code == 200
 
 
 async def hide_store(desk_at_work: Published) -> None:
