@@ -12,13 +12,16 @@ from rebalancer.core.instant import iso
 from rebalancer.core.money import text, text_or_none
 from rebalancer.core.premium import PremiumStaged
 from rebalancer.core.records import (
+    FundWiped,
     NavStruck,
     Record,
     RunMoved,
     RunOpened,
     ScopeChanged,
     TradingChanged,
+    TradingState,
 )
+from rebalancer.core.scope import Scope
 
 #: kinds of events that a receiver can choose; a type is KIND.WHAT
 KINDS = ("nav", "rebalance", "state", "premium", "consolidation", "alert")
@@ -95,8 +98,8 @@ def _consolidated(record: Consolidated) -> Told:
     return "consolidation.done", data
 
 
-def _state(scope: str, name: str, record: ScopeChanged | TradingChanged) -> Told:
-    data = {"scope": scope, "name": name, "state": str(record.state), "reason": record.reason}
+def _state(scope: Scope, name: str, state: TradingState, reason: str) -> Told:
+    data = {"scope": str(scope), "name": name, "state": str(state), "reason": reason}
     return "state.changed", data
 
 
@@ -107,8 +110,9 @@ _WORDS: Mapping[type[Record], Callable[[Any], Told]] = {
     PremiumStaged: _staged,
     ConsolidationAnnounced: _announced,
     Consolidated: _consolidated,
-    TradingChanged: lambda record: _state("fund", record.fund, record),
-    ScopeChanged: lambda record: _state(str(record.scope), record.name, record),
+    TradingChanged: lambda r: _state(Scope.FUND, r.fund, r.state, r.reason),
+    ScopeChanged: lambda r: _state(r.scope, r.name, r.state, r.reason),
+    FundWiped: lambda r: _state(Scope.FUND, r.fund, TradingState.WIPED, r.reason),
 }
 
 

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from rebalancer.clock import VirtualClock
 from rebalancer.core.actions import Alert, Severity
 from rebalancer.core.premium import PremiumStage, PremiumStaged
-from rebalancer.core.records import DeskOpened
+from rebalancer.core.records import DeskOpened, FundWiped
 from rebalancer.errors import BrokenInvariant, CommandRefused, ConfigRefused, StoreUnavailable
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.memory import MemoryStore
@@ -30,7 +30,7 @@ from rebalancer.webhooks import outbox, service
 from rebalancer.webhooks.outbox import WAITING_MAX
 from rebalancer.webhooks.service import GIVE_UP_AFTER_MS, Receiver, WebhookService
 from rebalancer.webhooks.signing import headers, key_of
-from rebalancer.webhooks.words import KINDS
+from rebalancer.webhooks.words import KINDS, of_record
 from tests.desk.rig import until
 from tests.factories import NOON, D
 
@@ -65,6 +65,14 @@ async def desk() -> AsyncIterator[Desk]:
     made = Desk()
     yield made
     await made.service.close()
+
+
+def test_the_end_of_a_fund_by_the_gap_rule_is_a_change_of_its_state() -> None:
+    told = of_record(FundWiped(NOON, "BTC3L", "nothing is left", D(-1), {}))
+    assert told == (
+        "state.changed",
+        {"scope": "fund", "name": "BTC3L", "state": "wiped", "reason": "nothing is left"},
+    )
 
 
 def test_the_signature_is_the_one_of_the_published_example() -> None:
