@@ -117,7 +117,7 @@ class SqlReader:
 
     def fills(self, limit: int = LIMIT) -> tuple[FillRow, ...]:
         """Return the newest fills first."""
-        newest = (("at_ms", True), ("account", False), ("trade_id", True))
+        newest = (("at_ms", True), ("account", False), ("trade_id", True), ("contract", False))
         return self._list(FillRow, Listing(table=FILLS, order=newest, limit=limit))
 
     def fixed(self, fund: str, limit: int = LIMIT) -> tuple[FixedRow, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
 #: The newest layout this program writes, and every one it can bring up to it.
-SCHEMA_HEAD = "0008"
-KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", SCHEMA_HEAD)
+SCHEMA_HEAD = "0009"
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", SCHEMA_HEAD)
 VERSION_TABLE = "rebalancer_schema"
 
 METADATA = MetaData()
@@ -109,12 +109,13 @@ ORDERS = _table(
     Index("orders_by_time", "created_ms"),
 )
 
+#: Venues number trades by market: two contracts of an account may have one number.
 FILLS = _table(
     "fills",
     _key("account"),
     _key("trade_id"),
     _text("client_order_id"),
-    _text("contract"),
+    _key("contract"),
     _text("price"),
     _text("contracts"),
     _text("units"),

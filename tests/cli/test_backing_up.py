@@ -83,7 +83,7 @@ def test_an_upgrade_says_what_it_did_and_then_that_there_is_nothing_to_do(
     other.close()
     refused = run("status")
     assert (refused.code, "rebalancer upgrade" in refused.sentence) == (4, True)
-    assert "from layout 0005 to 0008" in run("upgrade").out
+    assert "from layout 0005 to 0009" in run("upgrade").out
     assert store.with_name("desk.db.layout-0005").exists()
-    assert run("upgrade", "--json").json == {"version": 1, "before": "0008", "after": "0008"}
+    assert run("upgrade", "--json").json == {"version": 1, "before": "0009", "after": "0009"}
     assert run("status").code == 0

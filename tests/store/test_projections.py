@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,19 @@ async def test_a_fill_after_the_close_counts_and_leaves_the_order_closed(url: st
         (order,) = reader.orders()
         assert order.status is OrderStatus.CLOSED
         assert (order.filled_contracts, order.closed_contracts) == (D("10.5"), D(10))
+    await store.close()
+
+
+async def test_trades_of_two_contracts_that_have_one_number_are_both_shown(url: str) -> None:
+    """Venues number trades by market."""
+    store = open_store(url)
+    other = replace(traded("t1", "o2", D(7)), contract="ETH/USDT:USDT")
+    await store.commit([traded("t1", "o1", D(10)), other])
+    with open_reader(url) as reader:
+        assert {(each.contract, each.contracts) for each in reader.fills()} == {
+            (BTC, D(10)),
+            ("ETH/USDT:USDT", D(7)),
+        }
     await store.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sqlite3
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from alembic import command
 from sqlalchemy import make_url, text
 
+from rebalancer.core.records import Traded
 from rebalancer.errors import InputRefused, StoreRefused
 from rebalancer.store import session as sessions
+from rebalancer.store.canonical import storable
 from rebalancer.store.migrate import configuration
 from rebalancer.store.reader import open_reader
 from rebalancer.store.schema import schema_of
@@ -21,7 +24,7 @@ from rebalancer.store.sql import open_store, upgrade_store
 from rebalancer.store.tables import KNOWN_SCHEMAS, SCHEMA_HEAD
 from rebalancer.store.target import target, writing_engine
 from rebalancer.store.whole import table_problems
-from tests.contracts.test_store_contract import ordered
+from tests.contracts.test_store_contract import ordered, sample
 from tests.store.test_backup import url_in, verdict
 
 pytest_plugins = ["tests.store.postgres"]
@@ -76,6 +79,29 @@ async def test_orders_of_before_are_given_the_funds_that_wanted_them(tmp_path: P
     assert table_problems(whole) == (3, [])
     assert {order.wanted == ordered("main", 1, "r").intent.wanted for order in orders} == {True}
     assert orders[0].wanted
+
+
+async def test_a_trade_that_another_one_took_the_place_of_is_shown_again(tmp_path: Path) -> None:
+    first: Traded = sample(Traded)
+    second = replace(first, contract="ETH/USDT:USDT")
+    store = open_store(url_in(tmp_path))
+    await store.commit([first, second])
+    await store.close()
+    with sqlite3.connect(tmp_path / "desk.db") as other:
+        other.execute("DROP TABLE fills")
+        other.execute(
+            "CREATE TABLE fills (account TEXT, trade_id TEXT, contract TEXT, at_ms INTEGER, "
+            "PRIMARY KEY (account, trade_id)) STRICT"
+        )
+        other.execute("CREATE INDEX fills_by_time ON fills (at_ms)")
+        other.execute("UPDATE rebalancer_schema SET version_num = '0008'")
+    other.close()
+    upgrade_store(url_in(tmp_path))
+    reader = open_reader(url_in(tmp_path))
+    whole, fills = reader.whole(), reader.fills()
+    reader.close()
+    assert table_problems(whole) == (2, [])
+    assert {each.contract for each in fills} == {storable(first.contract), second.contract}
 
 
 async def test_a_new_and_a_current_store_are_not_copied(tmp_path: Path) -> None:
