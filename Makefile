@@ -65,9 +65,10 @@ KILLS          := 300
 STORAGE_FAULTS := 500
 FILE_DAYS      := 500
 CAPITAL_DAYS   := 1000
+OPERATED_DAYS  := 1000
 
 # `make -k soak` goes on after a part that failed; `make soak-crashes CRASH_DAYS=3` runs one part.
-SOAK := days crashes double prices mutants kills storage files capital fast requests storm boot
+SOAK := days crashes double prices mutants kills storage files capital operated fast requests storm boot
 
 .PHONY: $(SOAK:%=soak-%)
 
@@ -92,6 +93,8 @@ soak-files: setup
 	$(BIN)/python -m tests.simulation files --count $(FILE_DAYS)
 soak-capital: setup
 	$(BIN)/python -m tests.simulation capital --count $(CAPITAL_DAYS)
+soak-operated: setup
+	$(BIN)/python -m tests.simulation operated --count $(OPERATED_DAYS)
 soak-fast: setup
 	$(BIN)/python -m tests.fast --count $(FAST)
 soak-requests: setup

@@ -28,7 +28,7 @@ from rebalancer.configured import desk_of
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
 from rebalancer.core.records import IntentCreated, OrderMoved, Record, RunOpened, TradingChanged
-from rebalancer.errors import CommandRefused
+from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.settings import load
 from rebalancer.settings.in_force import InForce, in_force
 from rebalancer.store.reader import open_reader
@@ -132,9 +132,13 @@ class Storm:
             long=self.dice.choice(["2", "1.8", "2.2"]),
             short=self.dice.choice(["3", "2.7", "3.3"]),
         )
+        self.note(text)
+        return text
+
+    def note(self, text: str) -> None:
+        """Note what is written; raises ConfigRefused where it is no configuration."""
         told = in_force(text, "config.toml", KEYS)
         self.texts[told.config.digest] = told
-        return text
 
     def edit(self) -> None:
         """Change the file as people and programs do."""
@@ -147,6 +151,8 @@ class Storm:
         self.counts[f"written: {how}"] += 1
         if how == "pieces":
             cut = self.dice.randrange(len(text) + 1)
+            with contextlib.suppress(ConfigRefused):
+                self.note(text[:cut])  # one that ends within its last number is whole, too
             with self.file.open("w", encoding="utf-8") as file:
                 file.write(text[:cut])
                 file.flush()
@@ -226,6 +232,8 @@ class Storm:
         assert of(records, TradingChanged) == [], "nothing halted a fund"
         self.counts["configurations taken over"] = len(changes)
         self.counts["runs"] = refuse_mixtures(records, self.texts)
+        for trigger, count in Counter(plan.plan.trigger for plan in of(records, RunOpened)).items():
+            self.counts[f"runs by {trigger}"] = count
         under = {record.plan.config_digest for record in of(records, RunOpened)}
         self.counts["configurations that runs were opened under"] = len(under)
         assert not [*orders_within_their_settings(records, self.texts)]

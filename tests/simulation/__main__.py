@@ -9,6 +9,7 @@ kills     SIGKILL of real desks on exchanges of their own, both processes of thi
 storage   full, locked, read-only and torn files under a real store
 files     one day of each seed on the product's own store, verified when it is over
 capital   one day of each seed with flows, fees and a cash account, verified when it is over
+operated  one day of each seed with a person at the desk, verified when it is over
 day       one seed, told step by step
 shares    where the time of a day goes
 """
@@ -28,7 +29,7 @@ from tempfile import TemporaryDirectory
 from rebalancer.core.instant import iso
 from tests.e2e.kills import AT_ONE_PLACE, killed
 from tests.e2e.test_live_desk import KINDS
-from tests.simulation import bad_prices, capital, mutants, on_file, shares, sweep
+from tests.simulation import bad_prices, capital, mutants, on_file, operated, shares, sweep
 from tests.simulation.day import day_of
 from tests.simulation.judge import judge
 from tests.store import storage_faults
@@ -43,6 +44,7 @@ COUNTS = {
     "storage": 500,
     "files": 500,
     "capital": 1_000,
+    "operated": 1_000,
 }
 #: a sweep of hours says so often how far it is
 SO_FAR_SECONDS = 60.0
@@ -54,6 +56,7 @@ CHUNKS = {
     "storage": 10,
     "files": 10,
     "capital": 20,
+    "operated": 20,
 }
 
 
@@ -77,6 +80,7 @@ def main() -> int:
         "storage": _storage,
         "files": _files,
         "capital": _capital,
+        "operated": _operated,
     }
     step = CHUNKS.get(asked.what, 1)
     lived, broken, told = 0, 0, begun
@@ -167,6 +171,10 @@ def _files(first: int, count: int) -> tuple[int, list[str]]:
 
 def _capital(first: int, count: int) -> tuple[int, list[str]]:
     return count, list(capital.tried(range(first, first + count)))
+
+
+def _operated(first: int, count: int) -> tuple[int, list[str]]:
+    return count, list(operated.tried(range(first, first + count)))
 
 
 def _hunt(asked: argparse.Namespace) -> int:

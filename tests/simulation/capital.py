@@ -6,12 +6,13 @@ UTC: a daily strike, a day's count of runs and a day of financing end in the mid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from random import Random
 
 from rebalancer.core.cash_account import CashAccount
+from rebalancer.core.events import FlowsRequested
 from rebalancer.core.fees import ManagementFee
 from rebalancer.core.flow import Flow, FlowKind, FlowRule, OnBusy
 from rebalancer.core.instant import HOUR_MS, MINUTE_MS, parse
@@ -56,10 +57,10 @@ def desk_with_capital(venue: str = BINANCE, *, over_midnight: bool = False) -> D
     return replace(known, funds=funds)
 
 
-def flows_of(seed: int) -> dict[int, tuple[Flow, ...]]:
+def flows_of(seed: int) -> dict[int, Callable[[World], None]]:
     """Draw what is asked for at which tick, by a file of one to three flows of a fund."""
     dice = Random(seed)  # noqa: S311 - for tests, not for secrets
-    asked = {}
+    asked: dict[int, Callable[[World], None]] = {}
     for number, tick in enumerate(sorted(dice.sample(range(5, TICKS), FLOWS))):
         fund = dice.choice(("BTC3L", "BTC3S", "ETH2L"))
         flows = []
@@ -70,8 +71,12 @@ def flows_of(seed: int) -> dict[int, tuple[Flow, ...]]:
                 dice.randrange(100, 9_500) if kind is FlowKind.SUBSCRIBE else dice.randrange(1, 99)
             )
             flows.append(Flow(fund=fund, key=f"{number}-{place}", kind=kind, amount=D(amount)))
-        asked[tick] = tuple(flows)
+        asked[tick] = partial(_ask, flows=tuple(flows))
     return asked
+
+
+def _ask(world: World, flows: tuple[Flow, ...]) -> None:
+    world.inbox.put(FlowsRequested(world.clock.now_ms(), flows))
 
 
 def lived(seed: int) -> World:
@@ -81,7 +86,8 @@ def lived(seed: int) -> World:
         day_of(seed),
         begins_ms=NIGHT_MS if over_midnight else BEGIN_MS,
         desk_of=partial(desk_with_capital, over_midnight=over_midnight),
-        flows=flows_of(seed),
+        hands=flows_of(seed),
+        capital_moves=True,
     )
     world.live()
     return world

@@ -40,6 +40,7 @@ from tests.simulation.day import (
     TICK_MS,
     Trouble,
 )
+from tests.simulation.judge_permissions import permissions
 from tests.simulation.judge_runs import runs
 from tests.simulation.world import World
 
@@ -74,14 +75,15 @@ def judge(world: World) -> list[str]:
     found += _fills(world, records)
     found += _fixed(world, records)
     # What a run may do and a NAV comes to is counted there without cash that comes and goes.
-    found += [] if world.flows else runs(world, records)
+    found += [] if world.capital_moves else runs(world, records)
     found += _orders(world, state)
     found += _same_again(world, state)
     found += _prices(world, records)
     found += _breaks(world, records)
+    found += permissions(records)
     found += _gave_up(world)
     found += _times(world, records)
-    found += [] if world.flows else _navs(records)
+    found += [] if world.capital_moves else _navs(records)
     return found
 
 
@@ -244,8 +246,8 @@ def _kinds(records: tuple[Record, ...]) -> set[BreakKind]:
 
 
 def _gave_up(world: World) -> Iterator[str]:
-    """I5: where neither the wire nor a price lied, no run gives up and no fund is halted."""
-    if world.day.trouble in MAY_GIVE_UP:
+    """I5: where neither wire, price nor person interfered, no run gives up, no fund is halted."""
+    if world.day.trouble in MAY_GIVE_UP or world.operated:
         return
     for alert in world.alerts:
         if alert.name in ("run_incomplete", "fund_halted"):

@@ -125,6 +125,8 @@ class Runs:
         if record.status is not RunStatus.DONE or record.reason.startswith(BY_THE_MARKET):
             return
         for symbol, target in self.plans[record.run_id].target_units.items():
+            if symbol not in record.marks:
+                continue  # it ended with the last fill right after a start, before any price
             contract = self.contracts[symbol]
             lot, mark = contract.units_in(contract.lot), record.marks[symbol]
             rest = abs(target - self.held.get((record.fund, symbol), ZERO))
@@ -168,7 +170,12 @@ class Runs:
         key = (plan.run_id, symbol)
         self.traded[key] = self.traded.get(key, ZERO) + abs(units)
         target = plan.target_units.get(symbol)
-        if plan.run_id not in runs or target is None:
+        if target is None:
+            return
+        if plan.run_id not in runs:
+            # An order of the run before, under way when this one turned back: it goes that way too.
+            further = abs(units) + abs(target - after) - abs(target - before)
+            self.ways[key] = self.ways.get(key, ZERO) + further
             return
         if (target - before) * units < 0 or (target - after) * units < -DUST * abs(units):
             self._say(f"I3: {plan.run_id} went from {before} to {after} {symbol}, past {target}")

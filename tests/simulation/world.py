@@ -15,8 +15,7 @@ from unittest import mock
 import tenacity
 
 from rebalancer.core.actions import Alert
-from rebalancer.core.events import Event, FillReported, FlowsRequested, PricesObserved, PriceTick
-from rebalancer.core.flow import Flow
+from rebalancer.core.events import Event, FillReported, PricesObserved, PriceTick
 from rebalancer.core.instant import SECOND_MS
 from rebalancer.core.records import IntentCreated, Record
 from rebalancer.core.state import Desk, DeskState
@@ -194,8 +193,12 @@ class World:
     disk_of: Callable[[Day], Disk] = Disk
     #: makes the funds of the day's venue
     desk_of: Callable[[str], Desk] = desk_of_the_day
-    #: flows that are asked for, by the tick
-    flows: Mapping[int, tuple[Flow, ...]] = field(default_factory=dict)
+    #: what a person does right before a tick, by the tick
+    hands: Mapping[int, Callable[[World], None]] = field(default_factory=dict)
+    #: whether that person stops and resumes trading
+    operated: bool = False
+    #: whether cash comes and goes besides what is traded
+    capital_moves: bool = False
     #: called before a turn; says at which later turns this world is killed, or None to live on
     fork: Callable[[int], tuple[int, ...] | None] = lambda _turn: None
 
@@ -368,6 +371,8 @@ class World:
     def _sending(self, client_order_id: str) -> None:
         if client_order_id not in self.disk.intents:
             self.violations.append(f"I2: {client_order_id} left before its intent was kept")
+        if self.kill_switch is not None and self.kill_switch.reason() is not None:
+            self.violations.append(f"{client_order_id} left while the kill switch was set")
         if self.exchange.sent[client_order_id]:
             self.violations.append(f"I1: {client_order_id} was sent twice")
 
@@ -423,8 +428,8 @@ class Feed:
                 await asyncio.sleep(wait_ms / SECOND_MS)
             world.next_tick += 1
             _trouble(world, index)
-            if index in world.flows:
-                world.inbox.put(FlowsRequested(world.clock.now_ms(), world.flows[index]))
+            if index in world.hands:
+                world.hands[index](world)
             seen = self._observed(index, at_ms)
             if seen is not None and wait_ms > -TICK_MS:
                 yield seen
