@@ -20,7 +20,7 @@ def on_listing(work: Work, event: ContractChanged) -> None:
     if contract in work.state.desk.unlisted:
         if not known:
             work.record(ContractDelisted(work.now_ms, contract))
-    elif known:
+    elif known and contract in work.state.holders:  # else no fund has it any more
         text = (
             f"{event.reason}: it stays frozen, and counts as cash where nothing of it is held, "
             f"until `rebalancer resume --contract {contract} --reason WHY`"

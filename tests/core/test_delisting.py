@@ -12,7 +12,7 @@ from rebalancer.core.actions import Alert
 from rebalancer.core.attribution import Standing, attribute
 from rebalancer.core.capital import FlowDealt
 from rebalancer.core.configuration import SourceChanged
-from rebalancer.core.delisting import MemberListed, what_frees
+from rebalancer.core.delisting import ContractDelisted, MemberListed, what_frees
 from rebalancer.core.distances import distances_of
 from rebalancer.core.events import (
     Commanded,
@@ -23,7 +23,7 @@ from rebalancer.core.events import (
     WindDownAsked,
 )
 from rebalancer.core.flow import FlowRule
-from rebalancer.core.folding import fold
+from rebalancer.core.folding import apply, fold
 from rebalancer.core.fund import Limits, PriceSource
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import (
@@ -439,6 +439,12 @@ class TestOnceItIsListedAgain:
         assert again.of(PointSet)[-1].prices == {BTC: D(100), ETH: D(20)}
         assert worth(again).formula_nav == 100
         held_and_sound(again)
+
+    def test_nothing_is_told_of_one_that_no_fund_has_any_more(self) -> None:
+        made = bench(fund("BTC3L", 3))
+        apply(made.state, ContractDelisted(made.now_ms, ETH))
+        made.take(ContractChanged(made.now_ms, ETH, "the venue lists ETH again"))
+        assert "contract_listed_again" not in made.alerts
 
     def test_no_resume_before_a_price_of_it_is_known(self) -> None:
         made = listed_again(mixed())
