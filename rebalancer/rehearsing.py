@@ -10,7 +10,7 @@ from typing import Any
 from rebalancer.core.state import Desk
 from rebalancer.desk.companions import Companion
 from rebalancer.exchanges import open_exchange
-from rebalancer.feeds.live import read
+from rebalancer.feeds.live import MARKETS_WITHIN_S, read
 from rebalancer.live import opener
 from rebalancer.ports import Clock
 from rebalancer.settings import Config, FeedSource
@@ -20,9 +20,8 @@ from rebalancer.venues.paper_funding import PaperFunding
 from rebalancer.venues.paper_venue import PaperVenue
 from rebalancer.venues.rates import Limiter
 
-#: one question with its repetitions, and one for the list of markets
+#: one question with its repetitions
 RATES_WITHIN_S = 15.0
-MARKETS_WITHIN_S = 60.0
 
 
 def funding_of_paper(

@@ -456,7 +456,7 @@ async def test_paper_on_live_prices_needs_no_keys_and_signs_nothing(
 async def test_an_exchange_that_is_away_at_the_start_is_told_in_one_sentence(
     market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.3)
+    monkeypatch.setattr("rebalancer.feeds.live.MARKETS_WITHIN_S", 0.3)
     market.maintenance = True
     with pytest.raises(VenueUnavailable, match=r"^binanceusdm "):
         await open_daemon(config(market, "live"), MemoryStore(), control=False)
@@ -466,7 +466,7 @@ async def test_a_start_that_is_tried_again_asks_nothing_while_the_venue_shuts_it
     market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each further request makes a ban longer."""
-    monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.3)
+    monkeypatch.setattr("rebalancer.feeds.live.MARKETS_WITHIN_S", 0.3)
     market.faults.plan(Fault(shape=Shape.BANNED, times=9))
     for _ in range(3):
         with pytest.raises(VenueUnavailable):

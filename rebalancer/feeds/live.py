@@ -35,7 +35,7 @@ from rebalancer.ports import Clock
 
 #: one reading of prices with its repetitions, and one of the markets
 PRICES_WITHIN_S = 15.0
-_MARKETS_WITHIN_S = 60.0
+MARKETS_WITHIN_S = 60.0
 
 
 class Names(NamedTuple):
@@ -271,7 +271,7 @@ async def load_markets(exchange: Any, venue_id: str, symbols: Collection[str]) -
     """Load the venue's markets once and refuse the symbols that the desk cannot trade there."""
     if exchange.markets:
         return
-    await read(exchange.load_markets, venue_id, _MARKETS_WITHIN_S)
+    await read(exchange.load_markets, venue_id, MARKETS_WITHIN_S)
     for symbol in symbols:
         market = exchange.markets.get(symbol)
         if market is None:

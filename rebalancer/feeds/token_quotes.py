@@ -20,13 +20,12 @@ from rebalancer.core.money import positive
 from rebalancer.core.premium import PremiumTerms
 from rebalancer.errors import InputRefused, VenueUnavailable
 from rebalancer.exchanges import UNREADABLE, nearest, open_exchange
-from rebalancer.feeds.live import read
+from rebalancer.feeds.live import MARKETS_WITHIN_S, read
 from rebalancer.ports import Clock, Emit
 
 INTERVAL_MS = 10 * SECOND_MS
-#: one question with its repetitions, and one for the list of markets
+#: one question with its repetitions
 QUOTE_WITHIN_S = 8.0
-MARKETS_WITHIN_S = 60.0
 BOOK_LEVELS = 5
 
 
@@ -106,8 +105,8 @@ def book_in(ticker: Any, symbol: str) -> Book:
             _side(ticker.get("ask"), f"{symbol}: ask"),
             _stamp(ticker.get("timestamp")),
         )
-    except UNREADABLE as error:
-        raise _unreadable(error, symbol) from None
+    except UNREADABLE:
+        raise _unreadable(symbol) from None
 
 
 def best_in(found: Any, symbol: str) -> Book:
@@ -119,13 +118,11 @@ def best_in(found: Any, symbol: str) -> Book:
             _side(asks[0][0] if asks else None, f"{symbol}: ask"),
             _stamp(found.get("timestamp")),
         )
-    except UNREADABLE as error:
-        raise _unreadable(error, symbol) from None
+    except UNREADABLE:
+        raise _unreadable(symbol) from None
 
 
-def _unreadable(error: Exception, symbol: str) -> InputRefused:
-    if isinstance(error, InputRefused):
-        return error
+def _unreadable(symbol: str) -> InputRefused:
     return InputRefused(f"{symbol}: the answer cannot be read")
 
 

@@ -38,7 +38,7 @@ def back_up_file(source: Path, file: Path) -> int:
         _copy(source, part)
         size = part.stat().st_size
         part.replace(file)
-        _flush(file.parent)
+        flush_folder(file.parent)
     except (sqlite3.Error, OSError) as error:
         with suppress(OSError):
             part.unlink()
@@ -61,7 +61,8 @@ def _copy(source: Path, part: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make new names in a folder durable; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rebalancer.errors import BrokenInvariant, InputRefused, StoreUnavailable
 from rebalancer.store import journal
+from rebalancer.store.backup import flush_folder
 from rebalancer.store.locks import FileLock
 from rebalancer.store.owner import own_like
 from rebalancer.store.schema import refuse_newer, schema_of
@@ -124,9 +125,5 @@ def _replace(store: Path, file: Path, stamp: str) -> Path | None:
         with suppress(OSError):
             part.unlink()
         raise
-    folder = os.open(store.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush_folder(store.parent)
     return kept

@@ -193,7 +193,7 @@ async def test_on_paper_the_fee_is_that_of_the_paper_and_the_book_is_real(place:
 async def test_a_venue_that_is_down_is_named_and_the_plan_goes_on(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.3)
+    monkeypatch.setattr("rebalancer.feeds.live.MARKETS_WITHIN_S", 0.3)
     place.market.maintenance = True
     told = await place.estimated("buy", "1")
     assert told["slippage"] is None

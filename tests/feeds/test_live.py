@@ -261,7 +261,7 @@ def test_an_answer_that_is_nested_without_end_is_one_that_cannot_be_read() -> No
 async def test_a_venue_that_stays_away_is_unavailable(
     venue: Venue, monkeypatch: pytest.MonkeyPatch, failure: Exception, words: str
 ) -> None:
-    monkeypatch.setattr(live, "_MARKETS_WITHIN_S", 2.0)
+    monkeypatch.setattr(live, "MARKETS_WITHIN_S", 2.0)
     venue.failures = [failure] * 100_000
     with pytest.raises(VenueUnavailable, match=f"binanceusdm {words}"):
         await contracts("binanceusdm", [BTC])
@@ -274,7 +274,7 @@ async def test_an_answer_that_never_comes_is_given_up(
     async def silence(*_: Any, **__: Any) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(live, "_MARKETS_WITHIN_S", 0.05)
+    monkeypatch.setattr(live, "MARKETS_WITHIN_S", 0.05)
     monkeypatch.setattr(ccxt.binanceusdm, "fetch", staticmethod(silence))
     with pytest.raises(VenueUnavailable, match="did not answer in time"):
         await contracts("binanceusdm", [BTC])

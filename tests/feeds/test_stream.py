@@ -409,7 +409,7 @@ async def test_a_venue_that_does_not_tell_its_time_is_taken_at_its_stamps(market
 async def test_markets_that_do_not_load_are_asked_for_again(
     market: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("rebalancer.feeds.live._MARKETS_WITHIN_S", 0.2)
+    monkeypatch.setattr("rebalancer.feeds.live.MARKETS_WITHIN_S", 0.2)
     market.maintenance = True
     with capture_logs() as logs:
         async with watching(market, BOTH) as watched:
