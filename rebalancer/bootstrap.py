@@ -321,7 +321,7 @@ def _market(config: Config, desk: Desk, clock: Clock, marks: Mapping[str, Decima
         Instrument(
             # What index-only funds follow is no contract of the desk unless it is described.
             contract=desk.contracts.get(symbol) or contract_for(config, symbol),
-            start_price=marks.get(symbol) or config.feed.prices.get(symbol) or Decimal(100),
+            start_price=marks.get(symbol) or config.feed.start_price(symbol),
             annual_volatility=config.feed.annual_volatility,
         )
         for symbol in symbols

@@ -135,11 +135,6 @@ class NavKlines:
             for place, kline in enumerate(kept):
                 kept[place] = kline.rescaled(factor)
 
-    def latest(self) -> Kline | None:
-        """Return the open minute."""
-        kept = self._kept[MINUTE_MS]
-        return kept[-1] if kept else None
-
     def of_length(self, length_ms: int) -> Sequence[Kline]:
         """Return the candles of a length in `KEPT`, oldest first."""
         return self._kept[length_ms]

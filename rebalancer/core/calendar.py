@@ -84,13 +84,6 @@ class Calendar:
             day = self._next_open(day, _ONE_DAY if count > 0 else -_ONE_DAY)
         return day
 
-    def business_days_between(self, begin: dt.date, end: dt.date) -> int:
-        """Count the business days after `begin` up to and with `end`; less than 0 backwards."""
-        if end < begin:
-            return -self.business_days_between(end, begin)
-        days = (begin + _ONE_DAY * step for step in range(1, (end - begin).days + 1))
-        return sum(1 for day in days if self.is_business_day(day))
-
     def _next_open(self, day: dt.date, step: dt.timedelta) -> dt.date:
         for _ in range(SEARCH_DAYS_MAX):
             day += step

@@ -48,11 +48,7 @@ def methodology_from(
     where: str, rules: RulesTable, target: Decimal, calendars: Calendars
 ) -> Methodology:
     """Return the enabled rules; ConfigRefused names the key that is missing or cannot be."""
-    on = {
-        name
-        for name in rules_in_force(rules)
-        if getattr(rules, name).enabled and name in RulesTable.model_fields
-    }
+    on = {name for name in rules_in_force(rules) if getattr(rules, name).enabled}
     price_move = _price_move(where, rules.price_move, target) if "price_move" in on else None
     leverage_cap = _leverage_cap(where, rules.leverage_cap) if "leverage_cap" in on else None
     band = _band(where, rules.leverage_band, calendars) if "leverage_band" in on else None

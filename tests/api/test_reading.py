@@ -389,7 +389,7 @@ class TestKlines:
         assert [closed.open, closed.high, closed.low, closed.close] == [10, 12, 9, 9]
         assert [closed.open_ms, closed.close_ms, closed.updates] == [0, 59_999, 3]
         assert [made.open_ms, made.updates] == [60_000, 1]
-        assert klines.latest() == made
+        assert klines.of_length(MINUTE_MS)[-1] == made
 
     def test_a_clock_that_was_set_back_adds_to_the_open_minute(self) -> None:
         klines = NavKlines()
