@@ -118,7 +118,7 @@ class Reloader:
             return Comparison(new, (), (), {})
         found = differences(old.settings, new.settings)
         problems = [*_fixed_settings(found, new), *secrets]
-        problems += _unlisted(old.config, new.config, found)
+        problems += _other_days(old.config, new.config, found)
         problems += _new_funds(old.config, new.config, new.document)
         if problems:
             raise ConfigRefused("\n".join(problems))
@@ -218,7 +218,7 @@ def _secrets(old: Config, new: Config) -> Iterator[str]:
         yield "alerts: an address changed; it is read at a start only: restart the desk for it"
 
 
-def _unlisted(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterator[str]:
+def _other_days(old: Config, new: Config, found: tuple[Difference, ...]) -> Iterator[str]:
     """Find what differs although no setting does: the days in a calendar's file."""
     told = {each.path[:2] for each in found}
     for name, fund in new.funds.items():

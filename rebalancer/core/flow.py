@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from enum import StrEnum
 
-from rebalancer.core.money import ONE, ZERO, round_to_places, trunc_to_places
+from rebalancer.core.money import ONE, PLACES, ZERO, round_to_places, trunc_to_places
 from rebalancer.errors import ConfigRefused
 
 #: shares are counted to 8 decimals
@@ -142,7 +142,7 @@ def _redemption(flow: Flow, rule: FlowRule, register: Register) -> Deal | str:
     problem = beyond_limits(value, rule, everything=flow.amount == register.outstanding)
     if problem is not None:
         return problem
-    fee = (value * rule.redemption_fee).quantize(Decimal("1e-18"), rounding=ROUND_UP)
+    fee = (value * rule.redemption_fee).quantize(PLACES, rounding=ROUND_UP)
     paid = value - fee
     if paid <= 0:
         return "it is worth nothing"

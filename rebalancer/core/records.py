@@ -86,8 +86,10 @@ class FundLaunched(Record):
     """A fund received its seed capital; NAV is cash / shares."""
 
     fund: str
+    #: empty for an index-only fund
     account: str
     shares: Decimal
+    #: quote currency
     cash: Decimal
 
     @property
@@ -97,10 +99,12 @@ class FundLaunched(Record):
 
 @dataclass(frozen=True, slots=True)
 class PositionsAdopted(Record):
-    """A fund took over positions at the given prices, at no cost: the start of a replay."""
+    """A fund took over positions at no cost: a replay's start, or a run of an index-only fund."""
 
     fund: str
+    #: empty for an index-only fund
     account: str
+    #: signed base coins that were added, by contract, and the prices that they were added at
     units: Mapping[str, Decimal]
     prices: Mapping[str, Decimal]
     #: whether the account's venue keeps separate long and short books
@@ -299,10 +303,15 @@ class FundWiped(Record):
 
 @dataclass(frozen=True, slots=True)
 class ShortfallCovered(Record):
-    """The desk's loss account made good what a wiped fund owed."""
+    """The desk's loss account made good what a fund owed that was wiped, or that nobody owns.
+
+    Of a fund without holders it also takes what selling left over: below zero.
+    """
 
     fund: str
+    #: empty for an index-only fund
     account: str
+    #: quote currency
     amount: Decimal
 
 

@@ -1,4 +1,4 @@
-"""How much and into which orders: plans books, books fills, and says when a run is over."""
+"""How much and into which orders: plans books, makes intents, and says when a run is over."""
 
 from __future__ import annotations
 
@@ -22,17 +22,9 @@ from rebalancer.core.limits import (
 from rebalancer.core.methodology import Trigger
 from rebalancer.core.money import ZERO, total
 from rebalancer.core.opening import halt
-from rebalancer.core.order import (
-    OrderIntent,
-    client_order_id,
-)
+from rebalancer.core.order import OrderIntent, client_order_id
 from rebalancer.core.planner import Book, BookPlan, Leg, Skip, Want, collar_price, plan_book
-from rebalancer.core.records import (
-    Crossed,
-    IntentCreated,
-    PointSet,
-    ShortfallCovered,
-)
+from rebalancer.core.records import Crossed, IntentCreated, PointSet, ShortfallCovered
 from rebalancer.core.run import Run, RunPlan, RunStatus
 from rebalancer.core.slicing import child_limit_units, market_did_the_rest, time_limit_ms
 from rebalancer.core.state import FundState

@@ -260,8 +260,8 @@ class ExchangeAccount:
         ]
         return [
             Call("fetch_positions", each)
-            for number, each in enumerate(arguments)
-            if each not in arguments[:number]
+            for place, each in enumerate(arguments)
+            if each not in arguments[:place]
         ]
 
     async def _settings(self, one: str, every: str) -> Mapping[str, Any]:

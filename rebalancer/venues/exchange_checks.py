@@ -92,7 +92,7 @@ class ClockReading(NamedTuple):
 async def read_clock(
     client: CcxtClient, facts: VenueFacts, clock: Clock, count: int = CLOCK_SAMPLES
 ) -> ClockReading:
-    """Return how far the venue's clock is ahead: the median of five, half a round trip off.
+    """Return how far the venue's clock is ahead: the median of `count`, half a round trip off.
 
     Raises VenueUnavailable where it does not tell its time.
     """

@@ -18,10 +18,10 @@ def check(view: FundView) -> Signal | None:
     due_ms = open_instants(rule, view.fixed_after_ms, view.now_ms)
     if not due_ms:
         return None
-    late = view.now_ms - due_ms[-1]
+    late_ms = view.now_ms - due_ms[-1]
     reason = f"fixed time {iso(due_ms[-1])}"
-    if late >= FIXED_LATE_MS:
-        reason += f", caught up {late // MINUTE_MS} min late"
+    if late_ms >= FIXED_LATE_MS:
+        reason += f", caught up {late_ms // MINUTE_MS} min late"
     return Signal(
         trigger=Trigger.FIXED,
         reason=reason,
