@@ -27,7 +27,14 @@ from rebalancer.cli.operating import ask_at
 from rebalancer.configured import desk_of
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.folding import fold
-from rebalancer.core.records import IntentCreated, OrderMoved, Record, RunOpened, TradingChanged
+from rebalancer.core.records import (
+    FundWiped,
+    IntentCreated,
+    OrderMoved,
+    Record,
+    RunOpened,
+    TradingChanged,
+)
 from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.settings import load
 from rebalancer.settings.in_force import InForce, in_force
@@ -230,6 +237,9 @@ class Storm:
         changes = of(records, ConfigurationChanged)
         assert {change.digest for change in changes} <= self.texts.keys(), "nobody wrote that"
         assert of(records, TradingChanged) == [], "nothing halted a fund"
+        # Each step of the price is small: only who stood still for long comes to that.
+        wiped = of(records, FundWiped)
+        assert wiped == [], f"{wiped}, after {records[: records.index(wiped[0])][-60:]}"
         self.counts["configurations taken over"] = len(changes)
         self.counts["runs"] = refuse_mixtures(records, self.texts)
         for trigger, count in Counter(plan.plan.trigger for plan in of(records, RunOpened)).items():
