@@ -41,6 +41,8 @@ def load(document: str, name: str) -> dict[str, Any]:
         )
     except json.JSONDecodeError as error:
         raise InputRefused(f"{name}:{error.lineno}: not JSON: {error.msg}") from None
+    except (ValueError, ArithmeticError):
+        raise InputRefused(f"{name}: a number in it is beyond what can be read") from None
     except RecursionError:
         raise InputRefused(f"{name}: not a snapshot: nested too deeply") from None
     return table(data, name)

@@ -269,7 +269,7 @@ def _read_run(fund: FundState, table: dict[str, Any], as_of_ms: int, where: str)
         ).items()
     }
     for symbol in targets:
-        if symbol not in fund.fund.symbols:
+        if symbol not in fund.members(as_of_ms):
             raise InputRefused(f"{where}.target_units: {symbol} is not in the fund's basket")
     started_ms = reading.past(
         reading.need(table, "started_at", where), f"{where}.started_at", as_of_ms

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from rebalancer.core.fund import Account, PriceSource
+from rebalancer.core.instant import parse
+from rebalancer.core.methodology import BasketChange, Reconstitution
 from rebalancer.core.order import PositionSide
 from rebalancer.errors import InputRefused
 from rebalancer.sim.plan import plan
 from rebalancer.sim.snapshot import read_snapshot
-from tests.factories import BTC, ETH, D, desk, fund, holding, planned, snapshot
+from tests.factories import BTC, ETH, D, desk, fund, holding, only, planned, snapshot
 
 FUND = ("funds", "BTC3L")
 RUN = {"trigger": "fixed", "target_units": {BTC: "3"}, "started_at": "2026-01-01T02:30:00Z"}
@@ -116,6 +118,8 @@ def test_what_is_wrong_is_refused_with_its_place(
         ('{"as_of": "a", "as_of": "b"}', "the key 'as_of' stands twice"),
         ('{"as_of": NaN}', "NaN is not a number"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"as_of": 1' + 5_000 * "0" + "}", "snapshot: a number in it is beyond what can be read"),
+        ('{"prices": 1e99999999999999999999}', "a number in it is beyond what can be read"),
         (
             '{"as_of": "\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2", "funds": {}}',
             "is not a time",
@@ -132,6 +136,14 @@ def test_numbers_too_far_apart_are_refused_instead_of_rounded() -> None:
     document["funds"]["BTC3L"]["shares"] = "1e-24"
     with pytest.raises(InputRefused, match="too far apart to be computed exactly"):
         planned(desk(), document)
+
+
+def test_a_run_to_a_contract_that_only_a_later_basket_has_is_refused() -> None:
+    later = BasketChange(due_ms=parse("2026-02-01T00:00:00Z"), basket={ETH: D(1)})
+    known = desk(fund(methodology=only(reconstitution=Reconstitution(changes=(later,)))))
+    run = RUN | {"target_units": {ETH: "3"}}
+    with pytest.raises(InputRefused, match=f"run.target_units: {ETH} is not in the fund's basket"):
+        planned(known, changed((*FUND, "run"), run))
 
 
 def test_the_good_snapshot_that_the_bad_ones_come_from_is_accepted() -> None:
