@@ -120,7 +120,7 @@ def rate_in(content: bytes, source: RateSource) -> Decimal:
     """Return the rate in an answer, a share per year; raises InputRefused."""
     try:
         found: Any = json.loads(content, parse_float=Decimal, parse_int=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):  # an exponent may be beyond decimals
         raise InputRefused("the answer is not JSON") from None
     for part in source.field.split("."):
         found = _below(found, part, source.field)

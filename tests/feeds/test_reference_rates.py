@@ -98,6 +98,7 @@ async def test_an_address_that_is_none_is_a_warning_and_ends_nothing() -> None:
         ('{"rate": -6}', "rate", "-0.06 a year is not between"),
         ('{"rate": "NaN"}', "rate", "is not a finite number"),
         ('{"rate": 1e9999999}', "rate", "no rate has as many digits"),
+        ('{"rate": 1e99999999999999999999}', "rate", "the answer is not JSON"),
         ('{"rate": true}', "rate", "expected a decimal number"),
         ('{"rate": null}', "rate", "expected a decimal number"),
         ('{"rate": 1}', "rat", "the answer has no rat: 'rat' is missing"),
