@@ -26,6 +26,8 @@ def economics(known: Summary) -> dict[str, float] | None:
     equities = known.equities
     if len(equities) < 3 or min(equities) <= 0 or not known.traded:
         return None
+    if len(known.days) < len(equities) - 1:  # the gap rule ended it, and left something over
+        return None
     spent = float(known.costs.fees + known.costs.slippage)
     moves = [math.log1p(day.moved) for day in known.days]
     return {

@@ -40,3 +40,18 @@ def test_what_is_traded_costs_what_the_venue_takes() -> None:
     assert known is not None
     assert known["cost_of_traded"] == pytest.approx(0.0005, rel=1e-6)
     assert known["volatility"] > 0
+
+
+@pytest.mark.parametrize("day", [0, 1, 2, 3])
+def test_a_fund_that_ended_with_something_left_has_no_economics(day: int) -> None:
+    """Funding that it was paid outlives the fall: equity stays above zero, the formula NAV is 0."""
+    hours = [
+        (f"2026-01-{1 + n // 24:02}T{n % 24:02}:00:00Z", 100 if n < day * 24 + 12 else 55)
+        for n in range(144)
+    ]
+    paid = [(f"2026-01-{1 + day:02}T08:00:00Z", "-0.3")]
+    result = replayed(desk(fund()), history(hours, funding=paid), fee_bps=D(5))
+    known = summaries_of(result)["BTC3L"]
+    assert min(known.equities) > 0
+    assert known.final_formula_nav == 0
+    assert economics(known) is None
