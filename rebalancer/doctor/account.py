@@ -178,7 +178,7 @@ async def _holdings(
         yield patient.say(Level.FAIL, "open orders", str(outage), ASK_AGAIN)
         return
     if foreign:
-        named = "; ".join(
+        first = "; ".join(
             f"{order.side} {order.remaining.normalize():f} of {symbol}, id {order.order_id}"
             for symbol, order in foreign[:ORDERS_NAMED]
         )
@@ -187,7 +187,7 @@ async def _holdings(
             "cancel them at the venue and leave the account to the desk alone; "
             "it never cancels what it did not send"
         )
-        seen = f"{len(foreign)} not of the desk: {named}{more}"
+        seen = f"{len(foreign)} not of the desk: {first}{more}"
         yield patient.say(Level.WARN, "open orders", seen, fix)
     else:
         seen = f"{ours} of the desk, which it asks about when it starts" if ours else "none"

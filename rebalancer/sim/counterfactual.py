@@ -188,7 +188,7 @@ def _of_day(found: FundResult | None, day_ms: int) -> dict[str, Any]:
 
 
 def _nav_at(found: FundResult, at_ms: int) -> Decimal | None:
-    """Return the last NAV that a run or a strike told before an instant."""
+    """Return the last daily NAV up to an instant."""
     told = [(each.at_ms, each.nav) for each in found.strikes if each.at_ms <= at_ms]
     return told[-1][1] if told else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from rebalancer.core.deciding import idle
+from rebalancer.core.deciding import fixed_after_ms, idle
 from rebalancer.core.distances import Distance, distances_of
 from rebalancer.core.events import PriceTick
 from rebalancer.core.folding import fold
@@ -127,8 +127,8 @@ def _due(past: Past, fund: FundState) -> dict[str, str]:
     rules, due = fund.fund.methodology, dict[str, int]()
     if idle(fund):
         return {}
-    if rules.fixed is not None and fund.launched_ms is not None:
-        after_ms = fund.launched_ms if fund.fixed_settled_ms is None else fund.fixed_settled_ms
+    after_ms = fixed_after_ms(fund)
+    if rules.fixed is not None and after_ms is not None:
         waiting = open_instants(rules.fixed, after_ms, past.at_ms)
         due["fixed"] = waiting[0] if waiting else rules.fixed.next_due_ms(past.at_ms)
     if fund.duty is not None:
