@@ -29,8 +29,13 @@ def view_prices(state: DeskState) -> dict[str, Decimal]:
 
 def next_fixed(state: DeskState, now_ms: int) -> int | None:
     """Return the next fixed instant of any launched fund; None where none will come."""
-    coming = (view.next_fixed_ms for view in view_funds(state, now_ms))
+    coming = (_next_fixed_ms(fund, now_ms) for fund in state.funds.values())
     return min((at_ms for at_ms in coming if at_ms is not None), default=None)
+
+
+def _next_fixed_ms(fund: FundState, now_ms: int) -> int | None:
+    rule, after_ms = fund.fund.methodology.fixed, None if idle(fund) else fixed_after_ms(fund)
+    return rule.next_due_ms(max(after_ms, now_ms)) if rule and after_ms else None
 
 
 def worth_of(state: DeskState, fund: FundState) -> Valuation | None:
@@ -46,7 +51,6 @@ def view_fund(state: DeskState, fund: FundState, now_ms: int) -> NavView:
 def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: int) -> NavView:
     """Return one fund as it stands at `now_ms`, at what it is worth then."""
     price_at_ms, late = oldest_price(state, fund, now_ms)
-    rule, after_ms = fund.fund.methodology.fixed, None if idle(fund) else fixed_after_ms(fund)
     return NavView(
         fund=fund.name,
         at_ms=now_ms,
@@ -60,7 +64,7 @@ def view_at(state: DeskState, fund: FundState, worth: Valuation | None, now_ms: 
         stale=late,
         trading=str(state.permission(fund).state),
         run=str(fund.run.plan.trigger) if fund.run else "",
-        next_fixed_ms=rule.next_due_ms(max(after_ms, now_ms)) if rule and after_ms else None,
+        next_fixed_ms=_next_fixed_ms(fund, now_ms),
         premium=fund.premium(worth.nav, now_ms) if worth and not late else None,
         premium_stage=str(fund.premium_stage) if fund.fund.premium else "",
     )
