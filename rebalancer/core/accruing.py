@@ -10,6 +10,7 @@ from functools import partial
 from rebalancer.core.events import FundingExpected, FundingPaid
 from rebalancer.core.funding import (
     NEAR_MS,
+    POSTED_WITHIN_MS,
     FundingInterval,
     Intervals,
     accrued,
@@ -18,7 +19,7 @@ from rebalancer.core.funding import (
 )
 from rebalancer.core.money import total
 from rebalancer.core.position import Prices
-from rebalancer.core.state import DeskState, FundState
+from rebalancer.core.state import AccountState, DeskState, FundState
 from rebalancer.core.work import Work
 
 
@@ -30,7 +31,7 @@ class FundingAccrued:
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
     #: by contract, what the venue expects: what the amounts come from
     expected: Mapping[str, Intervals] = field(default_factory=dict)
-    #: contracts held of which the venue is asked and nothing fresh is known
+    #: contracts held of which the venue is asked and not all that accrued is known
     unknown: tuple[str, ...] = ()
 
     @property
@@ -75,9 +76,21 @@ def funding_accrued(
         if known is None or symbol not in marks:
             continue
         counting = tuple(each for each in known if each.counts(now_ms))
-        if not counting and fund.holding.units.get(symbol):
-            unknown.append(symbol)
         held_at = partial(fund.holding.held_at, symbol)
+        unheard = not counting and fund.holding.units.get(symbol)
+        unpaid_ms = _unpaid_ms(account, symbol, now_ms)
+        if unheard or (unpaid_ms is not None and held_at(unpaid_ms)):
+            unknown.append(symbol)
         if amount := accrued(counting, held_at, marks[symbol], now_ms):
             amounts[symbol], expected[symbol] = amount, counting
     return FundingAccrued(amounts, expected, tuple(unknown))
+
+
+def _unpaid_ms(account: AccountState, symbol: str, now_ms: int) -> int | None:
+    """Return a settlement that may still be paid, and whose rate was not told since the start."""
+    known, booked_ms = account.funding[symbol], account.funded_ms.get(symbol)
+    if not known or booked_ms is None:
+        return None  # on paper none is stamped: what falls due while no desk runs is not charged
+    settled_ms = known[0].from_ms
+    waits = booked_ms + NEAR_MS < settled_ms and now_ms - settled_ms <= POSTED_WITHIN_MS
+    return settled_ms if waits else None

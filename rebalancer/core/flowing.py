@@ -203,7 +203,9 @@ def deal_flows(
         )
     if dealt and funding.unknown:
         contracts = ", ".join(funding.unknown)
-        text = f"no fresh rate of funding of {contracts} is known: flows are dealt without it"
+        text = (
+            f"not all funding of {contracts} that has accrued is known: flows are dealt without it"
+        )
         work.alert(Severity.WARNING, "funding_unknown", fund.name, text)
     return dealt
 

@@ -343,6 +343,35 @@ def test_a_rate_that_grew_old_counts_no_more_and_the_flow_says_so() -> None:
     assert made.alerts[-1] == "funding_unknown"
 
 
+@pytest.mark.parametrize(
+    ("start_s", "dealt_s", "paid", "unknown"),
+    [
+        (10, 30, False, (BTC,)),  # the payment comes about 40 seconds after its settlement
+        (10, 30, True, ()),
+        (-10, 30, False, ()),  # it was told before: what it costs is known
+        (10, 601, False, ()),  # by then a person was told of what was not paid
+    ],
+)
+def test_a_start_between_a_settlement_and_its_payment_says_that_it_may_be_missing(
+    start_s: int, dealt_s: int, paid: bool, unknown: tuple[str, ...]
+) -> None:
+    made = at(DUE - 30_000)
+    settle(made, NOON + HOUR_MS)
+    expect(made)
+    made.now_ms = DUE + start_s * 1_000
+    again = made.restarted()
+    if start_s < 0:
+        expect(again)
+    again.now_ms = DUE + dealt_s * 1_000
+    again.known(105)
+    expect(again, RATE, DUE, DUE + 8 * HOUR_MS)
+    if paid:
+        settle(again)
+    (dealt,) = ask(again, subscribe=1_150)
+    assert dealt.funding_unknown == unknown
+    assert ("funding_unknown" in again.alerts) == bool(unknown)
+
+
 def test_a_venue_that_tells_no_rate_holds_no_flow_up() -> None:
     made = at(NOON)
     expect(made, None)
