@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, select, update
 
+from rebalancer.core.instant import DAY_MS
 from rebalancer.ports import Delivery, DeliveryStatus
 from rebalancer.store.change import put as row_of
 from rebalancer.store.projections import write
@@ -14,7 +15,7 @@ from rebalancer.store.rows import from_row
 from rebalancer.store.tables import DELIVERIES
 
 #: how long what is over is kept
-KEPT_MS = 7 * 86_400_000
+KEPT_MS = 7 * DAY_MS
 
 
 def put(connection: Connection, deliveries: Sequence[Delivery]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rebalancer.core.instant import DAY_MS
 from rebalancer.core.order import PositionSide
 from rebalancer.venues import answers
 from rebalancer.venues import facts_codes as codes
@@ -194,7 +195,7 @@ HYPERLIQUID = VenueFacts(
         note="watch_tickers carries mid prices only; polled tickers carry markPx and oraclePx, and "
         "the middle of bid and ask as the last price",
     ),
-    valid_ms=2 * 86_400_000,
+    valid_ms=2 * DAY_MS,
     valid_note="a nonce is good for two days; ccxt sends no expiresAfter with orders",
     limits=limits.HYPERLIQUID,
     fee_query="fetch_trading_fee",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rebalancer.core.instant import DAY_MS, SECOND_MS
 from rebalancer.venues.facts_shape import (
     AllAtOnce,
     Halves,
@@ -18,9 +19,6 @@ from rebalancer.venues.facts_shape import (
     Pages,
     Params,
 )
-
-_SECOND_MS = 1_000
-_DAY_MS = 86_400_000
 
 
 def _since(name: str) -> Callable[[int], Params]:
@@ -49,12 +47,12 @@ def _bybit_cursor(pages: Pages) -> Params | None:
 
 def _gate_since(since_ms: int) -> Params:
     # Without the word ccxt asks an endpoint that takes no instants.
-    return {"historical": True, "from": since_ms // _SECOND_MS}
+    return {"historical": True, "from": since_ms // SECOND_MS}
 
 
 def _mexc_since(since_ms: int) -> Params:
     # Neither goes without the other, and there may be no more than 90 days between them.
-    return {"start_time": since_ms, "end_time": since_ms + 90 * _DAY_MS - 1}
+    return {"start_time": since_ms, "end_time": since_ms + 90 * DAY_MS - 1}
 
 
 BINANCE = (

@@ -1,16 +1,15 @@
 """How each venue is asked about one order in its three places, and told to cancel it, through ccxt.
 
-Written out per venue because the obvious call is wrong at five of nine: it names no order (XT,
-MEXC), forwards a key that the venue ignores (Bybit), or fails inside ccxt (Bitget).
+Written out per venue because the obvious call is wrong at some: it names no order (XT, MEXC),
+forwards a key that the venue ignores (Bybit), or fails inside ccxt (Bitget).
 """
 
 from __future__ import annotations
 
+from rebalancer.core.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from rebalancer.venues import facts_lists as lists
 from rebalancer.venues.facts_shape import Call, Lookup, Named
 
-_DAY_MS = 86_400_000
-#: most entries asked for in one list
 #: where an IOC order ends up first, then where a lost one might be
 _XT_STATES = (
     "FILLED",
@@ -62,7 +61,7 @@ BINANCE = Lookup(
     raw=False,
     lists=lists.BINANCE,
     trade_field="",
-    horizon_ms=3 * _DAY_MS,
+    horizon_ms=3 * DAY_MS,
     note="a cancelled order without a fill is dropped after three days",
 )
 BYBIT = Lookup(
@@ -78,7 +77,7 @@ OKX = Lookup(
     raw=False,
     lists=lists.OKX,
     trade_field="clOrdId",
-    horizon_ms=2 * 3_600_000,
+    horizon_ms=2 * HOUR_MS,
     note="a cancelled order without a fill is dropped after two hours",
 )
 GATE = Lookup(
@@ -86,7 +85,7 @@ GATE = Lookup(
     raw=False,
     lists=lists.GATE,
     trade_field="text",
-    horizon_ms=60_000,
+    horizon_ms=MINUTE_MS,
     note="by text only while open and for 60 s after; then own trades and the finished list",
 )
 XT = Lookup(

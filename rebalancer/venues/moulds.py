@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from rebalancer.core.instant import HOUR_MS
 from rebalancer.errors import DeskError
 from rebalancer.venues.requests import OrderRequest
 from rebalancer.venues.seals import Seal
@@ -27,7 +28,7 @@ _CASTS: tuple[Callable[[str], Any], ...] = (str, int, float)
 _PROBES = (2, 3)
 
 #: and how far ahead of each other ccxt believes to be, so that no stamp passes for a constant
-_PROBES_APART_MS = 3_600_000
+_PROBES_APART_MS = HOUR_MS
 
 Own = Callable[[OrderRequest], Coroutine[Any, Any, SignedRequest]]
 """Has ccxt build and sign an order without sending it."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rebalancer.core.actions import RESOLVED, Alert, Severity
-from rebalancer.core.instant import iso
+from rebalancer.core.instant import DAY_MS, iso
 from rebalancer.errors import ConfigRefused
 from rebalancer.ports import Clock, Deliveries, Delivery
 from rebalancer.webhooks.outbox import TURN, Outbox, Outcome, Pace
@@ -53,7 +53,7 @@ class Messenger:
         rest_seconds=REST_SECONDS,
         pauses_seconds=(5, 15, 60, 300, 900),
         # A person has no use for an older one: what still is wrong was said again since.
-        give_up_after_ms=86_400_000,
+        give_up_after_ms=DAY_MS,
     )
 
     def __init__(self, notify: Notify, mode: str) -> None:

@@ -16,6 +16,7 @@ import httpx
 import tenacity
 
 from rebalancer.core.actions import Alert
+from rebalancer.core.instant import DAY_MS
 from rebalancer.core.records import Record
 from rebalancer.errors import CommandRefused
 from rebalancer.ports import Clock, Deliveries, Delivery
@@ -28,7 +29,7 @@ TIMEOUT_SECONDS = 10.0
 POST_SECONDS = 30.0
 #: of an answer; nobody reads it, but once it is over its connection can be used again
 ANSWER_BYTES_MAX = 65_536
-GIVE_UP_AFTER_MS = 3 * 86_400_000
+GIVE_UP_AFTER_MS = 3 * DAY_MS
 RETRY_AFTER_SECONDS_MAX = 86_400
 #: quick repetitions where the connection failed, before the next turn
 QUICK = tenacity.wait_exponential_jitter(multiplier=0.2, max=2)
