@@ -72,27 +72,32 @@ async function submit(changed) {
     return;
   }
   const go = find("command-go");
+  // Meanwhile the dialog may be closed and opened about something else.
+  const wish = asked;
+  const { name, kind, plan } = wish;
   go.disabled = true;
   say("Asking the desk\u2026");
   try {
-    if (asked.kind !== "rebalance") {
-      await command(asked.name, asked.kind, find("command-reason").value, asked.key);
-      say(`Done: ${asked.kind} of ${asked.name}.`);
+    if (kind !== "rebalance") {
+      await command(name, kind, find("command-reason").value, wish.key);
+      say(`Done: ${kind} of ${name}.`);
       changed();
-    } else if (asked.plan === null) {
-      showPlan(await makePlan(asked.name, find("command-reason").value));
+    } else if (plan === null) {
+      const made = await makePlan(name, find("command-reason").value);
+      if (asked === wish) showPlan(made);
     } else {
-      const { runs } = await applyPlan(asked.plan, isLive() ? asked.plan.apply : [], asked.key);
-      clearInterval(ticking);
+      const { runs } = await applyPlan(plan, isLive() ? plan.apply : [], wish.key);
+      if (asked === wish) clearInterval(ticking);
       say(runs.length ? `Done: run ${runs.map((run) => run.rebalanceId).join(", ")} is open.` : "The desk opened no run.");
       changed();
     }
   } catch (error) {
-    say(`Not done: ${error.message}`);
+    say(`Not done: ${kind} of ${name}: ${error.message}`);
+    if (asked !== wish) return;
     // Refused with a status: nothing happened, so the wish may be said anew. A lost answer keeps the key.
-    if (error.status) asked.key = newKey();
-    if (asked.plan !== null && error.status) {
-      asked.plan = null;
+    if (error.status) wish.key = newKey();
+    if (plan !== null && error.status) {
+      wish.plan = null;
       offer("Show a new plan", false);
     }
     go.disabled = false;
