@@ -19,7 +19,7 @@ from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS, duration
 from rebalancer.core.money import ZERO, split_pro_rata, text, total
 from rebalancer.core.order import Fill, PositionSide
-from rebalancer.core.records import CommandTaken, Traded, TradingState
+from rebalancer.core.records import CommandTaken, Crossed, Traded, TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.core.state import AccountState, DeskState, FundState
 from rebalancer.core.work import Work
@@ -71,20 +71,23 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
     # One that is listed no more is frozen: nothing else of its account trades from a wrong number.
     listed = contract not in work.state.desk.unlisted
     open_number = open_break(work, BreakKind.POSITION, account, contract)
+    agreed = told == held and (listed or told != 0 or not _held(work.state, account, contract))
     if open_number is not None:
         known = work.state.breaks[open_number]
-        if known.units == told - held:
+        if known.units == told - held and not agreed:
             if listed and (Scope.ACCOUNT, account) not in work.state.scopes:
                 # Listed again: nothing was halted then. What an operator lets shrink may go on.
                 halt_account(work, account, f"break {open_number}: {known.cause}")
             return
         reason = "the venue and the records agree again" if told == held else "it changed"
         vanished(work, open_number, reason)
-    if told == held:
+    if agreed:
         return
     cause = f"the venue holds {text(told)} of {contract}, the records say {text(held)}"
     number = work.state.break_count + 1
     repair = f"rebalancer adopt {number} --reason WHY, or trade the difference away at the venue"
+    if told == held:
+        cause = f"the venue holds nothing of {contract}, funds hold it against each other"
     if not listed:
         cause += "; the contract is listed no more"
         repair = f"rebalancer adopt {number} --price PRICE --reason WHY, by what it was settled at"
@@ -221,7 +224,7 @@ def _adopt(work: Work, number: int, found: Break, given: Decimal | None) -> None
     weights = _weights(work.state, found)
     account = work.state.accounts[found.account]
     contract = work.state.desk.contracts[found.contract]
-    for trade in found.trades or (unlisted,):
+    for trade in found.trades or ((unlisted,) if found.units else ()):
         work.record(
             Traded(
                 at_ms=work.now_ms,
@@ -243,10 +246,32 @@ def _adopt(work: Work, number: int, found: Break, given: Decimal | None) -> None
                 forced=True,
             )
         )
+    if not found.trades and found.contract in work.state.desk.unlisted:
+        _settle_inside(work, found, mark)
     for name in weights:
         work.touch(work.state.funds[name])
     if found.trades:
         _compare_again(work, found)
+
+
+def _settle_inside(work: Work, found: Break, price: Decimal) -> None:
+    """Settle what funds hold of a delisted contract against each other, once the venue has none.
+
+    Its venue saw but the difference of them, and nobody will ever trade the rest.
+    """
+    held = _held(work.state, found.account, found.contract)
+    if held and not work.state.accounts[found.account].position(found.contract):
+        units = {name: -each for name, each in held.items()}
+        work.record(Crossed(work.now_ms, found.account, found.contract, price, units))
+
+
+def _held(state: DeskState, account: str, contract: str) -> dict[str, Decimal]:
+    """Return what each fund of an account holds of a contract, in signed base coins."""
+    return {
+        fund.name: units
+        for fund in state.funds.values()
+        if fund.fund.account == account and (units := fund.holding.units.get(contract))
+    }
 
 
 def _compare_again(work: Work, found: Break) -> None:

@@ -201,11 +201,18 @@ def _run_moved(state: DeskState, record: records.RunMoved) -> None:
 
 def _crossed(state: DeskState, record: records.Crossed) -> None:
     ensure(total(record.units.values()) == 0, "a cross does not sum to zero", record)
+    frozen = record.contract in state.delisted
     for name, units in record.units.items():
         run = state.named(name).run
-        if run is not None:
+        if run is not None and not frozen:
             run.fruitless_rounds = 0
             run.count(record.contract, units)
+    if frozen:  # its venue settled whatever stood in its books, long and short
+        account = state.accounts[record.account]
+        ensure(not account.position(record.contract), "more than a difference is settled", record)
+        account.books = {
+            key: each for key, each in account.books.items() if key[0] != record.contract
+        }
     check_position(state, record.account, record.contract)
 
 

@@ -232,6 +232,8 @@ def on_positions(work: Work, event: PositionsReported) -> None:
     """Compare what the venue says with what the funds hold; a difference halts the account."""
     state = work.state.accounts[event.account]
     symbols = {contract for contract, _ in state.books} | set(event.units)
+    # Of these funds may hold what nets to nothing, and nobody will ever trade it.
+    symbols |= work.state.desk.unlisted & work.state.desk.contracts.keys()
     for symbol in sorted(symbols):
         traded_ms = state.traded_ms.get(symbol)
         asked_ms = event.asked_ms

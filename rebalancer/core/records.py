@@ -199,7 +199,10 @@ class RunMoved(Record):
 
 @dataclass(frozen=True, slots=True)
 class Crossed(Record):
-    """Opposite deltas met inside the desk at the mark; signed units by fund sum to zero."""
+    """Opposite deltas met inside the desk at the mark; signed units by fund sum to zero.
+
+    Of a contract that is listed no more: what funds held against each other, at its settlement.
+    """
 
     account: str
     contract: str

@@ -81,8 +81,15 @@ def _traded(recount: Recount, record: records.Traded) -> None:
 
 
 def _crossed(recount: Recount, record: records.Crossed) -> None:
-    """Work out what opposite wants exchanged inside the desk (spec section 4.2)."""
+    """Work out what opposite wants exchanged inside the desk (spec section 4.2).
+
+    Of a contract that is listed no more it is all that funds held against each other.
+    """
     recount.counts["crosses"] += 1
+    if record.contract in recount.state.delisted:
+        rest = {name: -units for name, units in _held(recount, record, None).items()}
+        recount.hold(rest == record.units, "not all that was held against each other is settled")
+        return
     wanted = {name: _wanted(recount, name, record.contract) for name in record.units}
     recount.hold(
         cross(wanted) == record.units, "the funds wanted other units of each other than these"
@@ -128,7 +135,9 @@ def _sharing(recount: Recount, record: records.Traded) -> Sharing:
 
 
 def _held(
-    recount: Recount, record: records.FundingPosted | records.Traded, at_ms: int | None
+    recount: Recount,
+    record: records.FundingPosted | records.Traded | records.Crossed,
+    at_ms: int | None,
 ) -> dict[str, Decimal]:
     """Return who held what of the record's contract on its account, at an instant or now."""
     return {

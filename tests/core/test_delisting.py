@@ -24,7 +24,7 @@ from rebalancer.core.events import (
 )
 from rebalancer.core.flow import FlowRule
 from rebalancer.core.folding import apply, fold
-from rebalancer.core.fund import Limits, PriceSource
+from rebalancer.core.fund import Account, Limits, PriceSource
 from rebalancer.core.instant import HOUR_MS
 from rebalancer.core.methodology import (
     BasketChange,
@@ -39,7 +39,14 @@ from rebalancer.core.methodology import (
 )
 from rebalancer.core.nav import Valuation
 from rebalancer.core.order import Outcome
-from rebalancer.core.records import PointSet, RunMoved, RunOpened, TradingState, VerdictChanged
+from rebalancer.core.records import (
+    Crossed,
+    PointSet,
+    RunMoved,
+    RunOpened,
+    TradingState,
+    VerdictChanged,
+)
 from rebalancer.core.run import RunStatus
 from rebalancer.core.scope import Scope
 from rebalancer.desk.views import oldest_price, view_fund
@@ -47,7 +54,7 @@ from rebalancer.errors import CommandRefused
 from tests.core.test_applying import applied, planned
 from tests.core.test_flows import ask, flow
 from tests.core.test_random_days import durable
-from tests.core.test_verification import of_this_configuration
+from tests.core.test_verification import changed, of_this_configuration
 from tests.factories import (
     BTC,
     DUE,
@@ -460,3 +467,53 @@ class TestOnceItIsListedAgain:
         assert made.of(MemberListed) == []
         assert (worth(made).nav, worth(made).formula_nav) == (D(85), D(85))
         held_and_sound(made)
+
+
+@pytest.mark.parametrize("hedge", [False, True])
+@pytest.mark.parametrize("short", [-1, -3, -5])
+def test_what_funds_hold_against_each_other_is_settled_with_what_the_venue_held(
+    short: int, *, hedge: bool
+) -> None:
+    terms = {"initial_shares": D(1), "basket": HALVES}
+    funds = (fund("MIX", 3, **terms), fund("S", short, **terms))
+    made = without_eth(bench(*funds, account=Account(name="main", hedge=hedge)))
+    held = made.state.accounts["main"].position(BTC)
+    made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: held}))
+    (number,) = made.state.breaks
+    assert made.state.breaks[number].units == -held, "as much of ETH as of BTC"
+    answer = Commanded(made.now_ms, CommandKind.ADOPT, str(number), "settled", Scope.DESK, D(90))
+    made.take(answer)
+    made.known(100)
+    navs = {"MIX": 100 - 3 * D(5), "S": 100 - short * D(5)}
+    for name, nav in navs.items():
+        each = made.fund(name)
+        found = made.state.worth(each)
+        assert ETH not in each.holding.units
+        assert found is not None
+        assert (found.nav, found.formula_nav) == (nav, D(100))
+    assert not made.state.breaks
+    books = made.state.accounts["main"].books
+    assert not any(units for (symbol, _), units in books.items() if symbol == ETH)
+    made.later(60).take(PositionsReported(made.now_ms, "main", {BTC: held}))
+    assert not made.state.breaks
+    held_and_sound(made)
+    half = {name: units / 2 for name, units in made.of(Crossed)[-1].units.items()}
+    records, seq = changed(made, Crossed, units=half)
+    (problem,) = of_this_configuration(made, records[:seq]).problems
+    assert problem.endswith("not all that was held against each other is settled")
+
+
+def test_a_break_of_what_funds_hold_against_each_other_ends_once_it_is_listed_again() -> None:
+    terms = {"initial_shares": D(1), "basket": HALVES}
+    made = without_eth(bench(fund("MIX", 3, **terms), fund("S", -3, **terms))).later(60)
+    for _ in range(2):
+        made.take(PositionsReported(made.now_ms, "main", {}))
+    (found,) = made.state.breaks.values()
+    assert found.cause == (
+        "the venue holds nothing of ETH/USDT:USDT, funds hold it against each other; the contract "
+        "is listed no more"
+    )
+    again = listed_again(made)
+    again.take(PositionsReported(again.now_ms, "main", {}))
+    assert not again.state.breaks
+    assert not again.state.permission(again.fund("MIX")).halted
