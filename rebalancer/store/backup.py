@@ -40,8 +40,10 @@ def back_up_file(source: Path, file: Path) -> int:
         part.replace(file)
         flush_folder(file.parent)
     except (sqlite3.Error, OSError) as error:
-        with suppress(OSError):
-            part.unlink()
+        # SQLite keeps the journal of a copy that it could not finish.
+        for left in (part, part.with_name(f"{part.name}-journal")):
+            with suppress(OSError):
+                left.unlink()
         raise StoreUnavailable(f"{source} could not be copied to {file}: {error}") from error
     return size
 

@@ -56,6 +56,7 @@ async def test_a_backup_that_fails_leaves_no_file(
 
     def full(_source: Path, part: Path) -> None:
         part.write_text("half")
+        part.with_name(f"{part.name}-journal").write_text("what SQLite leaves beside it")
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(backup, "_copy", full)
