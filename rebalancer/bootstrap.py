@@ -18,7 +18,7 @@ from rebalancer.core.records import FundLaunched, NavStruck, Record, RunMoved
 from rebalancer.core.state import Desk, DeskState
 from rebalancer.costing import estimate_beside
 from rebalancer.desk.companions import Companion
-from rebalancer.desk.control import ControlServer
+from rebalancer.desk.control import MODE, ControlServer
 from rebalancer.desk.daemon import Daemon
 from rebalancer.desk.inbox import Inbox
 from rebalancer.desk.kill_switch import KillSwitch
@@ -96,6 +96,7 @@ async def open_daemon(
         alerted += publishing.publish(config, prepared, daemon)
         if daemon.control is not None:
             daemon.control.live = config.mode is Mode.LIVE
+            daemon.control.questions[MODE] = lambda: {"mode": str(config.mode)}
             daemon.control.planner = Planner(daemon.state, daemon.clock, config.desk, config.mode)
             daemon.control.costs = partial(estimate_beside, config)
         if source is not None:

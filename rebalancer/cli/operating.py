@@ -188,6 +188,17 @@ def is_running(path: Path) -> bool:
     return True
 
 
+def running_mode(path: Path) -> str:
+    """Return the mode of the desk that listens at `path`, as it says itself.
+
+    Its file or its environment need not be what this command reads. "unknown" where it is silent.
+    """
+    try:
+        return str(ask_at(path, {"command": "mode"}, 1.0).get("mode", "unknown"))
+    except (DeskUnreachable, CommandRefused):
+        return "unknown"
+
+
 def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, T]]) -> T:
     """Run `work` with an event that SIGINT and SIGTERM set; a second SIGINT interrupts."""
 

@@ -8,7 +8,7 @@ import typer
 
 from rebalancer.cli.exits import told
 from rebalancer.cli.gaps import show_gaps
-from rebalancer.cli.operating import is_running
+from rebalancer.cli.operating import is_running, running_mode
 from rebalancer.cli.options import AsJson, ConfigPath, fund_names
 from rebalancer.cli.output import (
     NONE,
@@ -55,7 +55,8 @@ def nav(
         running = is_running(settings.desk.control_socket)
         views = views_of(reader.views(), fund)
     now_ms = desk_now_ms(settings, views, running=running)
-    note(headline(str(settings.mode), views, now_ms, running=running))
+    mode = running_mode(settings.desk.control_socket) if running else ""
+    note(headline(mode, views, now_ms, running=running))
     if as_json:
         print_json({view.fund: view_document(view) for view in views})
         return

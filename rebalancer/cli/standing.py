@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import is_running
+from rebalancer.cli.operating import is_running, running_mode
 from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import (
     NONE,
@@ -137,7 +137,7 @@ def look(settings: Config, reader: SqlReader) -> Standing:
     """Return how every fund stands now."""
     running, views = is_running(settings.desk.control_socket), reader.views()
     return Standing(
-        mode=str(settings.mode),
+        mode=running_mode(settings.desk.control_socket) if running else str(settings.mode),
         running=running,
         now_ms=desk_now_ms(settings, views, running=running),
         views=views,

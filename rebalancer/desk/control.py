@@ -32,7 +32,7 @@ from rebalancer.errors import CommandRefused, ConfigRefused
 from rebalancer.ports import Clock
 
 _log = structlog.get_logger(__name__)
-PLAN, APPLY = "plan", "apply"
+PLAN, APPLY, MODE = "plan", "apply", "mode"
 LINE_BYTES_MAX = 4_194_304
 #: Linux takes 107 bytes of path; a longer one fails with a message nobody understands
 PATH_BYTES_MAX = 107

@@ -75,6 +75,10 @@ def test_started_asked_told_and_stopped(folder: Path) -> None:
         assert all(Decimal(fund["nav"]) > 0 for fund in navs.values())
         people = command(folder, "status")
         assert "the desk runs (paper)" in people.err
+        # What a shell or an edited file says counts from the next start.
+        other = {"REBALANCER__MODE": "dry-run"}
+        assert command(folder, "status", "--json", **other).json["mode"] == "paper"
+        assert "the desk runs (paper)" in command(folder, "nav", **other).err
         assert "BTC3L" in people.out
         plan = command(folder, "plan", "--json")
         assert (plan.code, plan.json["version"]) == (0, 1)
