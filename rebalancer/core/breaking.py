@@ -19,11 +19,14 @@ from rebalancer.core.fund import PriceSource
 from rebalancer.core.instant import MINUTE_MS, duration
 from rebalancer.core.money import ZERO, split_pro_rata, text, total
 from rebalancer.core.order import Fill, PositionSide
-from rebalancer.core.records import CommandTaken, Crossed, Traded, TradingState
+from rebalancer.core.records import CommandTaken, Crossed, PositionsAdopted, Traded, TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.core.state import AccountState, DeskState, FundState
 from rebalancer.core.work import Work
 from rebalancer.errors import CommandRefused
+
+#: the account of funds that are index-only
+ON_PAPER = ""
 
 
 def find(work: Work, found: Break, *, halts: bool) -> int:
@@ -103,6 +106,34 @@ def position_break(work: Work, account: str, contract: str, told: Decimal) -> No
             repair=repair,
         ),
         halts=listed,
+    )
+
+
+def paper_break(work: Work, contract: str) -> None:
+    """Find or end the break of index-only funds that hold, on paper, what is listed no more.
+
+    No venue will tell what became of it: a person says at what price it counts as settled.
+    """
+    number = open_break(work, BreakKind.POSITION, ON_PAPER, contract)
+    if contract not in work.state.desk.unlisted:
+        if number is not None:
+            vanished(work, number, "the contract is listed again")
+        return
+    held = _held(work.state, ON_PAPER, contract)
+    if not held or number is not None:
+        return
+    number = work.state.break_count + 1
+    find(
+        work,
+        Break(
+            kind=BreakKind.POSITION,
+            account=ON_PAPER,
+            contract=contract,
+            units=-total(held.values()),
+            cause=f"{', '.join(held)} count with {contract}, which is listed no more",
+            repair=f"rebalancer adopt {number} --price PRICE --reason WHY, by its last price",
+        ),
+        halts=False,
     )
 
 
@@ -213,6 +244,9 @@ def _adopt(work: Work, number: int, found: Break, given: Decimal | None) -> None
     can say: all that hold the contract share it.
     """
     mark = _own_mark(work.state, found, work.now_ms) or given or ZERO
+    if found.account == ON_PAPER:
+        _settle_on_paper(work, found, mark)
+        return
     unlisted = VenueTrade(
         trade_id=f"break-{number}",
         order_id="",
@@ -263,6 +297,14 @@ def _settle_inside(work: Work, found: Break, price: Decimal) -> None:
     if held and not work.state.accounts[found.account].position(found.contract):
         units = {name: -each for name, each in held.items()}
         work.record(Crossed(work.now_ms, found.account, found.contract, price, units))
+
+
+def _settle_on_paper(work: Work, found: Break, price: Decimal) -> None:
+    """Have every index-only fund count with cash in the place of what is listed no more."""
+    for name, units in _held(work.state, ON_PAPER, found.contract).items():
+        sold, at = {found.contract: -units}, {found.contract: price}
+        work.record(PositionsAdopted(work.now_ms, name, ON_PAPER, sold, at))
+        work.touch(work.state.funds[name])
 
 
 def _held(state: DeskState, account: str, contract: str) -> dict[str, Decimal]:

@@ -227,7 +227,13 @@ def _staged(recount: Recount, record: PremiumStaged) -> None:
 
 def _adopted(recount: Recount, record: records.PositionsAdopted) -> None:
     """Work out what a fund without an account took over at once when its run was opened."""
-    run = recount.state.named(record.fund).run
+    fund = recount.state.named(record.fund)
+    run = fund.run
+    if not record.account and run is None and record.units.keys() <= recount.state.delisted:
+        sold = {symbol: -units for symbol, units in record.units.items()}
+        held = {symbol: fund.holding.units.get(symbol) for symbol in sold}
+        recount.hold(sold == held, "it settled another part of what is listed no more than it held")
+        return
     if record.account or run is None:
         recount.leave_out()
         return

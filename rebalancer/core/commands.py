@@ -110,7 +110,8 @@ def _standing(state: DeskState, command: Commanded) -> tuple[TradingState, str]:
     if scope is Scope.FUND:
         fund = fund_named(state, name)
         return fund.trading, fund.trading_reason
-    known = {Scope.ACCOUNT: list(state.accounts), Scope.CONTRACT: list(state.desk.contracts)}
+    contracts = list(dict.fromkeys((*state.desk.contracts, *state.holders)))
+    known = {Scope.ACCOUNT: list(state.accounts), Scope.CONTRACT: contracts}
     if scope in known and name not in known[scope]:
         has = ", ".join(known[scope])
         raise CommandRefused(f"there is no {scope} {name}; the desk has {has}")
@@ -178,7 +179,7 @@ def on_command(work: Work, event: Commanded) -> None:
 
 def on_contract_changed(work: Work, event: ContractChanged) -> None:
     """Freeze a contract that is no longer what its orders were sized for; others go on."""
-    if event.contract not in work.state.desk.contracts:
+    if event.contract not in {*work.state.desk.contracts, *work.state.desk.unlisted}:
         return
     known = work.state.scopes.get((Scope.CONTRACT, event.contract))
     if known is None or not known.halted:

@@ -16,7 +16,7 @@ from rebalancer.core.actions import Action, Severity
 from rebalancer.core.applying import open_planned, refuse_other_orders, refuse_plan
 from rebalancer.core.arming import arm, next_alarm_ms
 from rebalancer.core.backing import on_balance
-from rebalancer.core.breaking import on_answer
+from rebalancer.core.breaking import on_answer, paper_break
 from rebalancer.core.cash_account import RateQuote
 from rebalancer.core.commands import on_command, on_contract_changed, on_kill_switch
 from rebalancer.core.consolidating import on_consolidation
@@ -263,6 +263,7 @@ def _on_command(work: Work, event: Commanded) -> None:
 def _on_contract(work: Work, event: ContractChanged) -> None:
     on_contract_changed(work, event)
     on_listing(work, event)
+    paper_break(work, event.contract)
     tell_of_stranded(work, event)
 
 

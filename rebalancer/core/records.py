@@ -99,7 +99,7 @@ class FundLaunched(Record):
 
 @dataclass(frozen=True, slots=True)
 class PositionsAdopted(Record):
-    """A fund took over positions at no cost: a replay's start, or a run of an index-only fund."""
+    """A fund took over positions at no cost: a replay's start, or on paper an index-only fund."""
 
     fund: str
     #: empty for an index-only fund

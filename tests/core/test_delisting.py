@@ -42,6 +42,7 @@ from rebalancer.core.order import Outcome
 from rebalancer.core.records import (
     Crossed,
     PointSet,
+    PositionsAdopted,
     RunMoved,
     RunOpened,
     TradingState,
@@ -517,3 +518,66 @@ def test_a_break_of_what_funds_hold_against_each_other_ends_once_it_is_listed_ag
     again.take(PositionsReported(again.now_ms, "main", {}))
     assert not again.state.breaks
     assert not again.state.permission(again.fund("MIX")).halted
+
+
+class TestOnPaper:
+    """Index-only funds: no venue will tell what became of it, so a person says it."""
+
+    def delisted(self) -> Bench:
+        terms = {"account": "", "basket": HALVES, "methodology": only(fixed=Fixed())}
+        funds = [fund("MIX", 3, **terms), fund("DOWN", -1, **terms)]
+        made = Bench(desk(*funds))
+        for symbol in (BTC, ETH):
+            made.known(100, symbol=symbol)
+        # Nobody trades it here, so that the desk knows nothing of it once its venue is silent.
+        known = {name: each for name, each in made.desk.contracts.items() if name != ETH}
+        made.desk = replace(made.desk, contracts=known)
+        again = without_eth(made)
+        again.known(100)
+        return again
+
+    def test_a_break_asks_for_a_price_and_its_adoption_sets_the_funds_free(self) -> None:
+        made = self.delisted()
+        ((number, found),) = made.state.breaks.items()
+        assert found.cause == "MIX, DOWN count with ETH/USDT:USDT, which is listed no more"
+        assert found.repair.startswith("rebalancer adopt 1 --price PRICE")
+        before = {name: each.holding.units[ETH] for name, each in made.state.funds.items()}
+        cash = {name: each.holding.cash for name, each in made.state.funds.items()}
+        adopt = Commanded(made.now_ms, CommandKind.ADOPT, str(number), "gone", Scope.DESK)
+        with pytest.raises(CommandRefused, match="say with --price"):
+            made.take(adopt)
+        made.take(replace(adopt, price=D(90)))
+        assert not made.state.breaks
+        for name, each in made.state.funds.items():
+            assert ETH not in each.holding.units
+            assert each.holding.cash == cash[name] + before[name] * 90
+            assert made.state.worth(each) is not None
+        made.now_ms = DUE
+        made.known(100)
+        made.later(1).known(100)
+        assert [each.plan.trigger for each in made.of(RunOpened)][-2:] == [Trigger.FIXED] * 2
+        held_and_sound(made)
+
+    def test_the_break_is_found_once_and_ends_where_the_contract_is_listed_again(self) -> None:
+        made = self.delisted().restarted()
+        made.take(ContractChanged(made.now_ms, ETH, "it is listed no more"))
+        assert list(made.state.breaks) == [1]
+        again = listed_again(made)
+        assert not again.state.breaks
+        resumed(again, 90)
+        assert not again.state.delisted
+        held_and_sound(again)
+
+    def test_verify_misses_what_was_left_of_it(self) -> None:
+        made = self.delisted()
+        adopt = Commanded(made.now_ms, CommandKind.ADOPT, "1", "gone", Scope.DESK, D(90))
+        made.take(adopt)
+        place = next(
+            place
+            for place in reversed(range(len(made.records)))
+            if isinstance(made.records[place], PositionsAdopted)
+        )
+        sold: Any = made.records[place]
+        half = replace(sold, units={ETH: sold.units[ETH] / 2})
+        found = of_this_configuration(made, [*made.records[:place], half]).problems
+        assert any("another part of what is listed no more" in each for each in found), found
