@@ -19,7 +19,6 @@ from rebalancer.core.actions import Alert
 from rebalancer.core.configuration import ConfigurationChanged
 from rebalancer.core.events import Commanded, CommandKind
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.order import OrderIntent
 from rebalancer.core.records import FundLaunched, IntentCreated, Record, RunOpened, Traded
 from rebalancer.desk.daemon import Daemon
 from rebalancer.errors import CommandRefused
@@ -27,6 +26,7 @@ from rebalancer.settings.in_force import InForce, in_force, reader_of
 from rebalancer.store.memory import MemoryStore
 from tests.desk.rig import of, until
 from tests.factories import dice_of
+from tests.mixtures import SettingsOf, mixed_runs, orders_beyond
 
 DESK = """\
 [feed]
@@ -266,33 +266,20 @@ def now_ms(here: Running) -> int:
 
 def refuse_mixtures(records: tuple[Record, ...], texts: dict[str, InForce]) -> int:
     """Fail where a run or an order does not follow one whole configuration; count the runs."""
-    plans = [record.plan for record in of(records, RunOpened)]
-    for plan in plans:
-        fund = texts[plan.config_digest].config.funds[plan.fund]
-        wanted = 0 if plan.trigger is Trigger.GAP else fund.target_leverage
-        assert plan.target_leverage == wanted, f"{plan}, of {fund}"
+    mixed = [*mixed_runs(records, settings_in(texts), to_flat={Trigger.GAP})]
+    assert mixed == []
     orders = [record.intent for record in of(records, IntentCreated)]
     ids = [order.client_order_id for order in orders]
     assert len(set(ids)) == len(ids)
     traded = [record.trade for record in of(records, Traded)]
     assert len(set(traded)) == len(traded)
     assert {trade[0] for trade in traded} <= set(ids)
-    return len(plans)
+    assert [*orders_beyond(records, settings_in(texts))] == []
+    return len(of(records, RunOpened))
 
 
-def orders_within_their_settings(
-    records: tuple[Record, ...], texts: dict[str, InForce]
-) -> Iterator[OrderIntent]:
-    """Yield every order of a fund alone that is larger than its run's own settings allow."""
-    limit: dict[str, Decimal | None] = {}
-    for record in records:
-        if isinstance(record, RunOpened):
-            fund = texts[record.plan.config_digest].config.funds[record.plan.fund]
-            limit[fund.name] = fund.execution.max_child_notional
-        elif isinstance(record, IntentCreated) and len(record.intent.wanted) == 1:
-            most = limit[next(iter(record.intent.wanted))]
-            if most is not None and record.intent.notional > most * Decimal("1.02"):
-                yield record.intent
+def settings_in(texts: dict[str, InForce]) -> SettingsOf:
+    return lambda digest, fund: texts[digest].config.funds[fund]
 
 
 async def test_a_storm_of_reloads_during_trading_loses_doubles_and_mixes_nothing() -> None:
@@ -327,7 +314,6 @@ async def test_a_storm_of_reloads_during_trading_loses_doubles_and_mixes_nothing
         assert taken > 20
         assert refused > 10
         assert refuse_mixtures(records, texts) > 5
-        assert not [*orders_within_their_settings(records, texts)]
         assert len(of(records, ConfigurationChanged)) == taken
         assert {each.config_digest for each in here.daemon.state.funds.values()} <= {*texts}
 

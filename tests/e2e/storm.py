@@ -45,7 +45,7 @@ from tests.e2e.process import Desk, command, running, wait_until
 from tests.factories import dice_of
 from tests.loopback.presets import KEY, SECRET
 from tests.simulation.judge_runs import OVER
-from tests.test_reloading import orders_within_their_settings, refuse_mixtures
+from tests.test_reloading import refuse_mixtures
 
 KEYS = {
     "REBALANCER__ACCOUNTS__MAIN__API_KEY": KEY,
@@ -246,7 +246,6 @@ class Storm:
             self.counts[f"runs by {trigger}"] = count
         under = {record.plan.config_digest for record in of(records, RunOpened)}
         self.counts["configurations that runs were opened under"] = len(under)
-        assert not [*orders_within_their_settings(records, self.texts)]
         intents = [record.intent.client_order_id for record in of(records, IntentCreated)]
         self.counts["orders"] = len(intents)
         # On a machine that is slow enough an order comes too late for the venue to take it.

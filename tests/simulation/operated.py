@@ -6,7 +6,7 @@ the day is over, so that everything can still come to its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 from rebalancer.core.events import Commanded, CommandKind, ConfigurationOffered
 from rebalancer.core.fund import Fund
 from rebalancer.core.methodology import Trigger
-from rebalancer.core.records import IntentCreated, RunOpened, TradingState
+from rebalancer.core.records import TradingState
 from rebalancer.core.scope import Scope
 from rebalancer.desk.kill_switch import KillSwitch
+from tests.mixtures import mixed_runs, orders_beyond
 from tests.simulation.capital import verified
 from tests.simulation.day import DUE_TICK, SHOCK_TICK, TICKS, day_of
 from tests.simulation.judge import judge
@@ -36,8 +37,6 @@ STOPPED = {
 }
 #: these go to flat whatever is configured
 AT_ONCE = frozenset({Trigger.GAP, Trigger.WIND_DOWN})
-#: an order is sized by a mark and sent at a limit beyond it
-MARK_MOVES = Decimal("1.02")
 #: so long before the end everything is resumed, again and again: a desk that is down hears nothing
 TIDY_TICKS = range(TICKS - 60, TICKS, 12)
 Hand = Callable[[World], None]
@@ -161,27 +160,17 @@ def problems_of(world: World) -> list[str]:
 
 def mixtures(world: World) -> Iterator[str]:
     """Yield every run and order that does not follow one whole configuration, which was offered."""
-    limits: dict[str, Decimal | None] = {}
-    for record in world.disk.records:
-        if isinstance(record, RunOpened):
-            plan = record.plan
-            fund = _settings(world, plan.config_digest)[plan.fund]
-            if plan.trigger not in AT_ONCE and plan.target_leverage != fund.target_leverage:
-                yield f"{plan.run_id} goes to {plan.target_leverage}, not as {plan.config_digest}"
-            in_a_hurry = plan.trigger in (Trigger.EMERGENCY, Trigger.GAP)
-            emergency, usual = fund.methodology.emergency, fund.execution.max_child_notional
-            limits[plan.fund] = emergency.max_child_notional if in_a_hurry and emergency else usual
-        elif isinstance(record, IntentCreated) and len(record.intent.wanted) == 1:
-            most = limits[next(iter(record.intent.wanted))]
-            if most is not None and record.intent.notional > most * MARK_MOVES:
-                yield f"{record.intent.client_order_id} is larger than its run's settings allow"
+    records, settings_of = world.disk.records, partial(_settings, world)
+    for plan, _ in mixed_runs(records, settings_of, to_flat=AT_ONCE):
+        yield f"{plan.run_id} goes to {plan.target_leverage}, not as {plan.config_digest}"
+    for intent in orders_beyond(records, settings_of):
+        yield f"{intent.client_order_id} is larger than its run's settings allow"
 
 
-def _settings(world: World, digest: str) -> Mapping[str, Fund]:
+def _settings(world: World, digest: str, fund: str) -> Fund:
     share, _, child = digest.partition(" ")
-    if not child:
-        return world.desk.funds
-    return configured(world, Decimal(share), Decimal(child))
+    offered = configured(world, Decimal(share), Decimal(child)) if child else world.desk.funds
+    return offered[fund]
 
 
 def tried(seeds: Iterable[int]) -> Iterator[str]:
