@@ -39,6 +39,15 @@ def make_older(url: str, layout: str) -> None:
     engine.dispose()
 
 
+def set_back(folder: Path, layout: str, *statements: str) -> None:
+    """Lay a store that has records out as one of that time was."""
+    with sqlite3.connect(folder / "desk.db") as other:
+        for statement in statements:
+            other.execute(statement)
+        other.execute("UPDATE rebalancer_schema SET version_num = ?", (layout,))
+    other.close()
+
+
 def copies_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*layout*"))
 
@@ -68,10 +77,7 @@ async def test_orders_of_before_are_given_the_funds_that_wanted_them(tmp_path: P
     store = open_store(url_in(tmp_path))
     await store.commit([ordered("main", turn, f"r{turn}") for turn in range(1, 4)])
     await store.close()
-    with sqlite3.connect(tmp_path / "desk.db") as other:
-        other.execute("ALTER TABLE orders DROP COLUMN wanted")
-        other.execute("UPDATE rebalancer_schema SET version_num = '0007'")
-    other.close()
+    set_back(tmp_path, "0007", "ALTER TABLE orders DROP COLUMN wanted")
     upgrade_store(url_in(tmp_path))
     reader = open_reader(url_in(tmp_path))
     whole, orders = reader.whole(), reader.orders()
@@ -87,15 +93,14 @@ async def test_a_trade_that_another_one_took_the_place_of_is_shown_again(tmp_pat
     store = open_store(url_in(tmp_path))
     await store.commit([first, second])
     await store.close()
-    with sqlite3.connect(tmp_path / "desk.db") as other:
-        other.execute("DROP TABLE fills")
-        other.execute(
-            "CREATE TABLE fills (account TEXT, trade_id TEXT, contract TEXT, at_ms INTEGER, "
-            "PRIMARY KEY (account, trade_id)) STRICT"
-        )
-        other.execute("CREATE INDEX fills_by_time ON fills (at_ms)")
-        other.execute("UPDATE rebalancer_schema SET version_num = '0008'")
-    other.close()
+    set_back(
+        tmp_path,
+        "0008",
+        "DROP TABLE fills",
+        "CREATE TABLE fills (account TEXT, trade_id TEXT, contract TEXT, at_ms INTEGER, "
+        "PRIMARY KEY (account, trade_id)) STRICT",
+        "CREATE INDEX fills_by_time ON fills (at_ms)",
+    )
     upgrade_store(url_in(tmp_path))
     reader = open_reader(url_in(tmp_path))
     whole, fills = reader.whole(), reader.fills()
