@@ -25,8 +25,9 @@ def _listed(state: DeskState, record: MemberListed) -> None:
     ensure(symbol in state.delisted, f"{symbol} was listed all the time")
     _, frozen = frozen_at(fund, symbol)
     ensure(frozen is not None, f"{fund.name} has no frozen price of {symbol}")
+    assert frozen is not None  # noqa: S101 - for the type checker; ensured above
     price, mark = {symbol: record.price}, {symbol: record.mark}
-    if fund.cash_period is not None and frozen is not None:
+    if fund.cash_period is not None:
         fund.cash_period = fund.cash_period.in_prices_of({symbol: record.price / frozen})
     if fund.point is not None:
         fund.point = replace(fund.point, prices=_with(fund.point.prices, price))
