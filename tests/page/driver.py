@@ -61,6 +61,10 @@ class Driver:
                 raise Slow(f"was not true within {WAIT_S} s")
             self._page.wait_for_timeout(50)
 
+    def arrive(self, url: str) -> None:
+        """Wait until the page that a click or the page before leads to is there."""
+        self._page.wait_for_url(url, wait_until="domcontentloaded", timeout=WAIT_MS)
+
     def evaluate(self, expression: str) -> Any:
         """Return what an expression of JavaScript is."""
         return self._page.evaluate(expression)

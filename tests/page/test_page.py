@@ -295,10 +295,12 @@ async def test_on_a_phone_alerts_are_one_line_until_it_is_opened(
 async def test_every_table_is_there_without_script(tmp_path: Path, browser: Browser) -> None:
     async with published(tmp_path) as desk:
         for public in (False, True):
-            port = desk.service.addresses[1 if public else 0][1]
-            await browser.ask("open", url=f"http://127.0.0.1:{port}/", java_script_enabled=False)
+            at = f"http://127.0.0.1:{desk.service.addresses[1 if public else 0][1]}"
+            await browser.ask("open", url=f"{at}/", java_script_enabled=False)
+            await browser.ask("arrive", url=f"{at}/plain")
             assert "NAV and leverage of each token" in await browser.ask("words", selector="table")
             await browser.ask("click", selector="a[href='/plain/BTC3L']")
+            await browser.ask("arrive", url=f"{at}/plain/BTC3L")
             text = await browser.ask("words", selector="main")
             assert "BTC3L, paper desk" in text
             for caption in ("Basket", "Rebalances", "Daily NAV"):
