@@ -12,7 +12,7 @@ from rebalancer.cli.operating import ask
 from rebalancer.cli.options import AsJson, ConfigPath, Reason, spread
 from rebalancer.cli.output import console, moment, note, print_json, table, when
 from rebalancer.cli.reading import Limit
-from rebalancer.cli.stored import opened
+from rebalancer.cli.stored import opened_alone
 from rebalancer.core.money import number as exact
 from rebalancer.core.money import positive, text
 
@@ -37,7 +37,7 @@ def breaks(
     every: Every = False, limit: Limit = 100, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """Show where a venue and the records differ, why, and the command that repairs it."""
-    with opened(config) as (_, reader):
+    with opened_alone(config) as reader:
         found = reader.breaks(limit, still_open=not every)
     if as_json:
         print_json({"version": 1, "breaks": [_document(row) for row in found]})

@@ -14,7 +14,7 @@ from rebalancer.cli.output import console, money, note, print_json, table, when
 from rebalancer.cli.output import nav as nav_text
 from rebalancer.cli.output import shares as shares_text
 from rebalancer.cli.reading import views_of
-from rebalancer.cli.stored import opened
+from rebalancer.cli.stored import opened, opened_alone
 from rebalancer.core.money import ONE, text
 from rebalancer.errors import InputRefused
 
@@ -106,7 +106,7 @@ def series(
     """Show the daily NAVs of a fund, adjusted for its merges and splits."""
     from rebalancer.core.capital import factor_since  # noqa: PLC0415 - not needed to print --help
 
-    with opened(config) as (_, reader):
+    with opened_alone(config) as reader:
         views_of(reader.views(), fund)
         rows, conversions = reader.navs(fund), reader.conversions(fund)
     factors = [ONE if raw else factor_since(conversions, row.boundary_ms) for row in rows]

@@ -29,8 +29,9 @@ from rebalancer.cli.output import (
     table,
     when,
 )
+from rebalancer.cli.places import Places
 from rebalancer.cli.reading import FundFilter, Limit
-from rebalancer.cli.stored import desk_now_ms, opened
+from rebalancer.cli.stored import desk_now_ms, opened, opened_alone
 from rebalancer.core.instant import iso, parse_duration
 from rebalancer.core.money import text
 from rebalancer.errors import InputRefused
@@ -69,7 +70,7 @@ def schedule(
     with opened(config) as (settings, reader):
         running = is_running(settings.desk.control_socket)
         views = reader.views()
-        now_ms = desk_now_ms(settings, views, running=running)
+        now_ms = desk_now_ms(Places.of(settings), views, running=running)
         # One that is launched and has no next time is ended, flat or nobody's.
         idle = [each.fund for each in views if each.equity is not None and not each.next_fixed_ms]
         chosen = _chosen(settings.funds, fund)
@@ -130,20 +131,20 @@ def orders(
 ) -> None:
     """Show the latest orders, newest first; or hold runs and orders against another store's."""
     within_ms = parse_duration(within, "--within")
-    with opened(config) as (settings, reader):
+    with opened_alone(config) as reader:
         if compare is not None:
             from rebalancer.cli import comparing  # noqa: PLC0415 - not needed to print --help
 
             sides = comparing.both(reader, compare, limit, within_ms)
             print_json(sides.document()) if as_json else comparing.show(sides)
             return
-        found = reader.orders(limit)
+        found, views = reader.orders(limit), reader.views()
     if as_json:
         print_json([_order_document(order) for order in found])
         return
     # What is the same for all is left out, so that an id fits on the line.
     accounts = len({order.account for order in found}) > 1
-    funds = len(settings.funds) > 1
+    funds = len(views) > 1
     hedged = any(order.position_side != "net" for order in found)
     reasons = any(order.reason for order in found)
     rows = [
@@ -188,7 +189,7 @@ def events(
 ) -> None:
     """Show the latest records of the journal, oldest first, one line each."""
     width = console().width if sys.stdout.isatty() else None
-    with opened(config) as (_, reader):
+    with opened_alone(config) as reader:
         for row in _rows(reader, limit, follow=follow):
             line = json.dumps(_event_document(row)) if as_json else _event_line(row, width)
             sys.stdout.write(line + "\n")

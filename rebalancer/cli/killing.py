@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +13,9 @@ import typer
 
 from rebalancer.cli.exits import DeskBarred, DeskSilent, DeskUnreachable, Exit, told
 from rebalancer.cli.operating import ask_at
-from rebalancer.cli.options import AsJson, ConfigPath, load_config
+from rebalancer.cli.options import AsJson, ConfigPath
 from rebalancer.cli.output import print_json
+from rebalancer.cli.places import places
 from rebalancer.errors import CommandRefused, ConfigRefused, InputRefused
 
 #: how long a desk may think about its halt; the switch stands whatever it answers
@@ -79,39 +78,15 @@ def kill(
 def _places(config: Path | None, switch: Path | None) -> tuple[Path, Path | None]:
     """Return the switch's file and the control socket, from a broken configuration too."""
     try:
-        settings = load_config(config)
+        found = places(config)
     except ConfigRefused as refused:
         if switch is not None:
             return switch, None
-        found = _salvaged(config)
-        if found is None:
-            raise InputRefused(
-                f"{refused}; name the switch itself: --switch STORE.db.killed "
-                "(the desk logs its place when it starts)"
-            ) from None
-        return found
-    return switch or settings.kill_switch, settings.desk.control_socket
-
-
-def _salvaged(path: Path | None) -> tuple[Path, Path] | None:
-    """Return the places from a file that is TOML and not a configuration that could run."""
-    from rebalancer.settings import parse  # noqa: PLC0415 - not needed to print --help
-    from rebalancer.settings.loading import read  # noqa: PLC0415 - as above
-
-    try:
-        tables = tomllib.loads(read(path, os.environ)[0])
-        kept = [
-            f"{table}.{key} = {json.dumps(value)}"
-            for table, wanted in (("store", "url"), ("desk", "control_socket"))
-            for key, value in tables.get(table, {}).items()
-            if key == wanted
-        ]
-        known = ("REBALANCER__STORE__URL", "REBALANCER__DESK__CONTROL_SOCKET")
-        environ = {name: text for name, text in os.environ.items() if name.upper() in known}
-        settings = parse("\n".join(kept), environ=environ)
-    except (ConfigRefused, tomllib.TOMLDecodeError, AttributeError, TypeError):
-        return None
-    return settings.kill_switch, settings.desk.control_socket
+        raise InputRefused(
+            f"{refused}; name the switch itself: --switch STORE.db.killed "
+            "(the desk logs its place when it starts)"
+        ) from None
+    return switch or found.kill_switch, found.control_socket
 
 
 def _set(switch: Any, done: Done, reason: str) -> None:

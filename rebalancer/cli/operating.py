@@ -28,10 +28,10 @@ from rebalancer.cli.options import (
     Consent,
     FundName,
     Reason,
-    load_config,
     spread,
 )
 from rebalancer.cli.output import note, print_json
+from rebalancer.cli.places import places
 from rebalancer.cli.plan_words import deltas
 from rebalancer.core.instant import parse_duration
 from rebalancer.errors import CommandRefused
@@ -110,7 +110,7 @@ def ask(config: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     Raises DeskUnreachable where none runs, DeskBarred where it is another user's, CommandRefused
     with the desk's own sentence.
     """
-    return ask_at(load_config(config).desk.control_socket, request, ANSWER_SECONDS)
+    return ask_at(places(config).control_socket, request, ANSWER_SECONDS)
 
 
 def ask_at(path: Path, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from rebalancer.cli.output import (
 from rebalancer.cli.output import (
     nav as nav_text,
 )
-from rebalancer.cli.stored import desk_now_ms, opened, opened_quietly
+from rebalancer.cli.stored import desk_now_ms, opened_alone, opened_quietly
 from rebalancer.core.money import text, text_or_none
 from rebalancer.errors import InputRefused
 
@@ -51,11 +51,11 @@ def nav(
     if gap:
         show_gaps(fund, config, as_json=as_json)
         return
-    with opened_quietly(config) as (settings, reader):
-        running = is_running(settings.desk.control_socket)
+    with opened_quietly(config) as (desk, reader):
+        running = is_running(desk.control_socket)
         views = views_of(reader.views(), fund)
-    now_ms = desk_now_ms(settings, views, running=running)
-    mode = running_mode(settings.desk.control_socket) if running else ""
+    now_ms = desk_now_ms(desk, views, running=running)
+    mode = running_mode(desk.control_socket) if running else ""
     note(headline(mode, views, now_ms, running=running))
     if as_json:
         print_json({view.fund: view_document(view) for view in views})
@@ -89,7 +89,7 @@ def history(
     fund: FundFilter = None, limit: Limit = 20, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """Show the latest rebalances, newest first."""
-    with opened(config) as (_, reader):
+    with opened_alone(config) as reader:
         if fund is not None:
             views_of(reader.views(), fund)
         runs = reader.runs(fund, limit)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from rebalancer.cli.exits import told
-from rebalancer.cli.operating import ANSWER_SECONDS, ask, ask_at
-from rebalancer.cli.options import AsJson, ConfigPath
+from rebalancer.cli.operating import ANSWER_SECONDS, ask_at
+from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import money, print_json
 from rebalancer.errors import ConfigRefused
 
@@ -28,7 +28,7 @@ def reload(config: ConfigPath = None, confirm: Confirm = "", as_json: AsJson = F
     """Have the running desk read its configuration anew; anything wrong changes nothing."""
     request = {"command": "reload", "confirm": confirm}
     try:
-        answer = ask(config, request)
+        answer = ask_at(load_config(config).desk.control_socket, request, ANSWER_SECONDS)
     except ConfigRefused:
         socket = os.environ.get(SOCKET_VARIABLE)
         if not socket:
@@ -50,7 +50,8 @@ def reload(config: ConfigPath = None, confirm: Confirm = "", as_json: AsJson = F
 @told
 def diff(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Say what the file would change in the running desk, and when; nothing is changed."""
-    answer = ask(config, {"command": "reload", "check": True})
+    socket = load_config(config).desk.control_socket
+    answer = ask_at(socket, {"command": "reload", "check": True}, ANSWER_SECONDS)
     if as_json:
         print_json(answer)
         return

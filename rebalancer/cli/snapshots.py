@@ -10,6 +10,7 @@ import typer
 
 from rebalancer.cli.operating import is_running
 from rebalancer.cli.output import age, note
+from rebalancer.cli.places import Places
 from rebalancer.cli.stored import desk_now_ms
 from rebalancer.errors import InputRefused
 
@@ -60,5 +61,5 @@ def snapshot_of_store(settings: Config) -> tuple[Snapshot, int]:
     desk = desk_of(settings)
     refuse_lost_funds(desk.funds, records)
     running = is_running(settings.desk.control_socket)
-    old_ms = desk_now_ms(settings, views, running=running) - as_of_ms
+    old_ms = desk_now_ms(Places.of(settings), views, running=running) - as_of_ms
     return snapshot_of(desk, records, prices, as_of_ms), old_ms

@@ -35,8 +35,8 @@ from rebalancer.core.scope import title
 
 if TYPE_CHECKING:
     from rebalancer.cli.listing import Listing
+    from rebalancer.cli.places import Places
     from rebalancer.ports import NavView
-    from rebalancer.settings import Config
     from rebalancer.store.reader import SqlReader
     from rebalancer.store.rows import OrderRow, ScopeRow
 
@@ -119,11 +119,11 @@ def status(
 ) -> None:
     """Show every fund: NAV, leverage, state, verdict and next fixed time."""
     seconds = parse_duration(every, "--every") / 1_000
-    with opened_quietly(config) as (settings, reader):
+    with opened_quietly(config) as (desk, reader):
         if watch:
-            _watch(settings, reader, seconds, as_json=as_json)
+            _watch(desk, reader, seconds, as_json=as_json)
             return
-        seen = look(settings, reader)
+        seen = look(desk, reader)
     if as_json:
         print_json(seen.document())
         return
@@ -133,13 +133,13 @@ def status(
         note(warning)
 
 
-def look(settings: Config, reader: SqlReader) -> Standing:
+def look(desk: Places, reader: SqlReader) -> Standing:
     """Return how every fund stands now."""
-    running, views = is_running(settings.desk.control_socket), reader.views()
+    running, views = is_running(desk.control_socket), reader.views()
     return Standing(
-        mode=running_mode(settings.desk.control_socket) if running else str(settings.mode),
+        mode=running_mode(desk.control_socket) if running else desk.mode,
         running=running,
-        now_ms=desk_now_ms(settings, views, running=running),
+        now_ms=desk_now_ms(desk, views, running=running),
         views=views,
         verdicts={row.fund: row.reason for row in reader.verdicts()},
         scopes=reader.scopes(),
@@ -147,7 +147,7 @@ def look(settings: Config, reader: SqlReader) -> Standing:
     )
 
 
-def _watch(settings: Config, reader: SqlReader, seconds: float, *, as_json: bool) -> None:
+def _watch(desk: Places, reader: SqlReader, seconds: float, *, as_json: bool) -> None:
     """Show it anew in place on a terminal; through a pipe print it again and again."""
     from rich.console import Group  # noqa: PLC0415 - not needed to print --help
     from rich.live import Live  # noqa: PLC0415 - as above
@@ -156,7 +156,7 @@ def _watch(settings: Config, reader: SqlReader, seconds: float, *, as_json: bool
     out = console()
     if as_json or not out.is_terminal:
         while True:
-            seen = look(settings, reader)
+            seen = look(desk, reader)
             if as_json:
                 sys.stdout.write(json.dumps(seen.document()) + "\n")
             else:
@@ -166,7 +166,7 @@ def _watch(settings: Config, reader: SqlReader, seconds: float, *, as_json: bool
     # What has no room in the window is left out, at its end: what is wrong stands before the funds.
     with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as shown:
         while True:
-            seen = look(settings, reader)
+            seen = look(desk, reader)
             words = [Text(each, style="yellow") for each in seen.warnings()]
             shown.update(Group(Text(seen.headline, style="dim"), *words, seen.table()))
             shown.refresh()

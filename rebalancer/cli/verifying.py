@@ -9,7 +9,7 @@ import typer
 from rebalancer.cli.exits import Exit, told
 from rebalancer.cli.options import AsJson, ConfigPath, load_config
 from rebalancer.cli.output import note, print_json
-from rebalancer.cli.stored import opened
+from rebalancer.cli.stored import opened_alone
 from rebalancer.errors import BrokenInvariant
 
 #: what is counted, in the order in which it is said
@@ -52,7 +52,7 @@ def verify(config: ConfigPath = None, as_json: AsJson = False) -> None:
     verifier, document = Verifier(desk_of(settings), settings.digest), dict[str, Any]()
     problems: list[str] = []
     try:
-        with opened(config) as (_, reader):
+        with opened_alone(config) as reader:
             whole = reader.whole()
         document |= {"head": {"seq": whole.head.seq, "hash": whole.head.hash}}
         rows, problems = table_problems(whole)

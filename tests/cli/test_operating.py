@@ -41,6 +41,8 @@ class Desk:
                 line = connection.makefile("rb").readline()
                 if line == b"stop\n":
                     return
+                if not line:
+                    continue  # somebody only looked whether one is there
                 self.asked.append(json.loads(line))
                 connection.sendall(self.answer)
 
