@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -38,11 +39,16 @@ from rebalancer.errors import BrokenInvariant, StoreUnavailable
 from rebalancer.store.codec import CODEC, Codec
 from rebalancer.store.upgrades import UPGRADERS
 
-FINITE = st.decimals(
-    min_value=Decimal("-1e40"), max_value=Decimal("1e40"), allow_nan=False, allow_infinity=False
+#: with zeros at the end and exponents of all kinds: what is equal must have one text
+FINITE = st.builds(
+    lambda negative, digits, exponent: Decimal((negative, tuple(digits), exponent)),
+    st.integers(0, 1),
+    st.lists(st.integers(0, 9), min_size=1, max_size=40),
+    st.integers(-40, 10),
 )
 
 
+@functools.cache
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     """A strategy for whatever a field of this type may hold."""
     simple = {Decimal: FINITE, str: st.text(), int: st.integers(), bool: st.booleans()}
@@ -60,6 +66,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     return st.dictionaries(st.text(), values_of(parts[1]), max_size=3)
 
 
+@functools.cache
 def instances_of(cls: Any) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
     return st.builds(cls, **{part.name: values_of(hints[part.name]) for part in fields(cls)})

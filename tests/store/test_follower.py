@@ -81,11 +81,17 @@ async def right_tables(folder: Path, records: Iterable[Record]) -> tuple[Any, li
     return tables, seen
 
 
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[object]]:
+    """What the tables hold and readers see after the day."""
+    return asyncio.run(right_tables(tmp_path_factory.mktemp("right"), a_day()))
+
+
 @pytest.mark.parametrize("folded", range(len(a_day()) + 1))
 async def test_a_crash_at_any_point_is_neither_seen_nor_left(
-    url: str, tmp_path: Path, folded: int
+    url: str, right: tuple[Any, list[object]], folded: int
 ) -> None:
-    tables, seen = await right_tables(tmp_path, a_day())
+    tables, seen = right
     mend = crash_after_folding(folded)
     store = open_store(url)
     for record in a_day():
