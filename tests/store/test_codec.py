@@ -66,7 +66,6 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     return st.dictionaries(st.text(), values_of(parts[1]), max_size=3)
 
 
-@functools.cache
 def instances_of(cls: Any) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
     return st.builds(cls, **{part.name: values_of(hints[part.name]) for part in fields(cls)})
