@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
@@ -19,6 +20,10 @@ from tests.shared_data import SHARED
 #: so many tests may be skipped: of those that read the shared data, none where the folder is there;
 #: of those that need a real PostgreSQL; and of all others, for want of a program or a package
 SKIPS_MAX = {"data": 0 if SHARED.is_dir() else 160, "postgres": 90, "": 40}
+
+#: how long an example takes says how busy the machine is
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _REAL_CONNECT = socket.socket.connect
 _REAL_CONNECT_EX = socket.socket.connect_ex

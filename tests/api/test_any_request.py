@@ -170,7 +170,6 @@ def ask_about(served: Served, operation: Any, count: int, number: int) -> None:
     @seed(number)
     @settings(
         max_examples=count,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

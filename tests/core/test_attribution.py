@@ -145,7 +145,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, lot=st.sampled_from(["1e-9", "1", "500"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_parts_always_sum_to_the_gap(steps: list[tuple[str, int]], lot: str) -> None:
     config = fund(
         price_source=PriceSource.INDEX,

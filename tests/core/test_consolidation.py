@@ -229,7 +229,7 @@ def test_what_could_not_come_to_rest_is_refused(terms: dict[str, Any], sentence:
     equity=st.decimals(min_value="0.00000001", max_value="1e12", places=18),
     ratio=st.sampled_from([2, 3, 7, 10, 20, 50, 100, 1_000, 10_000]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nav_times_shares_is_conserved(shares: Decimal, equity: Decimal, ratio: int) -> None:
     for kind in ConversionKind:
         after = Conversion(kind=kind, ratio=ratio).shares(shares)

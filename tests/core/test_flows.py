@@ -336,7 +336,7 @@ EQUITY = st.decimals(min_value="0.01", max_value="1e9", places=18)
     amount=AMOUNTS,
     fee=st.decimals(min_value=0, max_value="0.1", places=6),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_flow_ever_takes_from_those_who_stay(
     equity: Decimal, shares: Decimal, amount: Decimal, fee: Decimal
 ) -> None:
@@ -361,7 +361,7 @@ def test_no_flow_ever_takes_from_those_who_stay(
     ),
     prices=st.lists(st.integers(95, 106), min_size=8, max_size=8),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_flows_do_the_ledger_sums_to_zero_and_nav_times_shares_is_the_equity(
     asks: list[tuple[str, int]], prices: list[int]
 ) -> None:

@@ -32,7 +32,7 @@ class Plain:
         self.price, self.at_ms = price, at_ms
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.decimals(D("0.0001"), D(90_000), places=6), st.lists(STEPS, max_size=40))
 def test_whether_prices_are_steady_is_found_as_if_each_was_compared_with_the_last(first, steps):
     market, plain = Market(frozenset({BTC})), Plain(first, 0)

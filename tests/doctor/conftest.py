@@ -22,7 +22,7 @@ def _unthrottled(venue_id: str, endpoint: str) -> Any:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for nothing but answers and prices."""
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.2)
+    monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 5.0)
     monkeypatch.setattr("rebalancer.doctor.streams.POLL_SECONDS", 2.0)
     # ccxt's own throttle makes MEXC wait for five seconds after its list of contracts.
     monkeypatch.setattr(examination, "open_streams", _unthrottled)

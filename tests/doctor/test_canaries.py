@@ -33,7 +33,7 @@ ASIDE = ("ccxt", "aiohttp.client", "aiohttp.internal", "asyncio")
 @pytest.fixture(autouse=True)
 def _quick_and_quiet_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(exchange_account, "EMPTY_AGAIN_SECONDS", 0.001)
-    monkeypatch.setattr("rebalancer.venues.live_dry_run.REQUEST_SECONDS", 0.15)
+    monkeypatch.setattr("rebalancer.venues.live_dry_run.REQUEST_SECONDS", 0.8)
     monkeypatch.setattr("rebalancer.venues.ccxt_client.QUESTION_SECONDS", 0.1)
     monkeypatch.setattr("rebalancer.exchanges.LONGEST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("rebalancer.venues.shared_rates.SHUT_OUT_SECONDS_MAX", 0)
@@ -76,7 +76,7 @@ def leaks(clinic: Clinic, findings: list[Finding], stream: io.StringIO) -> list[
 async def test_no_key_is_in_the_lines_whatever_comes_back(tmp_path: Path, shape: Shape) -> None:
     async with clinic(tmp_path) as (desk, stream):
         desk.market.faults.plan(
-            *(Fault(shape=shape, path=each, times=99, hold_ms=300) for each in PRIVATE)
+            *(Fault(shape=shape, path=each, times=99, hold_ms=1_200) for each in PRIVATE)
         )
         findings = await desk.examine()
         assert len(findings) > 8

@@ -300,7 +300,7 @@ FIXTURES = [HealthCheck.function_scoped_fixture]
 
 class TestAnything:
     @given(data=st.data())
-    @settings(max_examples=300, deadline=None, suppress_health_check=FIXTURES)
+    @settings(max_examples=300, suppress_health_check=FIXTURES)
     def test_changed_bytes_give_a_sound_history_or_a_refusal(
         self, file: Write, data: st.DataObject
     ) -> None:
@@ -321,7 +321,7 @@ class TestAnything:
         assert sentence.startswith(f"{path}:")
 
     @given(content=st.binary(max_size=200))
-    @settings(max_examples=200, deadline=None, suppress_health_check=FIXTURES)
+    @settings(max_examples=200, suppress_health_check=FIXTURES)
     def test_any_bytes_at_all_are_refused_with_the_name_of_the_file(
         self, file: Write, content: bytes
     ) -> None:

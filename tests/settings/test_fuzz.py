@@ -66,19 +66,19 @@ def damaged_examples(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(damaged_examples())
 def test_a_damaged_file_is_loaded_or_refused(text: str) -> None:
     outcome(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(KEYS), ODD_VALUES, st.sampled_from(["", "[log]", "[funds.X]", "[defaults]"]))
 def test_a_strange_value_alone_is_loaded_or_refused(key: str, value: str, header: str) -> None:
     outcome(f"{header}\n{key}= {value}\n")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(
         st.lists(
@@ -99,7 +99,7 @@ def test_strange_variables_are_heeded_or_refused(environ: dict[str, str]) -> Non
 def test_the_fuzz_reaches_both_outcomes() -> None:
     seen = set()
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=60, database=None)
     @given(damaged_examples())
     def note(text: str) -> None:
         seen.add(type(outcome(text)))

@@ -83,7 +83,7 @@ def point(prices: Mapping[str, Any]) -> PointSet:
 
 @pytest.mark.parametrize("cls", RECORD_TYPES, ids=lambda cls: cls.__name__)
 def test_every_kind_of_record_comes_back_equal(cls: type[Record]) -> None:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(instances_of(cls))
     def round_trip(record: Record) -> None:
         encoded = CODEC.encode(record)

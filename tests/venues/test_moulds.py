@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalancer.core.order import OrderSide, client_order_id
@@ -74,7 +74,6 @@ def shown(request: SignedRequest) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("venue_id", FACTS)
-@settings(deadline=None)
 @given(
     number=st.integers(1, 10**6),
     lots=st.integers(1, 10**7),
