@@ -102,5 +102,5 @@ async def test_a_clock_that_is_set_back_makes_nobody_sleep_longer() -> None:
     await asyncio.sleep(2 * LONGEST_NAP_S)
     assert not sleeping.done()
     clock.advance(1_000)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await sleeping

@@ -233,7 +233,7 @@ async def test_the_end_of_the_desk_is_said(tmp_path: Path) -> None:
 
         listening = asyncio.create_task(listen())
         await until(lambda: heard, "it listens")
-    await asyncio.wait_for(listening, 5)
+    await asyncio.wait_for(listening, 20)
     with pytest.raises(ConnectionClosed) as closed:
         await to_the_end(line)
     assert closed.value.rcvd is not None

@@ -124,7 +124,7 @@ async def test_a_stop_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = asyncio.create_task(run_desk(opening, Manager(), stop))
     await asyncio.sleep(0)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await waiting
 
 

@@ -57,7 +57,7 @@ def tick(
     return PricesObserved(received, (one,), confirmed=confirmed)
 
 
-async def until(holds: Callable[[], object], what: str, seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], object], what: str, seconds: float = 20.0) -> None:
     """Wait until `holds`, or fail with `what`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -109,7 +109,7 @@ async def test_a_broken_invariant_beside_the_loop_ends_the_desk() -> None:
 
     daemon.companions = {"account main": broken}
     with pytest.raises(BrokenInvariant, match="makes no sense"):
-        await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+        await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
 
 
 async def test_an_outage_beside_the_loop_ends_nothing_and_is_alerted() -> None:
@@ -135,5 +135,5 @@ async def test_an_outage_beside_the_loop_ends_nothing_and_is_alerted() -> None:
     )
     assert not running.done()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 10)
     assert ended.is_set()

@@ -45,7 +45,7 @@ class Running:
         """Send bytes and return everything that comes back."""
         reader, writer = await asyncio.open_unix_connection(self.path)
         writer.write(line)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             answer = await reader.readline()
         writer.close()
         return answer
@@ -67,7 +67,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     )
     yield Running(daemon, store, path)
     stop.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 20)
 
 
 def store_busy(daemon: Daemon) -> bool:
@@ -240,7 +240,7 @@ class TestStrangers:
         reader, writer = await asyncio.open_unix_connection(running.path)
         writer.write(b'{"command": "halt", "fund": "BTC3L", "reason": "dr')
         writer.write_eof()
-        assert json.loads(await asyncio.wait_for(reader.readline(), 5))["ok"] is False
+        assert json.loads(await asyncio.wait_for(reader.readline(), 20))["ok"] is False
         writer.close()
         assert of(running.store.records, CommandTaken) == []
 
@@ -278,7 +278,7 @@ class TestTheFile:
         await control.start()
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b"x\n")
-        assert await asyncio.wait_for(reader.readline(), 5)
+        assert await asyncio.wait_for(reader.readline(), 20)
         writer.close()
         await control.close()
 
@@ -301,7 +301,7 @@ class TestTheFile:
             await server(path).start()
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b"x\n")
-        assert await asyncio.wait_for(reader.readline(), 5)
+        assert await asyncio.wait_for(reader.readline(), 20)
         writer.close()
         await first.close()
 

@@ -82,7 +82,7 @@ class TestStopping:
         running = asyncio.create_task(daemon.run(stop))
         await until(lambda: of(store.records, FundLaunched), "the funds are launched")
         stop.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 10)
         with pytest.raises(StoreUnavailable):
             await store.load()
 
@@ -102,12 +102,12 @@ class TestStopping:
         venue.submit = slowly  # type: ignore[method-assign]
         stop = asyncio.Event()
         running = asyncio.create_task(daemon.run(stop))
-        await asyncio.wait_for(held.wait(), 5)
+        await asyncio.wait_for(held.wait(), 10)
         stop.set()
         await asyncio.sleep(0.01)
         assert not running.done()
         let_go.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 10)
         first = of(store.records, IntentCreated)[0].intent.client_order_id
         assert [trade.fill.client_order_id for trade in of(store.records, Traded)] == [first]
 
@@ -119,7 +119,7 @@ class TestStopping:
         running = asyncio.create_task(daemon.run(stop))
         await until(lambda: here.sent, "an order leaves")
         stop.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 10)
         unsent = {record.intent.client_order_id for record in of(store.records, IntentCreated)}
         unsent -= {intent.client_order_id for intent in here.sent}
         state = fold(here.desk, store.records)
@@ -138,7 +138,7 @@ class TestStopping:
         await asyncio.sleep(0.01)
         store.let_fail.set()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(running, 5)
+            await asyncio.wait_for(running, 10)
         assert not of(store.records, FundLaunched)
         assert here.sent == []
 
@@ -168,7 +168,7 @@ class TestFailing:
         daemon = await here.wake(store)
         daemon.watcher._feed = Broken()
         with pytest.raises(ValueError, match="no such thing"):
-            await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
 
     async def test_no_order_that_queues_leaves_after_a_failure(self) -> None:
         here, store = world(), MemoryStore()
@@ -186,7 +186,7 @@ class TestFailing:
         daemon.companions = {"account main": broken}
         daemon.watcher._feed = Endless(daemon)
         with pytest.raises(BrokenInvariant, match="makes no sense"):
-            await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
         assert asked == [STOP_WITHIN_SECONDS]
 
     async def test_a_part_that_is_cancelled_by_itself_is_no_stop_in_good_order(self) -> None:
@@ -200,7 +200,7 @@ class TestFailing:
 
         daemon.companions = {"account main": cancelled}
         with pytest.raises(BrokenInvariant, match="ended by itself: account main"):
-            await asyncio.wait_for(daemon.run(asyncio.Event()), 5)
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
 
     async def test_the_store_is_closed_even_where_the_feed_cannot_be(self) -> None:
         here, store = world(), MemoryStore()

@@ -168,7 +168,7 @@ async def test_a_command_carries_the_promise_of_an_answer() -> None:
 
 async def test_whoever_paces_the_desk_is_told_when_everything_was_taken() -> None:
     inbox = Inbox()
-    await asyncio.wait_for(inbox.emptied(), 1)
+    await asyncio.wait_for(inbox.emptied(), 20)
     inbox.put(tick(100))
     inbox.put(report("r1"))
     inbox.command(command())
@@ -177,4 +177,4 @@ async def test_whoever_paces_the_desk_is_told_when_everything_was_taken() -> Non
         await asyncio.sleep(0)
         assert not waiting.done()
         inbox.take_now()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)

@@ -129,7 +129,7 @@ async def test_nothing_leaves_after_the_release_until_the_desk_is_resumed(
     assert (await hand.ask(command="rebalance", fund="BTC3L"))["error"].startswith("the desk is")
     assert here.sent == []
     assert (await hand.ask(**resume))["ok"] is True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not here.sent:  # noqa: ASYNC110 - what a test waits for has no event
             await asyncio.sleep(0.005)
     stop.set()

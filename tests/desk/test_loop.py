@@ -227,7 +227,7 @@ class TestEnding:
         await asyncio.sleep(0)
         bench.log.clear()
         bench.loop.end(NOON)
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, 20)
         bench.inbox.put(tick(120, NOON + 1, confirmed=True))
         assert bench.log == []
 
@@ -240,7 +240,7 @@ class TestEnding:
         await until(lambda: bench.log, "the commit begins")
         bench.loop.end(NOON)
         bench.store.open.set()
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, 20)
         assert bench.log == ["committing", "committed", "acted", "published"]
 
     async def test_a_commit_that_fails_at_the_end_is_not_swallowed(self) -> None:
@@ -254,7 +254,7 @@ class TestEnding:
         bench.loop.end(NOON)
         bench.store.open.set()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(running, 1)
+            await asyncio.wait_for(running, 20)
 
 
 async def test_a_record_that_exists_already_ends_the_loop() -> None:
@@ -262,7 +262,7 @@ async def test_a_record_that_exists_already_ends_the_loop() -> None:
     bench.store._keys.add("launch/BTC3L")
     bench.inbox.put(FIRST)
     with pytest.raises(BrokenInvariant, match="launch/BTC3L"):
-        await asyncio.wait_for(bench.loop.run(), 1)
+        await asyncio.wait_for(bench.loop.run(), 20)
     assert bench.acted == []
 
 

@@ -67,7 +67,7 @@ async def test_every_taker_sees_a_price_in_order_and_before_the_next_price() -> 
 
 async def test_it_ends_with_the_feed() -> None:
     taken = Recorder()
-    await asyncio.wait_for(Watcher(Feed([1]), taken).run(), 1)
+    await asyncio.wait_for(Watcher(Feed([1]), taken).run(), 20)
     assert stamps(taken) == [1]
 
 
@@ -113,7 +113,7 @@ async def test_a_cancel_ends_it_in_the_middle_of_an_outage() -> None:
     await until(lambda: feed.connections, "the feed is opened")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, 20)
 
 
 async def test_closing_closes_the_feed() -> None:

@@ -30,7 +30,7 @@ from tests.spoken.tongues import TONGUES
 D = Decimal
 EVERY = (PriceSource.MARK, PriceSource.INDEX, PriceSource.LAST)
 NEW = Prices("51000.53", "51001.54", "51002.5", "51002.4", "51002.6")
-SOON_S = 5
+SOON_S = 20
 STREAMED = [name for name in TONGUES if FACTS[name].streams.mark]
 BEST_STREAMED = [name for name in TONGUES if FACTS[name].streams.bid_ask]
 

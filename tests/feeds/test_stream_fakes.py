@@ -27,7 +27,7 @@ BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 MARK, INDEX, LAST = PriceSource.MARK, PriceSource.INDEX, PriceSource.LAST
 NOW_MS = 1_767_225_600_000
 PACE = StreamPace(deadline_ms=300, poll_ms=50, first_pause_s=0.02, longest_pause_s=0.1)
-SOON_S = 5
+SOON_S = 20
 
 
 class Venue:

@@ -262,7 +262,7 @@ async def test_a_waiter_that_left_keeps_no_other_of_its_group_waiting(
     leaving.cancel()
     await asyncio.sleep(0)
     opened.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(first, staying)
     assert sizes == [1, 2]
     assert await reasons_in(store) == ["no. 0", "no. 1", "no. 2"]

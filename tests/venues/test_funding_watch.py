@@ -161,7 +161,7 @@ async def test_it_asks_round_after_round_until_it_is_cancelled(monkeypatch: pyte
     monkeypatch.setattr(funding_watch, "EVERY_SECONDS", 0.001)
     events: list[Any] = []
     running = asyncio.create_task(watch(Told()).run(events.append))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(events) < 6:  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.001)
     running.cancel()

@@ -67,7 +67,7 @@ async def hear(venue: LoopbackVenue, request: bytes) -> Heard:
     writer.write(request)
     data, end = b"", "closed"
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             while piece := await reader.read(65536):
                 data += piece
     except ConnectionResetError:

@@ -19,7 +19,7 @@ from tests.loopback.server import LoopbackVenue
 from tests.loopback.settling import Move
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
-SOON_S = 5
+SOON_S = 20
 
 
 @pytest.fixture

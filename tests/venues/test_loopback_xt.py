@@ -21,7 +21,7 @@ from tests.loopback.xt.budget import LOCK_MS, Budget
 
 BTC, LTC = "BTC/USDT:USDT", "LTC/USDT:USDT"
 D = Decimal
-SOON_S = 5
+SOON_S = 20
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ async def test_it_begins_once_there_are_prices_and_goes_on_until_it_is_cancelled
     await asyncio.sleep(0.01)
     assert [each.rate for each in desk.of(FundingExpected)] == [None]
     desk.venue.observe(tick(100))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(desk.of(FundingExpected)) < 3:  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.001)
     running.cancel()
