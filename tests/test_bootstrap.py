@@ -200,7 +200,7 @@ class TestReplay:
     async def test_a_history_is_lived_in_its_own_time_to_its_end(self, tmp_path: Path) -> None:
         store, alerts = MemoryStore(), list[Alert]()
         daemon = await open_daemon(replay(tmp_path), store, control=False, on_alert=alerts.append)
-        await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
+        await asyncio.wait_for(daemon.run(asyncio.Event()), 20)
         assert of(store.records, FundLaunched)[0].at_ms == MAY_FIRST
         settled = of(store.records, FixedSettled)
         assert [(one.due_ms, one.settlement) for one in settled] == [
@@ -213,7 +213,7 @@ class TestReplay:
         store = MemoryStore()
         for _ in range(2):
             daemon = await open_daemon(replay(tmp_path), store, control=False)
-            await asyncio.wait_for(daemon.run(asyncio.Event()), 10)
+            await asyncio.wait_for(daemon.run(asyncio.Event()), 20)
             store = MemoryStore(store.records)
         runs = of(store.records, RunOpened)
         assert len({record.plan.run_id for record in runs}) == len(runs) == 3
@@ -229,7 +229,7 @@ class TestReplay:
         running = asyncio.create_task(daemon.run(asyncio.Event()))
         await until(lambda: of(store.records, FundLaunched), "the fund is launched")
         time.sleep(0.6)  # noqa: ASYNC251 - more than half a day at this speed
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 20)
         outcomes = [record.settlement for record in of(store.records, FixedSettled)]
         assert outcomes == [Settlement.RUN, Settlement.RUN]
 
@@ -275,7 +275,7 @@ async def traded(known: Config, store: MemoryStore) -> Any:
         lambda: of(store.records, Traded) and not daemon.state.funds["BTC3L"].run, "it traded"
     )
     stop.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 20)
     return daemon
 
 

@@ -31,7 +31,7 @@ from rebalancer.cli.options import (
     spread,
 )
 from rebalancer.cli.output import note, print_json
-from rebalancer.cli.places import places
+from rebalancer.cli.places import UNKNOWN, places
 from rebalancer.cli.plan_words import deltas
 from rebalancer.core.instant import parse_duration
 from rebalancer.errors import CommandRefused
@@ -191,12 +191,12 @@ def is_running(path: Path) -> bool:
 def running_mode(path: Path) -> str:
     """Return the mode of the desk that listens at `path`, as it says itself.
 
-    Its file or its environment need not be what this command reads. "unknown" where it is silent.
+    Its file or its environment need not be what this command reads. UNKNOWN where it is silent.
     """
     try:
-        return str(ask_at(path, {"command": "mode"}, 1.0).get("mode", "unknown"))
+        return str(ask_at(path, {"command": "mode"}, 1.0).get("mode", UNKNOWN))
     except (DeskUnreachable, CommandRefused):
-        return "unknown"
+        return UNKNOWN
 
 
 def until_stopped(work: Callable[[asyncio.Event], Coroutine[None, None, T]]) -> T:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from rebalancer.settings import Config
 
 #: all that says where a desk is, by table and key
-_KEYS = (("store", "url"), ("desk", "control_socket"))
-_STORE, _STORE_VARIABLE = "store.url", "REBALANCER__STORE__URL"
-#: of a file that is refused: it may be what is wrong, and a running desk says its own
+_STORE, _SOCKET = ("store", "url"), ("desk", "control_socket")
+#: the mode of a file that is refused, as it may be what is wrong, and of a desk that is silent
 UNKNOWN = "unknown"
 
 
@@ -74,27 +73,27 @@ def _salvaged(path: Path | None) -> Places | None:
     """Return the places from the environment and from what can be read of a file, if they can."""
     from rebalancer.settings import parse  # noqa: PLC0415 - not needed to print --help
     from rebalancer.settings.loading import read  # noqa: PLC0415 - as above
+    from rebalancer.settings.shape import dotted  # noqa: PLC0415 - as above
+    from rebalancer.settings.sources import environment_name  # noqa: PLC0415 - as above
 
-    known = {f"REBALANCER__{table}__{key}".upper() for table, key in _KEYS}
-    environ = {name: text for name, text in os.environ.items() if name.upper() in known}
+    keys = {environment_name(key): key for key in (_STORE, _SOCKET)}
+    environ = {name: text for name, text in os.environ.items() if name.upper() in keys}
+    told = {keys[name.upper()] for name in environ}
     try:
         tables = tomllib.loads(read(path, os.environ)[0])
     except tomllib.TOMLDecodeError:
-        if len(environ) < len(_KEYS):
+        if told != {_STORE, _SOCKET}:
             return None
         tables = {}
     except ConfigRefused:
         return None
     try:
-        kept = {
-            f"{table}.{key}": tables[table][key]
-            for table, key in _KEYS
-            if tables.get(table, {}).get(key) is not None
-        }
-        if _STORE not in kept and _STORE_VARIABLE not in map(str.upper, environ):
+        values = {(table, key): tables.get(table, {}).get(key) for table, key in (_STORE, _SOCKET)}
+        kept = {place: value for place, value in values.items() if value is not None}
+        if _STORE not in told | kept.keys():
             return None
-        document = "\n".join(f"{name} = {json.dumps(value)}" for name, value in kept.items())
-        found = Places.of(parse(document, environ=environ))
+        lines = [f"{dotted(place)} = {json.dumps(value)}" for place, value in kept.items()]
+        found = Places.of(parse("\n".join(lines), environ=environ))
         feed_source = str(tables.get("feed", {}).get("source", found.feed_source))
     except (ConfigRefused, AttributeError, TypeError):
         return None

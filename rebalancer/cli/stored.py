@@ -22,25 +22,36 @@ if TYPE_CHECKING:
 def opened(path: Path | None) -> Iterator[tuple[Config, SqlReader]]:
     """Give the configuration and a reader of its store; say so where no desk writes to it."""
     config = load_config(path)
-    with _reader(Places.of(config)) as reader:
+    with _reader_of(config.store_url) as reader:
+        _say_if_alone(config.desk.control_socket)
         yield config, reader
 
 
 @contextmanager
 def opened_alone(path: Path | None) -> Iterator[SqlReader]:
-    """Do as `opened` does for what is told by the store alone: the file may be refused."""
-    with _reader(places(path)) as reader:
+    """Do as `opened` does for what the store tells alone: the file may be refused."""
+    with opened_quietly(path) as (desk, reader):
+        _say_if_alone(desk.control_socket)
         yield reader
 
 
 @contextmanager
-def _reader(desk: Places) -> Iterator[SqlReader]:
+def opened_quietly(path: Path | None) -> Iterator[tuple[Places, SqlReader]]:
+    """Give the desk's places and a reader to what says by itself whether a desk runs."""
+    desk = places(path)
+    with _reader_of(desk.store_url) as reader:
+        yield desk, reader
+
+
+def _reader_of(store_url: str) -> SqlReader:
     from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed to print --help
 
-    with open_reader(desk.store_url) as reader:
-        if not is_running(desk.control_socket):
-            note("no desk runs; this is what the store holds")
-        yield reader
+    return open_reader(store_url)
+
+
+def _say_if_alone(control_socket: Path) -> None:
+    if not is_running(control_socket):
+        note("no desk runs; this is what the store holds")
 
 
 def desk_now_ms(desk: Places, views: Sequence[NavView], *, running: bool) -> int:
@@ -57,13 +68,3 @@ def desk_now_ms(desk: Places, views: Sequence[NavView], *, running: bool) -> int
         return wall_ms
     saved_ms = max(view.at_ms for view in views)
     return saved_ms if running else max(wall_ms, saved_ms)
-
-
-@contextmanager
-def opened_quietly(path: Path | None) -> Iterator[tuple[Places, SqlReader]]:
-    """Give the desk's places and a reader to what says by itself whether a desk runs."""
-    from rebalancer.store.reader import open_reader  # noqa: PLC0415 - not needed to print --help
-
-    desk = places(path)
-    with open_reader(desk.store_url) as reader:
-        yield desk, reader

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from rebalancer.core.run import RunStatus
-from rebalancer.desk.daemon import STOP_WITHIN_SECONDS
 from rebalancer.store.reader import open_reader
 from tests.e2e.conftest import CONFIG
 from tests.e2e.process import PATIENCE_SECONDS, Desk, command, running, wait_until
@@ -94,7 +93,7 @@ def test_started_asked_told_and_stopped(folder: Path) -> None:
 
         began = time.monotonic()
         assert desk.end(signal.SIGTERM) == 0
-        assert time.monotonic() - began < STOP_WITHIN_SECONDS
+        assert time.monotonic() - began < 5
         assert "SIGTERM: stopping" in desk.said
         assert "Traceback" not in desk.said
     assert not (folder / "desk.sock").exists()
@@ -131,7 +130,7 @@ def test_a_second_interrupt_does_not_wait_for_orders_on_their_way(folder: Path) 
         desk.wait_for("stopping")
         began = time.monotonic()
         assert desk.end(signal.SIGINT) == 130
-        assert time.monotonic() - began < STOP_WITHIN_SECONDS
+        assert time.monotonic() - began < 5
     with running(folder) as desk:
         desk.wait_for("ready")
         assert desk.events("recovered")[0]["open_orders"] >= 1

@@ -165,14 +165,15 @@ async def test_stamps_only_go_forward(market: LoopbackVenue):
     assert stamps == sorted(set(stamps))
 
 
-async def test_a_moved_price_is_seen():
+async def test_a_moved_price_is_seen_within_a_second():
     async with (
         LoopbackVenue(binance(), beat_ms=200) as market,
         watching(market, BOTH) as watched,
     ):
         await watched.until(lambda: bool(watched.of(BTC, MARK)))
         market.price("BTC/USDT", "51000")
-        await watched.until(lambda: watched.of(BTC, MARK)[-1].price == 51000)
+        async with asyncio.timeout(1):
+            await watched.until(lambda: watched.of(BTC, MARK)[-1].price == 51000)
 
 
 async def test_prices_that_come_in_one_burst_are_all_seen(market: LoopbackVenue):
@@ -246,8 +247,8 @@ async def test_a_dead_socket_that_answers_pings_is_built_anew_within_its_deadlin
             loop = asyncio.get_running_loop()
             began = loop.time()
             await watched.until(lambda: len(watched.opened) == 3)
-            # ten times the deadline leave room for a busy machine, and none for another reason
-            assert loop.time() - began < 10 * PACE.deadline_s
+            # what is beyond the deadline is room for a busy machine
+            assert loop.time() - began < 3 * PACE.deadline_s
         assert reasons(logs, "stream_rebuilt") == ["told nothing"]
         market.hub.muted = False
         await watched.until(lambda: watched.reconnects == 1)
